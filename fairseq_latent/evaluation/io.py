@@ -1,0 +1,217 @@
+"""Reads responses: the output of `fairseq-generate` (the only place that does), or plain text, one response a line.
+
+fairseq-generate sorts by length; the order of the test set is restored here by the numeric id of each line.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
+
+RECORD = re.compile(r"([STHD])-(\d+)\t(.*)", re.DOTALL)
+FAIRSEQ_LOG = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ")
+LAST_LINE = re.compile(r"Generate .* with beam=\d+: ")
+TRANSLATED = re.compile(r"Translated ([\d,]+) sentences")
+GPT2_IDS = re.compile(r"\d+( \d+)*")
+PIECE = "\u2581"  # SentencePiece's mark of a word's beginning
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One context: what was asked, what the reference says and what the model answered, in latent (or n-best) order."""
+
+    id: int
+    source: str | None
+    reference: str | None
+    hypotheses: tuple[str, ...]
+    scores: tuple[float, ...] = ()
+
+
+@dataclass
+class _Block:
+    """The lines of one id while they are collected; H- and D- entries are (score, text)."""
+
+    S: list[str] = field(default_factory=list)
+    T: list[str] = field(default_factory=list)
+    H: list[tuple[float, str]] = field(default_factory=list)
+    D: list[tuple[float, str]] = field(default_factory=list)
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line) of a UTF-8 file; only a newline ends a line, whatever else Unicode calls a break."""
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}: line {number}: invalid UTF-8 at byte {error.start + 1} of the line; "
+                    "remedy: convert the file, e.g. iconv -f LATIN1 -t UTF-8"
+                ) from None
+            yield number, line.rstrip("\r\n")
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """All lines of a UTF-8 text file, such as the references; an empty file is an error."""
+    lines = [line for _, line in numbered_lines(path)]
+    if not lines:
+        raise InputError(f"{path}: the file is empty; remedy: give a file with one response a line")
+    return lines
+
+
+def read_generations(path: str | Path, references: str | Path | None = None) -> list[Generation]:
+    """Read a fairseq-generate output or plain text, ordered by id; `references` (a file) replaces the T- lines."""
+    lines = list(numbered_lines(path))
+    if any(RECORD.match(line) or FAIRSEQ_LOG.match(line) for _, line in lines):
+        generations = _from_fairseq(path, lines)
+    elif lines:
+        generations = [Generation(number - 1, None, None, (line,)) for number, line in lines]
+    else:
+        raise InputError(f"{path}: the file is empty; remedy: generate again and look at the log")
+    return generations if references is None else _with_references(generations, path, references)
+
+
+def _with_references(generations: list[Generation], path: str | Path, references: str | Path) -> list[Generation]:
+    lines = read_lines(references)
+    if len(lines) != len(generations):
+        raise InputError(
+            f"{path}: {len(generations)} responses, but {references} has {len(lines)} lines; "
+            "remedy: give the references of the same test set, one a line, in the order of the data"
+        )
+    return [replace(generation, reference=line) for generation, line in zip(generations, lines, strict=True)]
+
+
+def _from_fairseq(path: str | Path, lines: list[tuple[int, str]]) -> list[Generation]:
+    blocks = _collect(path, lines)
+    if not any(block.H or block.D for block in blocks.values()):
+        raise InputError(
+            f"{path}: no hypothesis line (H- or D-) in {len(lines)} lines; "
+            "remedy: generate again without --quiet and look at the end of its log"
+        )
+    _check_ids(path, blocks)
+    _check_complete(path, blocks, [line for _, line in lines])
+    generations = [_generation(number, blocks[number]) for number in sorted(blocks)]
+    _check_sizes(path, generations)
+    _refuse_gpt2_ids(path, generations)
+    return _without_pieces(generations)
+
+
+def _collect(path: str | Path, lines: list[tuple[int, str]]) -> dict[int, _Block]:
+    blocks: dict[int, _Block] = {}
+    for number, line in lines:
+        record = RECORD.match(line)
+        if record is None:
+            continue
+        kind, text = record[1], record[3]
+        block = blocks.setdefault(int(record[2]), _Block())
+        getattr(block, kind).append(_scored(path, number, kind, text) if kind in "HD" else text)
+        if len(block.S) > 1 or len(block.T) > 1:
+            raise InputError(
+                f"{path}: line {number}: {kind}-{record[2]} stands here a second time, so the file holds several runs; "
+                "remedy: keep one run a file (N responses a context: fairseq-generate --latent-samples N)"
+            )
+    return blocks
+
+
+def _scored(path: str | Path, number: int, kind: str, text: str) -> tuple[float, str]:
+    score, _, response = text.partition("\t")
+    try:
+        return float(score), response
+    except ValueError:
+        raise InputError(
+            f"{path}: line {number}: a {kind}- line has no score between its id and its text; "
+            "remedy: give the unedited output of fairseq-generate, or plain text without ids"
+        ) from None
+
+
+def _check_ids(path: str | Path, blocks: dict[int, _Block]) -> None:
+    missing = sorted(set(range(max(blocks) + 1)) - set(blocks))
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {max(blocks) + 1} ids are missing (first: {missing[0]}), "
+            "so the run was stopped, skipped sentences or is one shard; remedy: generate again without "
+            "--skip-invalid-size-inputs-valid-test, or join all shards with cat"
+        )
+
+
+def _check_complete(path: str | Path, blocks: dict[int, _Block], lines: list[str]) -> None:
+    """A run that ended says so; without its last lines, ids 0 … n-1 (checked before) have to do."""
+    counts = [int(found[1].replace(",", "")) for found in map(TRANSLATED.search, lines) if found]
+    if counts and sum(counts) != len(blocks):
+        raise InputError(
+            f"{path}: fairseq-generate says it answered {sum(counts)} sentences, but the file has {len(blocks)} ids; "
+            "remedy: generate again"
+        )
+    cut = [number for number, block in blocks.items() if not (block.H or block.D)]
+    if cut:
+        raise InputError(
+            f"{path}: incomplete: no hypothesis for id {min(cut)}, {_ending(lines)}; remedy: generate again"
+        )
+    half = [number for number, block in blocks.items() if len(block.D) < len(block.H)]
+    if half and any(block.D for block in blocks.values()):
+        raise InputError(
+            f"{path}: incomplete: id {min(half)} has {len(blocks[min(half)].H)} H- lines, but "
+            f"{len(blocks[min(half)].D)} D- lines, {_ending(lines)}; remedy: generate again"
+        )
+
+
+def _ending(lines: list[str]) -> str:
+    ended = any(LAST_LINE.match(line) for line in lines)
+    return "though the run ended" if ended else "and the run's last line, 'Generate … with beam=…', is missing"
+
+
+def _generation(number: int, block: _Block) -> Generation:
+    scored = block.D or block.H  # D- is detokenised, H- may still be pieces
+    source, reference = (entries[0] if entries else None for entries in (block.S, block.T))
+    return Generation(number, source, reference, tuple(text for _, text in scored), tuple(score for score, _ in scored))
+
+
+def _check_sizes(path: str | Path, generations: Sequence[Generation]) -> None:
+    expected = len(generations[0].hypotheses)
+    for generation in generations:
+        if len(generation.hypotheses) != expected:
+            raise InputError(
+                f"{path}: id {generation.id} has {len(generation.hypotheses)} hypotheses, id {generations[0].id} has "
+                f"{expected}; remedy: generate again into a new file (runs were appended, or this one was stopped)"
+            )
+        if (generation.reference is None) != (generations[0].reference is None):
+            raise InputError(
+                f"{path}: only some ids have a T- line (id {generation.id} differs from id {generations[0].id}); "
+                "remedy: generate again, or give --reference FILE with plain-text responses"
+            )
+
+
+def _refuse_gpt2_ids(path: str | Path, generations: Sequence[Generation]) -> None:
+    texts = [generation.hypotheses[0] for generation in generations if generation.hypotheses[0]]
+    if texts and all(map(GPT2_IDS.fullmatch, texts)):
+        raise InputError(f"{path}: all hypotheses are numbers, GPT-2 token ids; remedy: generate with --bpe gpt2")
+
+
+def _without_pieces(generations: list[Generation]) -> list[Generation]:
+    """Join SentencePiece pieces where the run did not (no --post-process sentencepiece); other text is left alone.
+
+    Nearly every line of pieces carries their mark; in plain text it is a rare drawing character: the majority decides.
+    """
+    texts = [
+        text
+        for generation in generations
+        for text in (generation.source, generation.reference, *generation.hypotheses)
+        if text
+    ]
+    if 2 * sum(PIECE in text for text in texts) <= len(texts):
+        return generations
+    return [
+        replace(
+            generation,
+            source=_joined(generation.source),
+            reference=_joined(generation.reference),
+            hypotheses=tuple(map(_joined, generation.hypotheses)),
+        )
+        for generation in generations
+    ]
+
+
+def _joined(text: str | None) -> str | None:
+    return None if text is None else text.replace(" ", "").replace(PIECE, " ").strip()
