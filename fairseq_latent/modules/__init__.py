@@ -1,0 +1,1 @@
+"""Parts that models own. They take plain arguments, never a configuration."""

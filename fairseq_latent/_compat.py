@@ -1,0 +1,262 @@
+"""Every work-around for the fairseq and torch versions we run on: why it is here, and when to delete it.
+
+`apply()` patches module attributes, which fairseq always looks up at call time. It runs when the package is imported,
+before any data set, checkpoint or process group is touched.
+"""
+
+import argparse
+import contextlib
+import functools
+import os
+import shutil
+import socket
+import sys
+import types
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from fairseq import utils
+from fairseq.data import data_utils
+from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
+from fairseq.search import Sampling
+from fairseq.tasks import FairseqTask
+
+from . import failures
+from .errors import InputError
+
+
+def apply() -> None:
+    """Apply all of them, once."""
+    if getattr(distributed_utils, "_fairseq_latent", False):
+        return
+    distributed_utils._fairseq_latent = True
+    restore_numpy_names()
+    allow_checkpoint_types()
+    data_utils.batch_by_size = keep_last_batch(data_utils.batch_by_size)
+    FairseqTask.get_batch_iterator = compose_batches_once(FairseqTask.get_batch_iterator)
+    FairseqTask.build_generator = honour_topk_with_topp(FairseqTask.build_generator)
+    FairseqTask.inference_step = number_beams_in_batch(FairseqTask.inference_step)
+    PathManager.copy = staticmethod(copy_whole)
+    distributed_utils._broadcast_object_slow = unpickle_own_objects(distributed_utils._broadcast_object_slow)
+    distributed_utils.all_gather_list = gather_without_cuda(distributed_utils.all_gather_list)
+    distributed_utils._infer_torch_distributed_launch_init = infer_torchrun(
+        distributed_utils._infer_torch_distributed_launch_init
+    )
+    distributed_utils.call_main = call_main_anywhere(distributed_utils.call_main)
+    sys.excepthook = failures.one_line_hook(sys.excepthook)
+
+
+# --- data and batches ------------------------------------------------------------------------------------------------
+
+
+def restore_numpy_names() -> None:
+    """np.int, np.float, np.object, np.compat.long, gone from numpy 1.24 and 2. Delete when fairseq uses none of them."""
+    for name, python_type in (("int", int), ("float", float), ("object", object)):
+        if name not in np.__dict__:
+            setattr(np, name, python_type)
+    if "compat" not in np.__dict__:
+        np.compat = types.SimpleNamespace(long=np.int64)
+
+
+def keep_last_batch(batch_by_size):
+    """batch_by_size drops the last batch unless its size is a multiple of --required-batch-size-multiple.
+
+    facebookresearch/fairseq#5036, #5094, #5351, since d871f616. Delete when a release keeps it.
+    """
+
+    @functools.wraps(batch_by_size)
+    def wrapped(indices, *args, **kwargs):
+        indices = indices if isinstance(indices, np.ndarray) else np.fromiter(indices, dtype=np.int64, count=-1)
+        if len(indices) == 0:
+            return []
+        batches = list(batch_by_size(indices, *args, **kwargs))
+        kept = sum(len(batch) for batch in batches)
+        if kept < len(indices) and kwargs.get("fixed_shapes") is None:
+            batches.append(indices[kept:])
+        return batches
+
+    return wrapped
+
+
+def compose_batches_once(get_batch_iterator):
+    """Batches are composed with seed + the epoch in which the iterator is made, so a resumed run trains on others.
+
+    Compose with one seed for all epochs; the order of batches still changes with the epoch. Since d871f616; delete when
+    FairseqTask.get_batch_iterator composes with `seed` alone.
+    """
+
+    @functools.wraps(get_batch_iterator)
+    def wrapped(self, *args, seed=1, epoch=1, **kwargs):
+        iterator = get_batch_iterator(self, *args, seed=seed - epoch, epoch=epoch, **kwargs)
+        if hasattr(iterator, "seed"):
+            iterator.seed = seed
+        return iterator
+
+    return wrapped
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+def honour_topk_with_topp(build_generator):
+    """--sampling-topk is ignored when --sampling-topp is set. Delete when fairseq's Sampling applies both."""
+
+    @functools.wraps(build_generator)
+    def wrapped(self, *args, **kwargs):
+        from .search import TopKTopPSampling
+
+        generator = build_generator(self, *args, **kwargs)
+        strategy = getattr(generator, "search", None)
+        if type(strategy) is Sampling and strategy.sampling_topk > 0 and strategy.sampling_topp > 0:
+            generator.search = TopKTopPSampling(self.target_dictionary, strategy.sampling_topk, strategy.sampling_topp)
+        return generator
+
+    return wrapped
+
+
+def number_beams_in_batch(inference_step):
+    """--diverse-beam-groups indexes the batch by data-set ids (IndexError). Delete when search.step gets batch indices."""
+
+    @functools.wraps(inference_step)
+    def wrapped(self, generator, models, sample, *args, **kwargs):
+        sample = {name: value for name, value in sample.items() if name != "id"}
+        return inference_step(self, generator, models, sample, *args, **kwargs)
+
+    return wrapped
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def allow_checkpoint_types() -> None:
+    """torch >= 2.6 loads weights only; fairseq's checkpoints also hold a Namespace and numpy scalars.
+
+    No code in a checkpoint is executed. Delete when fairseq stores plain values.
+    """
+    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    scalars = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.float16, np.float32, np.float64)
+    torch.serialization.add_safe_globals(
+        [argparse.Namespace, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype]
+        + [type(np.dtype(scalar)) for scalar in scalars]
+    )
+
+
+def copy_whole(source: str, destination: str, overwrite: bool = False) -> bool:
+    """checkpoint_last.pt is a plain copy, which a kill or a full disk leaves half-written: copy aside, then rename."""
+    if os.path.exists(destination) and not overwrite:
+        return False
+    temporary = f"{destination}.part"
+    try:
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, destination)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        raise
+    return True
+
+
+# --- distributed training --------------------------------------------------------------------------------------------
+
+
+def unpickle_own_objects(broadcast_object_slow):
+    """A distributed resume unpickles what our own rank 0 sent, with torch.load. Delete when it asks weights_only=False."""
+    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"  # torch reads it at every call
+
+    @functools.wraps(broadcast_object_slow)
+    def wrapped(*args, **kwargs):
+        before = os.environ.get(variable)
+        os.environ[variable] = "1"
+        try:
+            return broadcast_object_slow(*args, **kwargs)
+        finally:
+            if before is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = before
+
+    return wrapped
+
+
+def gather_without_cuda(all_gather_list):
+    """all_gather_list makes a torch.cuda.ByteTensor. Delete when it asks the group's backend for a device."""
+
+    @functools.wraps(all_gather_list)
+    def wrapped(data, group=None, max_size=16384):
+        group = distributed_utils.get_global_group() if group is None else group
+        if dist.get_backend(group) != "gloo":
+            return all_gather_list(data, group=group, max_size=max_size)
+        gathered = [None] * distributed_utils.get_world_size(group=group)
+        dist.all_gather_object(gathered, utils.move_to_cpu(data), group=group)
+        return gathered
+
+    return wrapped
+
+
+def infer_torchrun(infer_launch):
+    """torchrun without a GPU: rank modulo 0 devices. Delete when fairseq counts CPU processes."""
+
+    @functools.wraps(infer_launch)
+    def wrapped(cfg):
+        if torch.cuda.device_count():
+            return infer_launch(cfg)
+        cfg.distributed_init_method = "env://"
+        cfg.distributed_world_size = int(os.environ["WORLD_SIZE"])
+        cfg.distributed_rank = int(os.environ["RANK"])
+        cfg.device_id, cfg.distributed_no_spawn = 0, True
+        return None
+
+    return wrapped
+
+
+def call_main_anywhere(call_main):
+    """Several processes on CPUs, and refusals where fairseq would crash or train nothing.
+
+    `--cpu --distributed-world-size 2` finds 0 devices (with --distributed-init-method it exits 0 having trained
+    nothing); torchrun with one device a node trains every rank alone. Delete when fairseq spawns as many processes as it
+    was told.
+    """
+
+    @functools.wraps(call_main)
+    def wrapped(cfg, main, **kwargs):
+        training = cfg.distributed_training
+        under_torchrun = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+        if under_torchrun and training.distributed_world_size == 1:
+            training.distributed_world_size = int(os.environ["WORLD_SIZE"])
+        if cfg.common.cpu or not torch.cuda.is_available():
+            check_precision(cfg)
+            if training.distributed_world_size > 1:
+                training.distributed_backend = "gloo"
+                training.ddp_backend = "legacy_ddp"  # torch's own asks for device_ids=[0]
+                if not under_torchrun and not training.distributed_no_spawn:
+                    return spawn(cfg, main, kwargs)
+        elif cfg.common.bf16:
+            cfg.common.tpu = training.tpu = False  # options.py takes bf16 for a TPU's
+        return call_main(cfg, main, **kwargs)
+
+    return wrapped
+
+
+def check_precision(cfg) -> None:
+    """float16 and GPU autocast are CUDA only; bfloat16 works on CPUs once fairseq stops looking for a TPU."""
+    for name in ("fp16", "memory_efficient_fp16", "amp"):
+        if getattr(cfg.common, name, False):
+            raise InputError(f"--{name.replace('_', '-')} needs a GPU; remedy: drop it, or --bf16, which CPUs can do")
+    cfg.common.tpu = cfg.distributed_training.tpu = False
+
+
+def spawn(cfg, main, kwargs) -> None:
+    """One process a rank, on this machine."""
+    training = cfg.distributed_training
+    if training.distributed_init_method is None:
+        with socket.socket() as free_port:
+            free_port.bind(("127.0.0.1", 0))
+            training.distributed_port = free_port.getsockname()[1]
+        training.distributed_init_method = f"tcp://127.0.0.1:{training.distributed_port}"
+    training.distributed_rank = None  # start_rank + index of the process
+    kwargs["start_rank"] = 0
+    torch.multiprocessing.spawn(
+        distributed_utils.distributed_main, args=(main, cfg, kwargs), nprocs=training.distributed_world_size, join=True
+    )

@@ -1,0 +1,132 @@
+"""Criterion `elbo`: the evidence lower bound with every option of the family; the other names only pick defaults.
+
+--k: best-of-K or mean-of-K training of the latent; --kl-schedule: annealing; --bow-weight: bag of words; --podi-weight:
+posterior-discriminated regularisation; --free-bits. They mix freely, on every latent model.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from fairseq.criterions import register_criterion
+from fairseq.dataclass import ChoiceEnum
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussian import LatentOutput
+from ..losses import bow_nll, free_bits, podi, same_rows
+from ..schedules import KLSchedule
+from .latent_criterion import LatentCriterion, LatentCriterionConfig
+
+
+@dataclass
+class ELBOConfig(LatentCriterionConfig):
+    k: int = field(default=1, metadata={"help": "latent samples an example in training (K)"})
+    sample_reduction: ChoiceEnum(["best", "mean"]) = field(
+        default="best",
+        metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},
+    )
+    selection_dtype: ChoiceEnum(["float32", "bfloat16"]) = field(
+        default="float32", metadata={"help": "precision of the products that only rank the K samples"}
+    )
+    kl_weight: float = field(default=1.0, metadata={"help": "weight of the KL term, once the schedule has risen"})
+    kl_schedule: ChoiceEnum(["constant", "linear", "cyclical"]) = field(
+        default="constant", metadata={"help": "how the KL weight rises from 0"}
+    )
+    kl_warmup: int = field(
+        default=0, metadata={"help": "updates until the weight is reached (cyclical: in each cycle; 0 = half of it)"}
+    )
+    kl_cycle: str = field(
+        default="0", metadata={"help": "updates a cycle, or `epoch`: one cycle an epoch, computed from the data"}
+    )
+    free_bits: float = field(default=0.0, metadata={"help": "nats a latent dimension may cost for nothing"})
+    bow_weight: float = field(default=0.0, metadata={"help": "weight of the bag-of-words loss"})
+    bow_target: ChoiceEnum(["types", "tokens"]) = field(
+        default="types", metadata={"help": "predict the response's set of words, or all its tokens (Zhao et al., 2017)"}
+    )
+    bow_hidden_dim: int = field(
+        default=0, metadata={"help": "hidden layer of the bag-of-words head; 0 = one linear map (Zhao et al.: 400)"}
+    )
+    podi_weight: float = field(default=0.0, metadata={"help": "weight of L_Po-di"})
+    podi_target: float = field(default=0.15, metadata={"help": "lambda of L_Po-di, nats a latent dimension"})
+    podi_form: ChoiceEnum(["per_dim", "literal", "auto"]) = field(
+        default="per_dim", metadata={"help": "L_Po-di as released, as printed, or scaled to Z and the batch"}
+    )
+
+
+@register_criterion("elbo", dataclass=ELBOConfig)
+class ELBOCriterion(LatentCriterion):
+    """--criterion elbo"""
+
+    def __init__(self, cfg: ELBOConfig, task):
+        super().__init__(cfg, task)
+        _check(cfg)
+        self.k = cfg.k
+        self.sample_reduction = str(cfg.sample_reduction)
+        self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
+        self.free_bits = cfg.free_bits
+        self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
+        self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
+        self.eos_idx = task.target_dictionary.eos()
+        self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
+        self._schedule: KLSchedule | None = (
+            None
+            if cfg.kl_cycle == "epoch"
+            else KLSchedule.named(str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, int(cfg.kl_cycle))
+        )
+
+    @property
+    def schedule(self) -> KLSchedule:
+        """The KL schedule; a cycle of one epoch is known once the training set has been batched."""
+        if self._schedule is None:
+            name, weight, warmup, _ = self._schedule_of
+            cycle = getattr(self.task, "updates_per_epoch", None)
+            if cycle is None:
+                raise InputError("--kl-cycle epoch: the task counts no updates an epoch; remedy: --kl-cycle UPDATES")
+            self._schedule = KLSchedule.named(name, weight, warmup, cycle)
+        return self._schedule
+
+    def equip(self, model) -> None:
+        """Give the model a bag-of-words head where the loss has that term."""
+        if self.bow_weight:
+            model.add_bow_head(self.bow_hidden_dim)
+
+    def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
+        """K samples in training, one in validation."""
+        return model(
+            **sample["net_input"],
+            target=sample["target"],
+            num_latents=self.k if self.training else 1,
+            reduce=self.sample_reduction,
+            selection_dtype=self.selection_dtype,
+        )
+
+    def terms(self, logits: Tensor, latent: LatentOutput, sample: dict, step: int):
+        """Yield (name, value of each example (B,), weight)."""
+        target = sample["target"]
+        yield from self.nll_terms(logits, target)
+        kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
+        kl = free_bits(kl_per_dim, self.free_bits) if self.free_bits else kl_per_dim.sum(-1)
+        yield "kl", kl, self.schedule(step) if self.training else 1.0
+        if self.bow_weight:
+            if latent.bow_logits is None:
+                raise InputError(
+                    "--bow-weight: this model was built without a bag-of-words head; remedy: --task dialogue"
+                )
+            bow = bow_nll(latent.bow_logits, target, self.padding_idx, self.eos_idx, self.bow_target)
+            yield "bow", bow, self.bow_weight
+        if self.podi_weight:
+            same = same_rows(sample["net_input"]["src_tokens"], target)
+            yield "podi", podi(latent.posterior, self.podi_target, self.podi_form, same), self.podi_weight
+
+
+def _check(cfg: ELBOConfig) -> None:
+    """Refuse values that no training can mean."""
+    if cfg.k < 1:
+        raise InputError(f"--k {cfg.k}: at least one latent sample is needed; remedy: --k 1, or --k 5 for best of five")
+    for name in ("kl_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim"):
+        if getattr(cfg, name) < 0:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is negative; remedy: 0 or more")
+    if cfg.podi_weight and cfg.podi_target <= 0:
+        raise InputError(f"--podi-target {cfg.podi_target}: the hinge needs a positive lambda; remedy: 0.15")
+    if cfg.kl_cycle != "epoch" and not cfg.kl_cycle.isdigit():
+        raise InputError(f"--kl-cycle {cfg.kl_cycle} is neither a number of updates nor `epoch`")

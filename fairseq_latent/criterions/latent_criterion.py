@@ -1,0 +1,126 @@
+"""The base of all latent criterions: it runs the model, sums the terms, logs them and reduces over workers.
+
+Units: NLL is a sum over a response's tokens, KL a sum over latent dimensions, in nats; the loss is averaged over
+sentences. Validation is always one posterior sample and KL weight 1.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from fairseq.criterions import FairseqCriterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussian import LatentOutput
+from ..losses import mutual_information, sequence_nll
+from .active_units import ActiveUnits
+
+
+@dataclass
+class LatentCriterionConfig(FairseqDataclass):
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "epsilon of label smoothing, spread over all V words (the paper: 0.1)"}
+    )
+
+
+class LatentCriterion(FairseqCriterion):
+    """A child says how the model is run (`decode`) and which terms make its loss (`terms`)."""
+
+    def __init__(self, cfg: LatentCriterionConfig, task):
+        super().__init__(task)
+        if not 0 <= cfg.label_smoothing < 1:
+            raise InputError(f"--label-smoothing {cfg.label_smoothing} is outside [0, 1)")
+        self.label_smoothing = cfg.label_smoothing
+
+    @classmethod
+    def build_criterion(cls, cfg, task):
+        """One argument for all fields, in place of fairseq's one keyword a field."""
+        return cls(cfg, task)
+
+    def equip(self, model) -> None:
+        """Add to the model what the terms need."""
+
+    def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
+        """Run the model on a batch with its target."""
+        raise NotImplementedError
+
+    def terms(self, logits: Tensor, latent: LatentOutput, sample: dict, step: int):
+        """Yield (name, value of each example (B,), weight)."""
+        raise NotImplementedError
+
+    def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats a sentence."""
+        return sequence_nll(logits, target, self.padding_idx, self.label_smoothing)
+
+    def nll_terms(self, logits: Tensor, target: Tensor):
+        """The NLL as a term of the loss; under label smoothing the plain one is logged beside it."""
+        smoothed, nll = self.nll(logits, target)
+        if self.label_smoothing:
+            yield "smoothed_nll", smoothed, 1.0
+        yield "nll", nll.detach() if self.label_smoothing else nll, 0.0 if self.label_smoothing else 1.0
+
+    def forward(self, model, sample, reduce=True):
+        """Return (loss, sentences, log), all sums over the batch's sentences; `reduce=False` gives the loss as (B,)."""
+        logits, extra = self.decode(model, sample)
+        latent: LatentOutput = extra["latent"]
+        target = sample["target"]
+        sentences = target.size(0)
+        log = {
+            "nsentences": sentences,
+            "sample_size": sentences,
+            "ntokens": sample["ntokens"],
+            "kl": latent.posterior.kl(latent.prior).detach().sum(),
+        }
+        loss = target.new_zeros(sentences, dtype=torch.float32)
+        for name, value, weight in self.terms(logits, latent, sample, model.num_updates):
+            loss = loss + weight * value
+            if name == "kl":
+                log["kl_weight"] = weight * sentences
+            else:
+                log[name] = value.detach().sum()
+        log["loss"] = loss.detach().sum()
+        if not self.training:
+            log.update(_validation_log(latent))
+        return (loss.sum() if reduce else loss), sentences, log
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        """Log ratios of sums: one dictionary of all workers' sums gives the same as theirs one by one."""
+        total = {
+            name: sum(log.get(name, 0) for log in logging_outputs)
+            for name in {name for log in logging_outputs for name in log}
+        }
+        sentences, tokens = total.get("nsentences", 0), total.get("ntokens", 0)
+        vectors = ("mean_sum", "mean_square_sum")
+        for name in sorted(total.keys() - {"nsentences", "ntokens", "sample_size", *vectors}):
+            priority = {"loss": 0, "nll": 10, "kl": 11, "kl_weight": 12}.get(name, 20)
+            metrics.log_scalar(name, total[name] / max(sentences, 1), sentences, priority=priority, round=4)
+        if not logging_outputs:  # an empty split: the metric that picks the best checkpoint must still exist
+            metrics.log_scalar("loss", math.inf, 0)
+        metrics.log_scalar("_nll_token", total.get("nll", 0) / max(tokens, 1), tokens)
+        metrics.log_scalar("_bound_token", (total.get("nll", 0) + total.get("kl", 0)) / max(tokens, 1), tokens)
+        metrics.log_derived("rec_ppl", lambda meters: _perplexity(meters["_nll_token"].avg))
+        metrics.log_derived("elbo_ppl", lambda meters: _perplexity(meters["_bound_token"].avg))
+        if "mean_sum" in total:
+            metrics.log_custom(ActiveUnits, "au", *(total[name] for name in vectors), sentences)
+
+    def logging_outputs_can_be_summed(self) -> bool:
+        """In training all values are scalars; in validation vectors are among them, which fairseq must gather."""
+        return self.training
+
+
+def _perplexity(nats_per_token) -> float:
+    return round(math.exp(min(float(nats_per_token), 700.0)), 3)
+
+
+def _validation_log(latent: LatentOutput) -> dict[str, Tensor]:
+    """Sums over the batch from which active units and mutual information come."""
+    mean = latent.posterior.mean.double()
+    return {
+        "mi": mutual_information(latent.posterior, latent.z).sum(),
+        "mean_sum": mean.sum(0),
+        "mean_square_sum": mean.square().sum(0),
+    }

@@ -1,0 +1,22 @@
+"""Criterion `mc_elbo`: the mean of K latents is decoded (Kruengkrai, 2019); not a mean of K losses."""
+
+from dataclasses import dataclass, field
+
+from fairseq.criterions import register_criterion
+from fairseq.dataclass import ChoiceEnum
+
+from .elbo import ELBOConfig, ELBOCriterion
+
+
+@dataclass
+class MCELBOConfig(ELBOConfig):
+    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)"})
+    sample_reduction: ChoiceEnum(["best", "mean"]) = field(
+        default="mean",
+        metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},
+    )
+
+
+@register_criterion("mc_elbo", dataclass=MCELBOConfig)
+class MCELBOCriterion(ELBOCriterion):
+    """--criterion mc_elbo"""

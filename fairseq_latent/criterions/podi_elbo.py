@@ -1,0 +1,17 @@
+"""Criterion `podi_elbo`: the ELBO with posterior-discriminated regularisation (Cho et al., 2022)."""
+
+from dataclasses import dataclass, field
+
+from fairseq.criterions import register_criterion
+
+from .elbo import ELBOConfig, ELBOCriterion
+
+
+@dataclass
+class PodiELBOConfig(ELBOConfig):
+    podi_weight: float = field(default=1.0, metadata={"help": "weight of L_Po-di"})
+
+
+@register_criterion("podi_elbo", dataclass=PodiELBOConfig)
+class PodiELBOCriterion(ELBOCriterion):
+    """--criterion podi_elbo"""

@@ -1,0 +1,55 @@
+"""Criterion `spacefusion`: three decodings and a regulariser that fuses two latent spaces (Gao et al., 2019).
+
+The latents of the prior, of the posterior and between the two are decoded; each cross-entropy is divided by the batch's
+mean response length, as Sato et al. (2021) port it.
+"""
+
+from dataclasses import dataclass, field
+
+from fairseq.criterions import register_criterion
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussian import LatentOutput
+from ..losses import fusion_distance
+from .latent_criterion import LatentCriterion, LatentCriterionConfig
+
+
+@dataclass
+class SpaceFusionConfig(LatentCriterionConfig):
+    interpolation_weight: float = field(default=1.0, metadata={"help": "weight of the interpolated decoding (alpha)"})
+    fusion_weight: float = field(default=30.0, metadata={"help": "weight of the fusion regulariser (beta)"})
+    fusion_clip: float = field(default=0.3, metadata={"help": "distances are clamped here"})
+    no_clip_pull: bool = field(
+        default=False, metadata={"help": "leave the distance within a pair unclamped, so that far pairs still attract"}
+    )
+
+
+@register_criterion("spacefusion", dataclass=SpaceFusionConfig)
+class SpaceFusionCriterion(LatentCriterion):
+    """--criterion spacefusion"""
+
+    def __init__(self, cfg: SpaceFusionConfig, task):
+        super().__init__(cfg, task)
+        for name in ("interpolation_weight", "fusion_weight", "fusion_clip"):
+            if getattr(cfg, name) < 0:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is negative; remedy: 0 or more")
+        self.interpolation_weight, self.fusion_weight = cfg.interpolation_weight, cfg.fusion_weight
+        self.clip, self.clip_pull = cfg.fusion_clip, not cfg.no_clip_pull
+
+    def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
+        """Logits (3, N, V): prior, posterior, interpolation."""
+        return model(**sample["net_input"], target=sample["target"], interpolate=True)
+
+    def terms(self, logits: Tensor, latent: LatentOutput, sample: dict, step: int):
+        """Yield (name, value of each example (B,), weight)."""
+        target = sample["target"]
+        mean_length = sample["ntokens"] / target.size(0)
+        names = ("ce_prior", "ce_posterior", "ce_interpolation")
+        for name, path, weight in zip(names, logits, (1.0, 1.0, self.interpolation_weight), strict=True):
+            smoothed, nll = self.nll(path, target)
+            yield name, smoothed / mean_length, weight
+            if name == "ce_posterior":
+                yield "nll", nll.detach(), 0.0  # logged, as every latent model's
+        fusion = fusion_distance(latent.prior_z, latent.z, self.clip, self.clip_pull)
+        yield "fusion", fusion, self.fusion_weight

@@ -1,0 +1,17 @@
+"""Criterion `speculative_elbo`: the best of K latents is trained (speculative sampling, Sato et al., 2021)."""
+
+from dataclasses import dataclass, field
+
+from fairseq.criterions import register_criterion
+
+from .elbo import ELBOConfig, ELBOCriterion
+
+
+@dataclass
+class SpeculativeELBOConfig(ELBOConfig):
+    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)"})
+
+
+@register_criterion("speculative_elbo", dataclass=SpeculativeELBOConfig)
+class SpeculativeELBOCriterion(ELBOCriterion):
+    """--criterion speculative_elbo"""

@@ -1,0 +1,161 @@
+"""The terms of every loss: tensors in, one value an example out, float32 inside, no fairseq, no reduction.
+
+Logits come packed: one row (V) a real target token, in the order of `target[target.ne(pad)]`; pads have no row.
+"""
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from .gaussian import DiagonalGaussian
+
+PAIR_ELEMENTS = 2**24  # pairwise terms hold at most this many floats at once
+
+
+def sentence_index(mask: Tensor) -> Tensor:
+    """(B, T) bool -> (N,): the sentence of each real token, row by row."""
+    return mask.nonzero(as_tuple=True)[0]
+
+
+def sum_by_sentence(values: Tensor, mask: Tensor) -> Tensor:
+    """(..., N), (B, T) bool -> (..., B): add up the values of each sentence's real tokens."""
+    total = values.new_zeros(*values.shape[:-1], mask.size(0))
+    return total.index_add(-1, sentence_index(mask), values)
+
+
+def token_nll(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """(N, V), (N,) -> smoothed (N,), plain (N,), nats a token.
+
+    Smoothing spreads epsilon over all V words, (1 - e) * nll + e / V * sum_v -log p_v, as fairseq 0.8 did for
+    Sato et al. (2021); fairseq 0.12 spreads it over V - 1.
+    """
+    logits = logits.float()
+    normaliser = logits.logsumexp(-1)
+    nll = normaliser - logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    if not label_smoothing:
+        return nll, nll
+    uniform = normaliser - logits.mean(-1)
+    return (1 - label_smoothing) * nll + label_smoothing * uniform, nll
+
+
+def sequence_nll(logits: Tensor, target: Tensor, pad: int, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """(N, V) packed, (B, T) -> smoothed (B,), plain (B,), nats a sentence."""
+    mask = target.ne(pad)
+    smoothed, nll = token_nll(logits, target[mask], label_smoothing)
+    return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
+
+
+def free_bits(kl_per_dim: Tensor, floor: float) -> Tensor:
+    """(B, Z) -> (B,) nats: dimensions whose batch-mean KL is below `floor` cost `floor` and get no gradient.
+
+    The batch mean of the result is sum_d max(floor, mean_b KL_bd) (Kingma et al., 2016, eq. 15).
+    """
+    below = kl_per_dim.mean(0, keepdim=True) < floor
+    return torch.where(below, kl_per_dim.new_tensor(floor), kl_per_dim).sum(-1)
+
+
+def bow_nll(bow_logits: Tensor, target: Tensor, pad: int, eos: int, form: str = "types") -> Tensor:
+    """(B, V), (B, T) -> (B,) nats: negative log-likelihood of the response as a bag of words.
+
+    types: the set of words, neither padding nor end of sentence (Sato et al., 2021).
+    tokens: every token with its multiplicity, end of sentence included (Zhao et al., 2017).
+    """
+    log_probs = bow_logits.float().log_softmax(-1)
+    counts = torch.zeros_like(log_probs).scatter_add_(1, target, torch.ones_like(target, dtype=log_probs.dtype))
+    counts[:, pad] = 0
+    if form == "types":
+        counts[:, eos] = 0
+        counts = counts.clamp(max=1)
+    elif form != "tokens":
+        raise ValueError(f"bag of words: {form} is neither types nor tokens")
+    return -(counts * log_probs).sum(-1)
+
+
+def same_rows(*tensors: Tensor) -> Tensor:
+    """(B, ...) each -> (B, B) bool: which examples have equal rows in all tensors."""
+    rows = torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
+    group = torch.unique(rows, dim=0, return_inverse=True)[1]
+    return group.unsqueeze(0).eq(group.unsqueeze(1))
+
+
+def podi(posterior: DiagonalGaussian, target: float, form: str = "per_dim", same: Tensor | None = None) -> Tensor:
+    """(B, Z) posteriors -> (B,): posterior-discriminated regularisation (Cho et al., 2022, eq. 4; arXiv 2204.07372).
+
+    A squared hinge pushes the posteriors of different inputs at least `target` (lambda) nats apart. `same` (B, B) marks
+    equal inputs, which never make a pair. The batch mean of the result is, with KL_d the divergence of one dimension:
+
+    literal: sum_i min(mean_d KL_d(q_i || q_j) - lambda, 0)^2 with one random partner j an example, as printed.
+    auto: mean_i min(sum_d KL_d - Z lambda, 0)^2 / (Z lambda): the same hinge, independent of batch size and Z.
+    per_dim: sum over all ordered pairs of mean_d min(KL_d - lambda, 0)^2, as the authors' released code has it.
+    """
+    size = posterior.mean.size(0)
+    if form == "per_dim":
+        return size * _podi_per_dim(posterior, target, same)
+    if form not in ("literal", "auto"):
+        raise ValueError(f"L_Po-di: {form} is neither per_dim, literal nor auto")
+    partner, paired = _partners(size, same, posterior.mean.device)
+    divergence = posterior.kl_per_dim(posterior[partner])
+    if form == "literal":
+        return size * paired * (divergence.mean(-1) - target).clamp(max=0).square()
+    total = posterior.mean.size(-1) * target
+    return paired * (divergence.sum(-1) - total).clamp(max=0).square() / total
+
+
+def _partners(size: int, same: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Partner of each example (B,) by rolling a random permutation, and whether the two inputs differ (B,)."""
+    order = torch.randperm(size, device=device)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(1)
+    rows = torch.arange(size, device=device)
+    return partner, (partner.ne(rows) if same is None else ~same[rows, partner]).float()
+
+
+def _podi_per_dim(posterior: DiagonalGaussian, target: float, same: Tensor | None) -> Tensor:
+    """(B,): sum over partners j of mean_d min(KL_d(q_i || q_j) - lambda, 0)^2, in row chunks of bounded memory."""
+    size, latent_dim = posterior.mean.shape
+    differ = ~(torch.eye(size, dtype=torch.bool, device=posterior.mean.device) if same is None else same)
+
+    def rows(mean, logvar, mask):
+        divergence = DiagonalGaussian(mean, logvar).unsqueeze(1).kl_per_dim(posterior.unsqueeze(0))
+        return ((divergence - target).clamp(max=0).square().mean(-1) * mask).sum(-1)
+
+    chunk = max(1, PAIR_ELEMENTS // (size * latent_dim))
+    parts = [part.split(chunk) for part in (posterior.mean, posterior.logvar, differ)]
+    return torch.cat([checkpoint(rows, *part, use_reentrant=False) for part in zip(*parts, strict=True)])
+
+
+def fusion_distance(x: Tensor, y: Tensor, clip: float = 0.3, clip_pull: bool = True) -> Tensor:
+    """(B, Z), (B, Z) -> (B,): SpaceFusion's regulariser (Gao et al., 2019), d(x_i, y_i) minus both mean spreads.
+
+    d is the root mean squared difference over dimensions, clamped at `clip`; `clip_pull=False` leaves d(x_i, y_i)
+    unclamped, so that far pairs are still pulled together. A batch of one has no spread.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - b).float().square().mean(-1) + 1e-9).sqrt()
+
+    def spread(a: Tensor) -> Tensor:
+        others = max(1, a.size(0) - 1)
+        return distance(a.unsqueeze(0), a.unsqueeze(1)).clamp(max=clip).sum(1) / others
+
+    pull = distance(x, y)
+    return (pull.clamp(max=clip) if clip_pull else pull) - spread(x) - spread(y)
+
+
+def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> Tensor:
+    """(B, Z) -> (B,) nats: log q(z|x) - log q(z) with q(z) the mixture of the batch's posteriors.
+
+    Its mean estimates I(x; z) under q (Hoffman and Johnson, 2016) and can't exceed log B.
+    """
+    pairs = posterior.pairwise_log_prob(z)
+    size = pairs.size(0)
+    return pairs.diagonal() - pairs.logsumexp(1) + torch.log(pairs.new_tensor(float(size)))
+
+
+def active_units(mean_sum: Tensor, mean_square_sum: Tensor, count: int, threshold: float = 0.01) -> int:
+    """Dimensions whose posterior mean has an unbiased variance of at least `threshold` (Burda et al., 2016).
+
+    mean_sum, mean_square_sum (Z,): sums over `count` >= 2 examples, so that splits and workers add up.
+    """
+    variance = (mean_square_sum.double() - mean_sum.double().square() / count) / (count - 1)
+    return int((variance >= threshold).sum())

@@ -1,0 +1,319 @@
+"""T-CVAE, a Transformer with one latent a response (Wang and Wan, 2019), as Sato et al. (2021) train it for dialogue.
+
+Encoder and decoder share their layers; the prior reads the context's states, the posterior the states of context and
+response; z joins the decoder's last states just before the tied output projection. The paper's text is silent on most of
+this; the defaults are those of the authors' released code.
+"""
+
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import torch
+from fairseq import utils
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
+from fairseq.models.transformer import (
+    Embedding,
+    TransformerConfig,
+    TransformerDecoderBase,
+    TransformerEncoderBase,
+    base_architecture,
+)
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
+from ..losses import sentence_index, sum_by_sentence
+from ..modules.activations import ACTIVATIONS
+from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
+from ..modules.fusion import LatentFusion
+from ..modules.latent_head import LatentHead
+from ..selection import choose_noise, projected_nll
+
+ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
+
+
+@dataclass
+class TCVAEConfig(FairseqDataclass):
+    embed_dim: int = field(default=512, metadata={"help": "width of embeddings and layers (H)"})
+    ffn_dim: int = field(default=2048, metadata={"help": "width of the feed-forward layers"})
+    layers: int = field(default=6, metadata={"help": "layers of the encoder, and of the decoder"})
+    heads: int = field(default=8, metadata={"help": "attention heads, of the latent's query attention too"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings and on each sublayer's output"})
+    attention_dropout: float = field(default=0.1, metadata={"help": "dropout on attention weights"})
+    activation_dropout: float = field(default=0.1, metadata={"help": "dropout inside the feed-forward layers"})
+    activation: ACTIVATION_CHOICES = field(
+        default="leaky_relu", metadata={"help": "activation of the feed-forward layers"}
+    )
+    fusion_activation: ACTIVATION_CHOICES = field(
+        default="leaky_relu", metadata={"help": "activation after [decoder state; z]; the original T-CVAE has tanh"}
+    )
+    latent_dim: int = field(default=512, metadata={"help": "size of the latent (Z)"})
+    prior_hidden_dim: int = field(
+        default=256, metadata={"help": "width of the prior's tanh layer, which the posterior lacks; 0 leaves it out"}
+    )
+    posterior_input: ChoiceEnum(["decoder_input", "target"]) = field(
+        default="decoder_input",
+        metadata={"help": "response the posterior reads: the decoder's input, without its last token, or all of it"},
+    )
+    posterior_encoding: ChoiceEnum(["separate", "joint"]) = field(
+        default="separate",
+        metadata={"help": "encode context and response apart and join their states in time, or as one sequence"},
+    )
+    no_share_layers: bool = field(
+        default=False,
+        metadata={"help": "give encoder and decoder layers of their own (default: shared, but LayerNorms)"},
+    )
+    no_share_output: bool = field(
+        default=False, metadata={"help": "give the output projection weights of its own (default: the embeddings)"}
+    )
+    encoder_embed_path: Optional[str] = field(
+        default=None, metadata={"help": "word vectors (CBOW, text format) that initialise the shared embeddings"}
+    )
+
+
+class TCVAEEncoder(TransformerEncoderBase):
+    """Encodes contexts and responses, and owns the heads that turn their states into prior and posterior."""
+
+    def __init__(self, cfg, dictionary, embed_tokens, head: nn.Module, posterior_encoding: str, response_alone: bool):
+        super().__init__(cfg, dictionary, embed_tokens)
+        self.latent = head
+        self.posterior_encoding = posterior_encoding
+        self.response_alone = response_alone
+
+    def encode(self, tokens: Tensor) -> dict[str, list[Tensor]]:
+        """(B, S) -> fairseq's encoder output, without a latent."""
+        return super().forward(tokens)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor | None = None,
+        noise_seed: Tensor | None = None,
+        num_latents: int = 1,
+        prior_mean: bool = False,
+    ) -> dict[str, list[Tensor]]:
+        """(B, S) -> encoder output with out["latent"] = [z (B, Z)] drawn from the prior, for decoding without a response.
+
+        With num_latents = N, src_tokens holds every context N times in a row; each is encoded once and gets N latents.
+        """
+        out = self.encode(src_tokens[::num_latents])
+        prior = self.prior(out)
+        size, latent_dim = prior.mean.shape
+        if prior_mean:
+            noise = prior.mean.new_zeros(size, num_latents, latent_dim)
+        elif noise_seed is not None:
+            noise = seeded_noise(noise_seed[::num_latents], num_latents, latent_dim)
+        else:
+            noise = torch.randn(size, num_latents, latent_dim, device=src_tokens.device)
+        if num_latents > 1:
+            rows = torch.arange(size, device=src_tokens.device).repeat_interleave(num_latents)
+            out, prior = super().reorder_encoder_out(out, rows), prior[rows]
+        return {**out, "latent": [prior.rsample(noise.flatten(0, 1))]}
+
+    def prior(self, context: dict[str, list[Tensor]]) -> DiagonalGaussian:
+        """Encoder output of the context -> p(z|x) over (B, Z)."""
+        return self.latent.prior(context["encoder_out"][0], context["encoder_padding_mask"][0])
+
+    def posterior(self, src_tokens: Tensor, context: dict[str, list[Tensor]], response: Tensor) -> DiagonalGaussian:
+        """Tokens (B, S) and their encoder output, response (B, T) -> q(z|x, y) over (B, Z)."""
+        if self.posterior_encoding == "joint":
+            parts = [self.encode(torch.cat([src_tokens, response], dim=1))]
+        elif self.response_alone:
+            parts = [self.encode(response)]
+        else:
+            parts = [context, self.encode(response)]
+        states = torch.cat([part["encoder_out"][0] for part in parts], dim=0)
+        padding_mask = torch.cat([part["encoder_padding_mask"][0] for part in parts], dim=1)
+        return self.latent.posterior(states, padding_mask)
+
+    def reorder_encoder_out(self, encoder_out, new_order):
+        """fairseq's, which forgets the latent."""
+        reordered = super().reorder_encoder_out(encoder_out, new_order)
+        return {**reordered, "latent": [encoder_out["latent"][0].index_select(0, new_order)]}
+
+
+class TCVAEDecoder(TransformerDecoderBase):
+    """A Transformer decoder whose last states meet the latent before the output projection."""
+
+    def __init__(self, cfg, dictionary, embed_tokens, fusion: LatentFusion):
+        super().__init__(cfg, dictionary, embed_tokens)
+        self.fusion = fusion
+
+    def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **kwargs):
+        """(B, T) and an encoder output with a latent -> logits (B, T, V), extras."""
+        states, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
+        return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
+
+
+@register_model("t_cvae", dataclass=TCVAEConfig)
+class TCVAEModel(FairseqEncoderDecoderModel):
+    """--arch t_cvae"""
+
+    response_alone = False  # the posterior reads context and response
+
+    def __init__(self, encoder: TCVAEEncoder, decoder: TCVAEDecoder, latent_dim: int, posterior_input: str):
+        super().__init__(encoder, decoder)
+        self.latent_dim = latent_dim
+        self.posterior_input = posterior_input
+        self.bow_head: BagOfWordsHead | None = None
+        self.num_updates = 0
+
+    @classmethod
+    def build_model(cls, cfg: TCVAEConfig, task) -> "TCVAEModel":
+        """Everything the configuration says ends here: the parts take plain arguments."""
+        dictionary = task.target_dictionary
+        if task.source_dictionary != dictionary:
+            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
+        max_source, max_target = task.max_positions()
+        transformer = _transformer_config(cfg, max_source, max_target)
+        embed_tokens = _embeddings(dictionary, cfg.embed_dim, cfg.encoder_embed_path)
+        encoder = TCVAEEncoder(
+            transformer, dictionary, embed_tokens, cls.build_head(cfg), str(cfg.posterior_encoding), cls.response_alone
+        )
+        fusion = LatentFusion(cfg.embed_dim, cfg.latent_dim, str(cfg.fusion_activation))
+        decoder = TCVAEDecoder(transformer, dictionary, embed_tokens, fusion)
+        for layer in [*encoder.layers, *decoder.layers]:
+            layer.activation_fn = ACTIVATIONS[str(cfg.activation)]
+        if not cfg.no_share_layers:
+            share_layers(encoder, decoder)
+        return cls(encoder, decoder, cfg.latent_dim, str(cfg.posterior_input))
+
+    @classmethod
+    def build_head(cls, cfg: TCVAEConfig) -> nn.Module:
+        """The heads of prior and posterior."""
+        return LatentHead(cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+        target: Tensor | None = None,
+        num_latents: int = 1,
+        reduce: str = "best",
+        selection_dtype: torch.dtype = torch.float32,
+        interpolate: bool = False,
+        noise_seed: Tensor | None = None,
+    ):
+        """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
+
+        Without one the prior is used: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of
+        the posterior and between the two: logits (3, N, V).
+        """
+        if target is None:
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed)
+            return self.decoder(prev_output_tokens, encoder_out=encoder_out)
+        context = self.encoder.encode(src_tokens)
+        prior = self.encoder.prior(context)
+        response = prev_output_tokens if self.posterior_input == "decoder_input" else target
+        posterior = self.encoder.posterior(src_tokens, context, response)
+
+        states, _ = self.decoder.extract_features(prev_output_tokens, encoder_out=context)
+        mask = target.ne(self.decoder.padding_idx)
+        states = self.decoder.fusion.of_states(states[mask])  # (N, H)
+        sentence = sentence_index(mask)
+
+        def hidden(z: Tensor) -> Tensor:
+            return self.decoder.fusion.activation(states + self.decoder.fusion.of_latent(z)[..., sentence, :])
+
+        def score(z: Tensor) -> Tensor:
+            weight = self.decoder.output_projection.weight
+            return sum_by_sentence(projected_nll(hidden(z), weight, target[mask], selection_dtype), mask)
+
+        seeded = None if self.training or noise_seed is None else seeded_noise(noise_seed, 2, self.latent_dim)
+        if seeded is not None:
+            noise, chosen = seeded[:, 0], None
+        else:
+            noise, chosen = choose_noise(posterior, num_latents, reduce, score)
+        z, prior_z = posterior.rsample(noise), None
+        decoded = z
+        if interpolate:
+            prior_z = prior.rsample(None if seeded is None else seeded[:, 1])
+            share = torch.rand_like(z[:, :1]) if seeded is None else torch.full_like(z[:, :1], 0.5)
+            decoded = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
+        logits = self.decoder.output_layer(hidden(decoded))
+        bow_logits = None if self.bow_head is None else self.bow_head(z)
+        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
+
+    def add_bow_head(self, hidden_dim: int) -> None:
+        """Build the bag-of-words head, which only a criterion that uses it asks for."""
+        if self.bow_head is None:
+            self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        """Take the bag-of-words head as the checkpoint has it."""
+        super().upgrade_state_dict_named(state_dict, name)
+        self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Remember the update for the criterion's schedules."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+
+def share_layers(encoder: TCVAEEncoder, decoder: TCVAEDecoder) -> None:
+    """Decoder layer i takes the attention and feed-forward modules of encoder layer i; LayerNorms stay apart.
+
+    Self-attention and attention to the context both use the encoder layer's self-attention.
+    """
+    for source, layer in zip(encoder.layers, decoder.layers, strict=True):
+        for attention in (layer.self_attn, layer.encoder_attn):
+            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                setattr(attention, projection, getattr(source.self_attn, projection))
+        layer.fc1, layer.fc2 = source.fc1, source.fc2
+
+
+def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> TransformerConfig:
+    """fairseq's nested configuration, from our flat one."""
+    flat = Namespace(
+        dropout=cfg.dropout,
+        attention_dropout=cfg.attention_dropout,
+        activation_dropout=cfg.activation_dropout,
+        max_source_positions=max_source,
+        max_target_positions=max_target,
+        share_decoder_input_output_embed=not cfg.no_share_output,
+    )
+    for side in ("encoder", "decoder"):
+        setattr(flat, f"{side}_embed_dim", cfg.embed_dim)
+        setattr(flat, f"{side}_ffn_embed_dim", cfg.ffn_dim)
+        setattr(flat, f"{side}_layers", cfg.layers)
+        setattr(flat, f"{side}_attention_heads", cfg.heads)
+    base_architecture(flat)
+    return TransformerConfig.from_namespace(flat)
+
+
+def _embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedding:
+    """Rows N(0, H^-0.5), the pad row zero; rows that the file at `path` has are taken from it."""
+    embeddings = Embedding(len(dictionary), embed_dim, dictionary.pad())
+    if not path:
+        return embeddings
+    if not Path(path).is_file():
+        raise InputError(f"--encoder-embed-path {path}: no such file")
+    vectors = utils.parse_embedding(path)
+    width = len(next(iter(vectors.values()))) if vectors else 0
+    if width != embed_dim:
+        raise InputError(f"--encoder-embed-path {path}: vectors have {width} numbers, --embed-dim is {embed_dim}")
+    return utils.load_embedding(vectors, dictionary, embeddings)
+
+
+def _defaults(args: Namespace, **values) -> None:
+    """Set what the user left open."""
+    for name, value in values.items():
+        setattr(args, name, getattr(args, name, value))
+
+
+def small(args: Namespace) -> None:
+    """3 layers of 256, 64 latent dimensions: minutes on two CPU cores."""
+    _defaults(args, embed_dim=256, ffn_dim=1024, layers=3, heads=4, latent_dim=64, prior_hidden_dim=128)
+
+
+def tiny(args: Namespace) -> None:
+    """2 layers of 16: for tests."""
+    _defaults(args, embed_dim=16, ffn_dim=32, layers=2, heads=2, latent_dim=8, prior_hidden_dim=8)
+
+
+register_model_architecture("t_cvae", "t_cvae_small")(small)
+register_model_architecture("t_cvae", "t_cvae_tiny")(tiny)

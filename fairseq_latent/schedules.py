@@ -1,0 +1,48 @@
+"""Schedules of the KL weight: constant, linear (Bowman et al., 2016) and cyclical (Fu et al., 2019)."""
+
+from dataclasses import dataclass
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class KLSchedule:
+    """A frozen value you call: `KLSchedule(1.0, warmup=5000, cycle=10000)(step)`.
+
+    warmup: updates in which the weight rises from 0 to `weight`; 0 means at once.
+    cycle: updates after which it starts again from 0; 0 means never.
+    """
+
+    weight: float = 1.0
+    warmup: int = 0
+    cycle: int = 0
+
+    def __post_init__(self):
+        if self.weight < 0:
+            raise InputError(f"--kl-weight {self.weight} is negative; remedy: 0 or more")
+        if self.warmup < 0 or self.cycle < 0:
+            raise InputError(f"--kl-warmup {self.warmup} --kl-cycle {self.cycle}: updates can't be negative")
+        if self.cycle and self.warmup > self.cycle:
+            raise InputError(
+                f"--kl-warmup {self.warmup} is longer than its --kl-cycle {self.cycle}; remedy: half of it"
+            )
+
+    def __call__(self, step: int) -> float:
+        """The weight at update `step`, counted from 0: weight * min(1, (step mod cycle) / warmup)."""
+        step = step % self.cycle if self.cycle else step
+        return self.weight * min(1.0, step / self.warmup) if self.warmup else self.weight
+
+    @classmethod
+    def named(cls, name: str, weight: float, warmup: int, cycle: int) -> "KLSchedule":
+        """The schedule that `--kl-schedule NAME` means; a cycle rises in its first half unless `warmup` says otherwise."""
+        if name == "constant":
+            return cls(weight)
+        if name == "linear":
+            if warmup <= 0:
+                raise InputError("--kl-schedule linear needs --kl-warmup UPDATES, e.g. --kl-warmup 10000")
+            return cls(weight, warmup)
+        if name == "cyclical":
+            if cycle <= 0:
+                raise InputError("--kl-schedule cyclical needs --kl-cycle UPDATES, or --kl-cycle epoch")
+            return cls(weight, warmup or max(1, cycle // 2), cycle)
+        raise InputError(f"--kl-schedule {name} is unknown; remedy: constant, linear or cyclical")

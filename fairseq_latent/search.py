@@ -1,0 +1,40 @@
+"""Decoding that fairseq lacks: top-k and top-p together, and several latents a context."""
+
+import hashlib
+import math
+
+import torch
+from fairseq.search import Sampling
+from torch import Tensor
+
+
+class TopKTopPSampling(Sampling):
+    """Keep the k best words, then the smallest nucleus of them with probability p (Cho et al., 2022, use 4 and 0.8)."""
+
+    def _sample_topp(self, lprobs: Tensor):
+        if self.sampling_topk > 0:
+            kth_best = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)), dim=-1).values[..., -1:]
+            lprobs = lprobs.masked_fill(lprobs < kth_best, -math.inf).log_softmax(-1)
+        return super()._sample_topp(lprobs)
+
+
+def content_seeds(tokens: Tensor, pad: int, seed: int) -> Tensor:
+    """(B, S) -> (B,): a noise seed for each context from its words, where there is no example id (fairseq-interactive)."""
+    rows = [row[row.ne(pad)].cpu().numpy().astype("<i8").tobytes() for row in tokens]
+    digests = [hashlib.blake2b(row, digest_size=8, key=str(seed).encode()).digest() for row in rows]
+    return torch.tensor([int.from_bytes(digest, "little") >> 1 for digest in digests], device=tokens.device)
+
+
+def expand_contexts(net_input: dict, num_latents: int) -> dict:
+    """Repeat every context N times in a row, so that beam search sees N sentences; the encoder encodes each once."""
+    expanded = {
+        name: value.repeat_interleave(num_latents, dim=0) if torch.is_tensor(value) else value
+        for name, value in net_input.items()
+    }
+    return {**expanded, "num_latents": num_latents}
+
+
+def regroup(hypotheses: list[list[dict]], num_latents: int, nbest: int) -> list[list[dict]]:
+    """B * N beams -> B lists: the `nbest` hypotheses of the first latent, then those of the second, ..."""
+    best = [beam[:nbest] for beam in hypotheses]
+    return [sum(best[start : start + num_latents], []) for start in range(0, len(best), num_latents)]
