@@ -1,9 +1,14 @@
 """How the project fails: one line that says what, where and the remedy, and exit code 2."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 EXIT_CODE = 2
+INTERRUPTED = 128 + signal.SIGINT  # what a shell reports for a command that was stopped by Ctrl-C
 
 
 class InputError(Exception):
@@ -30,13 +35,39 @@ def describe(error: BaseException) -> str | None:
 def run(main: Callable[[], int | None]) -> int:
     """Call a command's main function; a user's mistake becomes one line on stderr and exit code 2."""
     try:
-        return main() or 0
+        with _terminated_like_exit():
+            code = main() or 0
+            sys.stdout.flush()  # here, where a closed pipe is still ours to handle
+            return code
     except BrokenPipeError:  # `command | head` closed our output
-        sys.stderr.close()
+        _discard_output()
         return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except Exception as error:
         line = describe(error)
         if line is None:
             raise
         print(f"error: {line}", file=sys.stderr)
         return EXIT_CODE
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: Python flushes stdout again at exit and would complain (exit code 120)."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def _terminated_like_exit() -> Iterator[None]:
+    """Let SIGTERM (a cluster's time limit) unwind the program, so that half-written files are removed."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
