@@ -1,0 +1,47 @@
+"""The `fairseq-latent` command: one line a sub-command here, its module imported only when it is chosen.
+
+A sub-command is a module with `add_arguments(parser)` and `main(args) -> int | None`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from fairseq_latent import __version__
+from fairseq_latent.errors import run
+
+COMMANDS = {
+    "score": ("fairseq_latent.evaluation.score", "BLEU, dist-n, F1 and length of several systems in one table"),
+    "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script: exit code 0, the sub-command's own, or 2 for the user's mistakes."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 gets escapes, not a traceback
+
+    def command() -> int | None:
+        args = _parser(arguments).parse_args(arguments)
+        return args.main(args)
+
+    return run(command)
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fairseq-latent", description="Measure and explain latent dialogue models.")
+    parser.add_argument("--version", action="version", version=f"fairseq_latent {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (module_name, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name in arguments[:1]:
+            module = import_module(module_name)
+            module.add_arguments(command)
+            command.set_defaults(main=module.main)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
