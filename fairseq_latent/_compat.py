@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import types
+import warnings
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ def apply() -> None:
         distributed_utils._infer_torch_distributed_launch_init
     )
     distributed_utils.call_main = call_main_anywhere(distributed_utils.call_main)
+    # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
+    warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
     sys.excepthook = failures.one_line_hook(sys.excepthook)
 
 

@@ -197,6 +197,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         selection_dtype: torch.dtype = torch.float32,
         interpolate: bool = False,
         noise_seed: Tensor | None = None,
+        prior_mean: bool = False,
     ):
         """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
 
@@ -204,7 +205,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         the posterior and between the two: logits (3, N, V).
         """
         if target is None:
-            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed)
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, prior_mean=prior_mean)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
         context = self.encoder.encode(src_tokens)
         prior = self.encoder.prior(context)

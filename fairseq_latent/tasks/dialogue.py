@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from fairseq.dataclass import ChoiceEnum
+from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
@@ -115,7 +116,7 @@ class DialogueTask(TranslationTask):
             pad = self.source_dictionary.pad()
             net_input["noise_seed"] = content_seeds(net_input["src_tokens"], pad, self.cfg.seed)
         net_input["prior_mean"] = str(self.cfg.latent) == "mean"
-        num_latents = self.cfg.latent_samples
+        num_latents = 1 if isinstance(generator, SequenceScorer) else self.cfg.latent_samples
         if num_latents > 1:
             net_input = expand_contexts(net_input, num_latents)
             if prefix_tokens is not None:
