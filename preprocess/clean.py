@@ -128,9 +128,7 @@ def clean(
     for conversation in conversations:
         parts = _cut(merge_turns(conversation.turns, tally), rules, tally)
         personas = _clean_personas(conversation, rules)
-        tally.conversations.update(
-            read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts)
-        )
+        tally.conversations.update(read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts))
         for number, turns in enumerate(parts, 1):
             yield replace(conversation, id=part_id(conversation.id, number), turns=turns, personas=personas)
 

@@ -1,8 +1,9 @@
 """Line-based UTF-8 files: read one line at a time, every complaint with file and line number."""
 
 import gzip
+import random
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
@@ -56,3 +57,15 @@ def check_parallel(paths: Sequence[str | Path]) -> int:
                 "remedy: write both again, e.g. with python -m preprocess.split"
             )
     return counts[0]
+
+
+def sample_lines(lines: Iterable[str], size: int, seed: int) -> list[str]:
+    """At most `size` of the lines that are not empty, each with the same chance (reservoir sampling)."""
+    generator = random.Random(seed)
+    chosen: list[str] = []
+    for number, line in enumerate(line for line in lines if line.strip()):
+        if number < size:
+            chosen.append(line)
+        elif (place := generator.randrange(number + 1)) < size:
+            chosen[place] = line
+    return chosen

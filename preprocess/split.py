@@ -127,13 +127,14 @@ def split(path: Path, out: Path, context_turns: int, valid: Share, test: Share, 
 
 def _positions(path: Path, seed: int) -> set[float]:
     """The hashes of all conversations with a reply; the whole file is checked on the way."""
-    positions, read = set(), 0
-    for read, conversation in enumerate(_progress(path, "check"), 1):
+    positions, empty = set(), True
+    for conversation in _progress(path, "check"):
+        empty = False
         _check_texts(path, conversation)
         if len(conversation.turns) > 1:
             positions.add(position(seed, conversation.id))
-    if not read:
-        raise InputError(f"{path} has no conversations; remedy: write it again, e.g. with python -m preprocess.chitchat")
+    if empty:
+        raise InputError(f"{path} has no conversations; remedy: write it again")
     return positions
 
 

@@ -1,0 +1,275 @@
+"""`python -m preprocess.subwords`: learn SentencePiece pieces (Kudo, 2018, https://arxiv.org/abs/1804.10959), encode text.
+
+Writes a folder of spm.model, dict.txt for fairseq and the encoded train|valid|test.src|tgt. The ids of the SentencePiece
+model and of the fairseq dictionary are the same numbers. What follows is
+
+    fairseq-preprocess --source-lang src --target-lang tgt --trainpref DIR/spm/train --validpref DIR/spm/valid \\
+        --testpref DIR/spm/test --srcdict DIR/spm/dict.txt --joined-dictionary --destdir data-bin/NAME
+"""
+
+import argparse
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+import sentencepiece
+from tqdm import tqdm
+
+from fairseq_latent.errors import InputError, run
+from fairseq_latent.files import written_together
+from fairseq_latent.symbols import BOS, EOS, PAD, RESERVED, UNK, USER_SYMBOLS
+
+from .lines import check_parallel, read_lines, sample_lines
+
+MODEL, DICTIONARY = "spm.model", "dict.txt"
+SPLITS, SIDES = ("train", "valid", "test"), ("src", "tgt")
+BATCH = 4096  # lines that are encoded at once
+
+
+@dataclass(frozen=True)
+class Subwords:
+    """A SentencePiece model, and the fairseq dictionary of the same pieces."""
+
+    model: bytes
+    dictionary: str
+
+    @cached_property
+    def processor(self) -> sentencepiece.SentencePieceProcessor:
+        """SentencePiece's own object."""
+        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The pieces in the order of their ids."""
+        return [self.processor.id_to_piece(index) for index in range(len(self.processor))]
+
+    def encode(self, lines: Iterable[str], threads: int = 1) -> Iterator[list[int]]:
+        """The ids of one line after the other; `threads` changes the time, never the result."""
+        lines = iter(lines)
+        while batch := list(islice(lines, BATCH)):
+            yield from self.processor.encode(batch, out_type=int, num_threads=threads)
+
+    def decode(self, line: str) -> str:
+        """Pieces between spaces -> text."""
+        return self.processor.decode_pieces(line.split())
+
+
+def train_subwords(
+    files: Sequence[str | Path],
+    vocab_size: int,
+    character_coverage: float = 1.0,
+    sample: int = 1_000_000,
+    seed: int = 1,
+    threads: int = 4,
+) -> Subwords:
+    """Learn unigram pieces from a random sample of the files' lines.
+
+    The ids 0 to 3 are fairseq's; the special symbols follow, each one piece with the space before it. Where the text
+    supports fewer pieces than `vocab_size`, there are fewer. Same seed and number of threads, same pieces.
+    """
+    # words with counts instead of lines: pieces never cross a space, and contexts repeat the same words again and again
+    lines = sample_lines(chain.from_iterable(read_lines(path) for path in files), sample, seed)
+    words = Counter(chain.from_iterable(line.split() for line in lines))
+    if not words:
+        raise InputError(f"{' and '.join(map(str, files))}: nothing but empty lines; remedy: write them again")
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(f"{word}\t{count}" for word, count in words.items()),
+            input_format="tsv",
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            character_coverage=character_coverage,
+            bos_id=RESERVED.index(BOS),
+            pad_id=RESERVED.index(PAD),
+            eos_id=RESERVED.index(EOS),
+            unk_id=RESERVED.index(UNK),
+            user_defined_symbols=[f"▁{symbol}" for symbol in USER_SYMBOLS],
+            max_sentence_length=max(len(word.encode()) for word in words) + 1,  # else long ones are left out
+            num_threads=threads,  # rounding depends on it, so it is no property of the machine
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _vocabulary_error(error, vocab_size) from error
+    return _with_dictionary(model.getvalue(), words)
+
+
+def _with_dictionary(model: bytes, words: Counter[str]) -> Subwords:
+    """Add the dictionary, with the count of each piece in the words."""
+    subwords = Subwords(model, "")
+    counts = Counter()
+    for ids, count in zip(subwords.encode(words), words.values(), strict=True):
+        for index in ids:
+            counts[index] += count
+    rows = (f"{piece} {counts[index]}\n" for index, piece in enumerate(subwords.pieces) if index >= len(RESERVED))
+    return Subwords(model, "".join(rows))
+
+
+def load_subwords(folder: str | Path) -> Subwords:
+    """What an earlier run wrote to its folder."""
+    folder = Path(folder)
+    subwords = Subwords((folder / MODEL).read_bytes(), (folder / DICTIONARY).read_text("utf-8"))
+    try:
+        pieces = subwords.pieces[len(RESERVED) :]
+    except RuntimeError:
+        raise InputError(f"{folder / MODEL} is no SentencePiece model; remedy: learn it again") from None
+    if [row.rsplit(" ", 1)[0] for row in subwords.dictionary.split("\n")[:-1]] != pieces:
+        raise InputError(f"{folder / DICTIONARY} does not belong to {MODEL}; remedy: learn both again")
+    return subwords
+
+
+def encode_file(subwords: Subwords, path: str | Path, out: IO[bytes], threads: int = 4) -> Counter[str]:
+    """Write every line of `path` to `out` as pieces between spaces; counts "lines", "pieces" and "unknown" ones.
+
+    Unknown characters are written as <unk>, not as themselves: a `<s>` in the text would become fairseq's.
+    """
+    counts = Counter(lines=0, pieces=0, unknown=0)
+    pieces, unknown = subwords.pieces, RESERVED.index(UNK)
+    lines = tqdm(read_lines(path), f"encode {Path(path).name}", unit=" lines", unit_scale=True, disable=None)
+    for ids in subwords.encode(lines, threads):
+        counts["lines"] += 1
+        counts["pieces"] += len(ids)
+        counts["unknown"] += ids.count(unknown)
+        out.write(" ".join([pieces[index] for index in ids]).encode() + b"\n")
+    return counts
+
+
+def parallel_files(data: Path) -> list[str]:
+    """The names of the sides of all splits in the folder, each pair of files read and checked."""
+    names = []
+    for split in SPLITS:
+        pair = [f"{split}.{side}" for side in SIDES]
+        if any((data / name).exists() for name in pair):
+            check_parallel([data / name for name in pair])
+            names += pair
+    if not names:
+        raise InputError(f"{data} has no train.src and train.tgt; remedy: write them with python -m preprocess.split")
+    return names
+
+
+def encode_folder(data: Path, out: Path, subwords: Subwords, names: Sequence[str], threads: int) -> None:
+    """Encode the files `names` of `data` into `out` beside the model, all of them or none, and print the counts."""
+    with written_together((out / name for name in (*names, MODEL, DICTIONARY)), "wb") as (*files, model, dictionary):
+        model.write(subwords.model)
+        dictionary.write(subwords.dictionary.encode())
+        for name, file in zip(names, files, strict=True):
+            count = encode_file(subwords, data / name, file, threads)
+            share = 100 * count["unknown"] / max(1, count["pieces"])
+            print(f"{name:<10}{count['lines']:>12,} lines{count['pieces']:>14,} pieces{share:>9.3f} % unknown")
+
+
+def _vocabulary_error(error: RuntimeError, vocab_size: int) -> InputError | RuntimeError:
+    small = re.search(r"smaller than required_chars. \d+ vs (\d+)", str(error))
+    if small is None:
+        return error
+    return InputError(
+        f"--vocab-size {vocab_size} is too small for the characters of the text; "
+        f"remedy: --vocab-size {small[1]} or more, or --character-coverage 0.9995"
+    )
+
+
+def _learn(options: argparse.Namespace) -> Subwords:
+    files = [options.data / f"train.{side}" for side in SIDES]
+    print(f"learning {options.vocab_size:,} pieces ...", file=sys.stderr)
+    subwords = train_subwords(
+        files, options.vocab_size, options.character_coverage, options.sample, options.seed, options.threads
+    )
+    if len(subwords.pieces) < options.vocab_size:
+        print(f"the text supports only {len(subwords.pieces):,} pieces, not --vocab-size {options.vocab_size:,}")
+    return subwords
+
+
+def _decode(folder: Path) -> None:
+    subwords = load_subwords(folder)
+    for line in sys.stdin:
+        print(subwords.decode(line))
+
+
+def _between(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = type(least)(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+        return value
+
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocess.subwords",
+        description="Learn SentencePiece pieces from DIR/train.src and DIR/train.tgt, and write DIR/spm: spm.model, "
+        "dict.txt for fairseq, and all of DIR/train|valid|test.src|tgt as pieces.",
+    )
+    add = parser.add_argument
+    add("data", type=Path, nargs="?", metavar="DIR", help="folder of train|valid|test.src|tgt (see preprocess.split)")
+    add("--out", type=Path, metavar="DIR", help="folder to write to (default: the folder spm in DIR)")
+    add("--model", type=Path, metavar="SPM", help="learn nothing, take the pieces in this folder of an earlier run")
+    add(
+        "--decode",
+        type=Path,
+        metavar="SPM",
+        help="instead: pieces on stdin -> text on stdout, with this folder's model",
+    )
+    add(
+        "--vocab-size",
+        type=_between(1, 10**6),
+        default=16000,
+        metavar="N",
+        help="pieces, special ones included (default: 16000)",
+    )
+    add(
+        "--character-coverage",
+        type=_between(0.9, 1.0),
+        default=1.0,
+        metavar="SHARE",
+        help="share of the characters that get a piece; 0.9995 for Japanese or Chinese (default: 1.0)",
+    )
+    add(
+        "--sample",
+        type=_between(1, 10**8),
+        default=1_000_000,
+        metavar="N",
+        help="lines to learn from at most (default: 1000000)",
+    )
+    add("--seed", type=int, default=1, metavar="N", help="of the sample (default: 1)")
+    add(
+        "--threads",
+        type=_between(1, 64),
+        default=4,
+        metavar="N",
+        help="at most 64; learnt pieces depend on it slightly (default: 4)",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    options = _parser().parse_args(arguments)
+    if (options.data is None) == (options.decode is None):
+        raise InputError("give either DIR or --decode SPM; remedy: see --help")
+    if options.decode:
+        return _decode(options.decode)
+    out = options.out or options.data / "spm"
+    if out.resolve() == options.data.resolve():
+        raise InputError(f"--out {out} would overwrite the text; remedy: another folder")
+    names = parallel_files(options.data)
+    if options.model is None and "train.src" not in names:
+        raise InputError(f"{options.data} has no train.src to learn from; remedy: add it, or --model SPM")
+    subwords = load_subwords(options.model) if options.model else _learn(options)
+    encode_folder(options.data, out, subwords, names, options.threads)
+    print(f"{len(subwords.pieces):,} pieces -> {out / DICTIONARY}")
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
