@@ -7,15 +7,12 @@ this; the defaults are those of the authors' released code.
 
 from argparse import Namespace
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Optional
 
 import torch
-from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from fairseq.models.transformer import (
-    Embedding,
     TransformerConfig,
     TransformerDecoderBase,
     TransformerEncoderBase,
@@ -25,12 +22,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
-from ..losses import sentence_index, sum_by_sentence
 from ..modules.activations import ACTIVATIONS
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
-from ..modules.fusion import LatentFusion
+from ..modules.embeddings import shared_embeddings
+from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
-from ..selection import choose_noise, projected_nll
+from ..selection import choose_noise
 
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
 
@@ -147,6 +144,11 @@ class TCVAEDecoder(TransformerDecoderBase):
         states, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
         return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
 
+    def decode(self, prev_output_tokens: Tensor, context: dict[str, list[Tensor]], target: Tensor) -> DecodedResponse:
+        """(B, T): one pass through the layers, which any number of latents can then share."""
+        states, _ = self.extract_features(prev_output_tokens, encoder_out=context)
+        return DecodedResponse(self.fusion, self.output_projection, states, target, self.padding_idx)
+
 
 @register_model("t_cvae", dataclass=TCVAEConfig)
 class TCVAEModel(FairseqEncoderDecoderModel):
@@ -169,7 +171,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
             raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
         max_source, max_target = task.max_positions()
         transformer = _transformer_config(cfg, max_source, max_target)
-        embed_tokens = _embeddings(dictionary, cfg.embed_dim, cfg.encoder_embed_path)
+        embed_tokens = shared_embeddings(dictionary, cfg.embed_dim, cfg.encoder_embed_path)
         encoder = TCVAEEncoder(
             transformer, dictionary, embed_tokens, cls.build_head(cfg), str(cfg.posterior_encoding), cls.response_alone
         )
@@ -209,20 +211,11 @@ class TCVAEModel(FairseqEncoderDecoderModel):
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
         context = self.encoder.encode(src_tokens)
         prior = self.encoder.prior(context)
-        response = prev_output_tokens if self.posterior_input == "decoder_input" else target
-        posterior = self.encoder.posterior(src_tokens, context, response)
-
-        states, _ = self.decoder.extract_features(prev_output_tokens, encoder_out=context)
-        mask = target.ne(self.decoder.padding_idx)
-        states = self.decoder.fusion.of_states(states[mask])  # (N, H)
-        sentence = sentence_index(mask)
-
-        def hidden(z: Tensor) -> Tensor:
-            return self.decoder.fusion.activation(states + self.decoder.fusion.of_latent(z)[..., sentence, :])
+        posterior = self._posterior(src_tokens, context, prev_output_tokens, target)
+        decoded = self.decoder.decode(prev_output_tokens, context, target)
 
         def score(z: Tensor) -> Tensor:
-            weight = self.decoder.output_projection.weight
-            return sum_by_sentence(projected_nll(hidden(z), weight, target[mask], selection_dtype), mask)
+            return decoded.nll(z, selection_dtype)
 
         seeded = None if self.training or noise_seed is None else seeded_noise(noise_seed, 2, self.latent_dim)
         if seeded is not None:
@@ -230,14 +223,27 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         else:
             noise, chosen = choose_noise(posterior, num_latents, reduce, score)
         z, prior_z = posterior.rsample(noise), None
-        decoded = z
+        latents = z
         if interpolate:
             prior_z = prior.rsample(None if seeded is None else seeded[:, 1])
             share = torch.rand_like(z[:, :1]) if seeded is None else torch.full_like(z[:, :1], 0.5)
-            decoded = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
-        logits = self.decoder.output_layer(hidden(decoded))
+            latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
+        logits = decoded.logits(latents)
         bow_logits = None if self.bow_head is None else self.bow_head(z)
         return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
+
+    @torch.no_grad()
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedResponse]:
+        """Prior and posterior of each pair, and its response decoded up to the latent: for measures and pictures."""
+        context = self.encoder.encode(src_tokens)
+        posterior = self._posterior(src_tokens, context, prev_output_tokens, target)
+        return self.encoder.prior(context), posterior, self.decoder.decode(prev_output_tokens, context, target)
+
+    def _posterior(self, src_tokens, context, prev_output_tokens, target) -> DiagonalGaussian:
+        response = prev_output_tokens if self.posterior_input == "decoder_input" else target
+        return self.encoder.posterior(src_tokens, context, response)
 
     def add_bow_head(self, hidden_dim: int) -> None:
         """Build the bag-of-words head, which only a criterion that uses it asks for."""
@@ -284,20 +290,6 @@ def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> T
         setattr(flat, f"{side}_attention_heads", cfg.heads)
     base_architecture(flat)
     return TransformerConfig.from_namespace(flat)
-
-
-def _embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedding:
-    """Rows N(0, H^-0.5), the pad row zero; rows that the file at `path` has are taken from it."""
-    embeddings = Embedding(len(dictionary), embed_dim, dictionary.pad())
-    if not path:
-        return embeddings
-    if not Path(path).is_file():
-        raise InputError(f"--encoder-embed-path {path}: no such file")
-    vectors = utils.parse_embedding(path)
-    width = len(next(iter(vectors.values()))) if vectors else 0
-    if width != embed_dim:
-        raise InputError(f"--encoder-embed-path {path}: vectors have {width} numbers, --embed-dim is {embed_dim}")
-    return utils.load_embedding(vectors, dictionary, embeddings)
 
 
 def _defaults(args: Namespace, **values) -> None:
