@@ -138,15 +138,14 @@ def measure_systems(systems: Sequence[System], language: str = "en", hypothesis:
             "remedy: --hypothesis first, or the same --latent-samples for all"
         )
     words = tokenizer(language)
-    references = systems[0].references
-    rows = []
-    if references is not None:
-        scores = _diversity(words(references), words.signature)
-        rows.append(Row("Reference", None, len(references), 1, 1, scores))
-    return rows + [_measure(system, words, language, hypothesis) for system in systems]
+    if systems[0].references is None:
+        return [_measure(system, None, words, language, hypothesis) for system in systems]
+    references = words(systems[0].references)
+    row = Row("Reference", None, len(references), 1, 1, _diversity(references, words.signature))
+    return [row, *(_measure(system, references, words, language, hypothesis) for system in systems)]
 
 
-def _measure(system: System, words: Tokenizer, language: str, hypothesis: str) -> Row:
+def _measure(system: System, references: list[str] | None, words: Tokenizer, language: str, hypothesis: str) -> Row:
     samples = system.samples if hypothesis == "all" else 1
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
@@ -154,18 +153,24 @@ def _measure(system: System, words: Tokenizer, language: str, hypothesis: str) -
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
         scores |= _named(measure(InterDistinct(n, samples, words.signature), contexts) for n in (1, 2))
-    if system.references is not None:
-        raw_references = [reference for reference in system.references for _ in range(samples)]
-        references = words(raw_references)
+    if references is not None:
+        repeated, raw_repeated = (_repeated(texts, samples) for texts in (references, system.references))
         # ParlAI's F1 has its own normalisation of raw English; Japanese needs words first.
-        f1 = (F1(words.signature), lines, references) if language == "ja" else (F1(), raw, raw_references)
-        scores |= _named([measure(Bleu(words.signature), lines, references), measure(*f1)])
+        f1 = (F1(words.signature), lines, repeated) if language == "ja" else (F1(), raw, raw_repeated)
+        scores |= _named([measure(Bleu(words.signature), lines, repeated), measure(*f1)])
     return Row(system.name, system.file, len(system.generations), system.samples, samples, scores)
 
 
+def _repeated(texts: Sequence[str], times: int) -> list[str]:
+    return [text for text in texts for _ in range(times)]
+
+
 def _diversity(lines: Sequence[str], signature: str) -> dict[str, Score]:
-    metrics = [Distinct(n, signature, denominator) for denominator in ("ngrams", "words") for n in (1, 2)]
-    return _named(measure(metric, lines) for metric in [*metrics, Length(signature)])
+    scores = [measure(Length(signature), lines)]
+    for n in (1, 2):
+        statistics = Distinct(n, signature).statistics(lines)  # the same for both denominators
+        scores += [Distinct(n, signature, denominator).score(statistics) for denominator in ("ngrams", "words")]
+    return _named(scores)
 
 
 def _named(scores) -> dict[str, Score]:
