@@ -79,6 +79,8 @@ def _learn(options: argparse.Namespace) -> Subwords:
 
 def _decode(folder: Path) -> None:
     subwords = load_subwords(folder)
+    for stream in (sys.stdin, sys.stdout):  # text files are UTF-8, whatever the locale
+        stream.reconfigure(encoding="utf-8", newline="\n")
     for line in sys.stdin:
         print(subwords.decode(line))
 
