@@ -13,8 +13,9 @@ class TopKTopPSampling(Sampling):
 
     def _sample_topp(self, lprobs: Tensor):
         if self.sampling_topk > 0:
-            kth_best = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)), dim=-1).values[..., -1:]
-            lprobs = lprobs.masked_fill(lprobs < kth_best, -math.inf).log_softmax(-1)
+            best, words = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)), dim=-1)
+            # exactly k, ties or not
+            lprobs = torch.full_like(lprobs, -math.inf).scatter(-1, words, best).log_softmax(-1)
         return super()._sample_topp(lprobs)
 
 
