@@ -1,0 +1,70 @@
+"""What all tests share: one tiny binarised corpus a session, and parts built without data.
+
+torch and fairseq are imported inside the fixtures: tests that need neither start in a moment.
+"""
+
+import os
+
+import pytest
+
+from .corpus import write_splits
+
+# Threads that spin make tiny operations slower; torch reads this when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+WORDS = ("yes", "no", "tea", "sea", "i", "love", "hate")
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory):
+    """Folder of train|valid|test.src|tgt."""
+    return write_splits(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="session")
+def binarise(tmp_path_factory):
+    """Text folder, more flags -> data-bin folder, by the real fairseq-preprocess."""
+    from . import programs
+
+    def binarised(folder, *flags):
+        target = tmp_path_factory.mktemp("data-bin")
+        splits = [f"--{name}pref={folder / name}" for name in ("train", "valid", "test")]
+        sides = ("--source-lang", "src", "--target-lang", "tgt")
+        programs.run("fairseq-preprocess", *sides, *splits, "--joined-dictionary", "--destdir", target, *flags)
+        return target
+
+    return binarised
+
+
+@pytest.fixture(scope="session")
+def data_bin(text, binarise):
+    """The corpus, binarised."""
+    return binarise(text)
+
+
+@pytest.fixture(scope="session")
+def dictionary():
+    """Seven words and the four special symbols: V = 11."""
+    from fairseq.data import Dictionary
+
+    words = Dictionary()
+    for word in WORDS:
+        words.add_symbol(word)
+    return words
+
+
+@pytest.fixture
+def task(dictionary):
+    """A DialogueTask without data."""
+    from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
+
+    return DialogueTask(DialogueConfig(data="nowhere", seed=1, update_freq=[1]), dictionary, dictionary)
+
+
+@pytest.fixture
+def random():
+    """Seed torch for one test."""
+    import torch
+
+    return torch.manual_seed(0)

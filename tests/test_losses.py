@@ -1,0 +1,321 @@
+"""Every term against a plain oracle: loops, torch.distributions, F.cross_entropy, numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fairseq_latent import losses
+from fairseq_latent.gaussian import DiagonalGaussian
+
+PAD, EOS = 1, 2
+V = 9
+TARGET = torch.tensor([[4, 5, 5, EOS], [6, EOS, PAD, PAD], [EOS, PAD, PAD, PAD]])
+COUNTS = [4, 2, 1]  # real tokens
+
+
+def packed(logits, target=TARGET):
+    return logits[target.ne(PAD)]
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_sum_by_sentence_equals_a_loop(random):
+    mask = TARGET.ne(PAD)
+    values = torch.randn(2, 7)
+    expected = [[sum(path[:4]), sum(path[4:6]), path[6]] for path in values]
+    torch.testing.assert_close(losses.sum_by_sentence(values, mask), torch.tensor(expected))
+    torch.testing.assert_close(losses.sum_by_sentence(torch.ones(7), mask), torch.tensor(COUNTS).float())
+
+
+def test_an_empty_batch_of_tokens_sums_to_zero():
+    mask = torch.zeros(2, 3, dtype=torch.bool)
+    assert losses.sum_by_sentence(torch.zeros(0), mask).tolist() == [0, 0]
+
+
+def test_sequence_nll_equals_cross_entropy(random):
+    logits = torch.randn(3, 4, V)
+    smoothed, nll = losses.sequence_nll(packed(logits), TARGET, PAD)
+    expected = F.cross_entropy(logits.transpose(1, 2), TARGET, ignore_index=PAD, reduction="none").sum(1)
+    torch.testing.assert_close(nll, expected)
+    torch.testing.assert_close(smoothed, nll)
+
+
+def test_label_smoothing_spreads_over_all_words(random):
+    """fairseq 0.8: (1 - e) nll + e / V sum_v -log p_v, which is also torch's; fairseq 0.12 divides by V - 1."""
+    logits = torch.randn(3, 4, V)
+    smoothed, nll = losses.sequence_nll(packed(logits), TARGET, PAD, 0.1)
+    loop = []
+    for row, words in zip(logits, TARGET, strict=True):
+        log_probs = row.log_softmax(-1)
+        loop.append(
+            sum(
+                (1 - 0.1) * -log_probs[t, word] + 0.1 / V * sum(-log_probs[t, v] for v in range(V))
+                for t, word in enumerate(words)
+                if word != PAD
+            )
+        )
+    torch.testing.assert_close(smoothed, torch.stack(loop))
+    torch_own = F.cross_entropy(
+        logits.transpose(1, 2), TARGET, ignore_index=PAD, reduction="none", label_smoothing=0.1
+    ).sum(1)
+    torch.testing.assert_close(smoothed, torch_own)
+    torch.testing.assert_close(nll, losses.sequence_nll(packed(logits), TARGET, PAD)[1])
+
+
+def test_padding_never_changes_a_loss(random):
+    logits = torch.randn(3, 4, V)
+    wider = F.pad(TARGET, (0, 3), value=PAD)
+    rubbish = torch.cat([logits, torch.full((3, 3, V), 1e4)], dim=1)
+    for smoothing in (0.0, 0.1):
+        for one, other in zip(
+            losses.sequence_nll(packed(logits), TARGET, PAD, smoothing),
+            losses.sequence_nll(packed(rubbish, wider), wider, PAD, smoothing),
+            strict=True,
+        ):
+            assert torch.equal(one, other)
+    bow = torch.randn(3, V)
+    for form in ("types", "tokens"):
+        assert torch.equal(losses.bow_nll(bow, TARGET, PAD, EOS, form), losses.bow_nll(bow, wider, PAD, EOS, form))
+
+
+def test_losses_are_float32(random):
+    logits = torch.randn(7, V)
+    assert losses.sequence_nll(logits.bfloat16(), TARGET, PAD)[1].dtype == torch.float32
+    assert losses.bow_nll(logits[:3].bfloat16(), TARGET, PAD, EOS).dtype == torch.float32
+
+
+# --- bag of words ----------------------------------------------------------------------------------------------------
+
+
+def test_bow_types_and_tokens_counted_by_hand(random):
+    logits = torch.randn(3, V)
+    p = -logits.log_softmax(-1)
+    types = [p[0, 4] + p[0, 5], p[1, 6], torch.tensor(0.0)]  # the set, neither pad nor end
+    tokens = [p[0, 4] + 2 * p[0, 5] + p[0, EOS], p[1, 6] + p[1, EOS], p[2, EOS]]  # multiplicity, end included
+    torch.testing.assert_close(losses.bow_nll(logits, TARGET, PAD, EOS, "types"), torch.stack(types))
+    torch.testing.assert_close(losses.bow_nll(logits, TARGET, PAD, EOS, "tokens"), torch.stack(tokens))
+
+
+def test_bow_rejects_other_forms():
+    with pytest.raises(ValueError, match="neither types nor tokens"):
+        losses.bow_nll(torch.zeros(3, V), TARGET, PAD, EOS, "bag")
+
+
+# --- free bits -------------------------------------------------------------------------------------------------------
+
+
+def test_free_bits_lift_dimensions_below_the_floor():
+    kl = torch.tensor([[0.2, 0.0], [0.6, 0.1]], requires_grad=True)  # batch means 0.4 and 0.05
+    value = losses.free_bits(kl, 0.3)
+    torch.testing.assert_close(value, torch.tensor([0.2 + 0.3, 0.6 + 0.3]))
+    assert value.mean().item() == pytest.approx(max(0.3, 0.4) + max(0.3, 0.05))
+    value.sum().backward()
+    assert kl.grad.tolist() == [[1, 0], [1, 0]]
+
+
+# --- L_Po-di ---------------------------------------------------------------------------------------------------------
+
+TARGET_KL = 0.15
+
+
+def spread(size, gap, latent_dim=3):
+    """Posteriors of unit variance whose means lie `gap` apart in every dimension."""
+    mean = gap * torch.arange(size).float().unsqueeze(1).expand(size, latent_dim)
+    return DiagonalGaussian(mean.clone().requires_grad_(), torch.zeros(size, latent_dim, requires_grad=True))
+
+
+def different(size):
+    return torch.eye(size, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("form", ["per_dim", "literal", "auto"])
+def test_podi_is_zero_when_all_pairs_are_far_enough(form):
+    """KL of two unit Gaussians at distance 1 is 1/2 nat a dimension, above lambda."""
+    assert losses.podi(spread(5, 1.0), TARGET_KL, form).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("size, latent_dim", [(2, 3), (5, 4), (8, 1)])
+def test_podi_of_equal_posteriors_and_different_inputs(size, latent_dim):
+    """Batch means: literal n lambda^2, auto Z lambda, per_dim n (n - 1) lambda^2."""
+    posterior = spread(size, 0.0, latent_dim)
+    value = {form: losses.podi(posterior, TARGET_KL, form).mean().item() for form in ("literal", "auto", "per_dim")}
+    assert value["literal"] == pytest.approx(size * TARGET_KL**2)
+    assert value["auto"] == pytest.approx(latent_dim * TARGET_KL)
+    assert value["per_dim"] == pytest.approx(size * (size - 1) * TARGET_KL**2)
+
+
+def random_posterior(size=6, latent_dim=4):
+    mean = 0.3 * torch.randn(size, latent_dim)
+    return DiagonalGaussian(mean.requires_grad_(), (0.2 * torch.randn(size, latent_dim)).requires_grad_())
+
+
+def podi_loop(posterior, same):
+    """The released double loop: sum over ordered pairs of mean_d min(KL_d - lambda, 0)^2."""
+    total = []
+    for i in range(len(posterior.mean)):
+        row = torch.zeros(())
+        for j in range(len(posterior.mean)):
+            if not same[i, j]:
+                row = row + (posterior[i].kl_per_dim(posterior[j]) - TARGET_KL).clamp(max=0).square().mean()
+        total.append(row)
+    return torch.stack(total)
+
+
+@pytest.mark.parametrize("elements", [1, 50, 2**24])
+def test_podi_per_dim_equals_a_double_loop_whatever_the_chunks(random, monkeypatch, elements):
+    monkeypatch.setattr(losses, "PAIR_ELEMENTS", elements)
+    posterior = random_posterior()
+    same = different(6)
+    same[0, 3] = same[3, 0] = True
+    value, loop = losses.podi(posterior, TARGET_KL, "per_dim", same), podi_loop(posterior, same)
+    torch.testing.assert_close(value.mean(), loop.sum())
+    torch.testing.assert_close(value, 6 * loop)
+    ours = torch.autograd.grad(value.mean(), [posterior.mean, posterior.logvar])
+    expected = torch.autograd.grad(loop.sum(), [posterior.mean, posterior.logvar])
+    torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("form", ["literal", "auto"])
+def test_podi_pairs_every_example_with_one_other(random, form):
+    posterior = random_posterior()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        partner, paired = losses._partners(6, None, torch.device("cpu"))
+        assert sorted(partner.tolist()) == list(range(6)) and paired.tolist() == [1] * 6
+        torch.manual_seed(seed)
+        value = losses.podi(posterior, TARGET_KL, form)
+        for i, j in enumerate(partner.tolist()):
+            kl = posterior[i].kl_per_dim(posterior[j])
+            if form == "literal":
+                expected = 6 * min(kl.mean().item() - TARGET_KL, 0) ** 2
+            else:
+                expected = min(kl.sum().item() - 4 * TARGET_KL, 0) ** 2 / (4 * TARGET_KL)
+            assert value[i].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("form", ["per_dim", "literal", "auto"])
+def test_podi_pushes_means_apart(random, form):
+    posterior = spread(2, 0.1)
+    (gradient,) = torch.autograd.grad(losses.podi(posterior, TARGET_KL, form).mean(), [posterior.mean])
+    assert (gradient[0] > 0).all() and (gradient[1] < 0).all()  # descent lowers the lower mean, raises the upper
+
+
+@pytest.mark.parametrize("form", ["per_dim", "literal", "auto"])
+def test_equal_inputs_never_make_a_pair(form):
+    posterior = spread(3, 0.0)
+    everything = torch.ones(3, 3, dtype=torch.bool)
+    value = losses.podi(posterior, TARGET_KL, form, everything)
+    assert value.tolist() == [0, 0, 0]
+    gradient = torch.autograd.grad(value.sum(), [posterior.mean, posterior.logvar])
+    assert all(part.abs().max() == 0 for part in gradient)
+
+
+@pytest.mark.parametrize("form", ["per_dim", "literal", "auto"])
+@pytest.mark.parametrize("same", [None, torch.ones(1, 1, dtype=torch.bool)])
+def test_podi_of_a_batch_of_one_is_zero(form, same):
+    posterior = spread(1, 0.0)
+    value = losses.podi(posterior, TARGET_KL, form, same)
+    assert value.tolist() == [0]
+    gradient = torch.autograd.grad(value.sum(), [posterior.mean, posterior.logvar])
+    assert all(part.abs().max() == 0 for part in gradient)
+
+
+def test_podi_rejects_other_forms():
+    with pytest.raises(ValueError, match="neither per_dim, literal nor auto"):
+        losses.podi(spread(2, 0.0), TARGET_KL, "mean")
+
+
+def test_same_rows_needs_all_tensors_equal():
+    source = torch.tensor([[1, 4], [1, 4], [1, 5]])
+    response = torch.tensor([[7], [8], [7]])
+    assert losses.same_rows(source).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    assert torch.equal(losses.same_rows(source, response), torch.eye(3, dtype=torch.bool))
+
+
+# --- SpaceFusion -----------------------------------------------------------------------------------------------------
+
+
+def test_fusion_distance_equals_a_loop(random):
+    x, y, clip = 0.3 * torch.randn(5, 4), 0.3 * torch.randn(5, 4), 0.3
+
+    def distance(a, b):
+        return math.sqrt(((a - b) ** 2).mean().item() + 1e-9)
+
+    expected, unclipped = [], []
+    for i in range(5):
+        spreads = sum(min(distance(s[i], s[j]), clip) for s in (x, y) for j in range(5)) / 4
+        expected.append(min(distance(x[i], y[i]), clip) - spreads)
+        unclipped.append(distance(x[i], y[i]) - spreads)
+    torch.testing.assert_close(losses.fusion_distance(x, y, clip), torch.tensor(expected))
+    torch.testing.assert_close(losses.fusion_distance(x, y, clip, clip_pull=False), torch.tensor(unclipped))
+
+
+def test_fusion_distances_are_clipped(random):
+    """Far apart: pull = clip; each spread is clip, but for the diagonal's sqrt(1e-9) = 3e-5."""
+    x, y = 100 * torch.randn(4, 3), 100 * torch.randn(4, 3)
+    expected = 0.3 - 2 * (3 * 0.3 + math.sqrt(1e-9)) / 3
+    torch.testing.assert_close(losses.fusion_distance(x, y), torch.full((4,), expected))
+
+
+def test_fusion_of_identical_vectors_has_a_finite_gradient():
+    x = torch.zeros(4, 3, requires_grad=True)
+    value = losses.fusion_distance(x, torch.zeros(4, 3))
+    assert value.abs().max() < 1e-4
+    (gradient,) = torch.autograd.grad(value.sum(), [x])
+    assert gradient.isfinite().all()
+
+
+def test_fusion_of_a_batch_of_one_has_no_spread():
+    value = losses.fusion_distance(torch.zeros(1, 4), torch.full((1, 4), 0.2))
+    assert value.item() == pytest.approx(0.2, abs=1e-4)
+
+
+def test_clipped_pull_has_no_gradient_for_far_pairs():
+    """As released; `clip_pull=False` keeps it."""
+    for clip_pull, moves in ((True, False), (False, True)):
+        x = torch.full((1, 2), 5.0, requires_grad=True)
+        losses.fusion_distance(x, torch.zeros(1, 2), clip_pull=clip_pull).sum().backward()
+        assert bool(x.grad.abs().max() > 1e-3) is moves
+
+
+# --- measures --------------------------------------------------------------------------------------------------------
+
+
+def test_active_units_equal_numpy_and_add_up_over_splits(random):
+    means = torch.randn(40, 6) * torch.tensor([1.0, 0.2, 0.101, 0.08, 0.01, 0.0]) + 50
+    expected = int((np.var(means.double().numpy(), axis=0, ddof=1) >= 0.01).sum())
+    assert 0 < expected < 6
+    sums = [(part.double().sum(0), part.double().square().sum(0)) for part in means.split([7, 13, 20])]
+    total = [sum(parts) for parts in zip(*sums, strict=True)]
+    assert losses.active_units(*total, 40) == expected
+
+
+def test_no_unit_is_active_when_the_means_are_equal():
+    means = torch.full((9, 4), 0.7).double()
+    assert losses.active_units(means.sum(0), means.square().sum(0), 9) == 0
+
+
+def test_mutual_information_equals_a_loop(random):
+    posterior, size = random_posterior(), 6
+    z = posterior.rsample()
+    expected = []
+    for i in range(size):
+        densities = [math.exp(posterior[j].log_prob(z[i]).item()) for j in range(size)]
+        expected.append(math.log(densities[i]) - math.log(sum(densities) / size))
+    torch.testing.assert_close(losses.mutual_information(posterior, z).float(), torch.tensor(expected))
+
+
+def test_mutual_information_is_at_most_log_batch():
+    """Posteriors far apart: z names its example."""
+    posterior = spread(8, 100.0)
+    value = losses.mutual_information(posterior, posterior.mean)
+    torch.testing.assert_close(value.float(), torch.full((8,), math.log(8)))
+
+
+def test_mutual_information_of_identical_posteriors_is_zero(random):
+    posterior = spread(5, 0.0)
+    assert losses.mutual_information(posterior, posterior.rsample()).abs().max() < 1e-9
