@@ -16,8 +16,13 @@ def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedd
         return embeddings
     if not Path(path).is_file():
         raise InputError(f"--encoder-embed-path {path}: no such file")
-    vectors = utils.parse_embedding(path)
-    width = len(next(iter(vectors.values()))) if vectors else 0
-    if width != embed_dim:
-        raise InputError(f"--encoder-embed-path {path}: vectors have {width} numbers, --embed-dim is {embed_dim}")
+    try:
+        vectors = utils.parse_embedding(path)
+    except (ValueError, StopIteration) as error:
+        raise InputError(
+            f"--encoder-embed-path {path}: no word vectors; remedy: text, `count width`, then a word and its numbers a line"
+        ) from error
+    wrong = {len(vector) for vector in vectors.values()} - {embed_dim} if vectors else {0}
+    if wrong:
+        raise InputError(f"--encoder-embed-path {path}: vectors have {min(wrong)} numbers, --embed-dim is {embed_dim}")
     return utils.load_embedding(vectors, dictionary, embeddings)
