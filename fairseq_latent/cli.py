@@ -13,6 +13,10 @@ from fairseq_latent.errors import run
 
 COMMANDS = {
     "score": ("fairseq_latent.evaluation.score", "BLEU, dist-n, F1 and length of several systems in one table"),
+    "latents": (
+        "fairseq_latent.evaluation.latents",
+        "KL, active units, mutual information and perplexity of a checkpoint",
+    ),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

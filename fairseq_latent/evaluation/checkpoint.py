@@ -1,0 +1,61 @@
+"""A trained latent model and one split of its data, as every measure and picture needs them."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import fairseq_latent
+from fairseq_latent.errors import InputError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model in evaluation mode, its task, and the split that was asked for."""
+
+    model: torch.nn.Module
+    task: object
+    split: str
+    device: torch.device
+
+    def batches(self, max_tokens: int = 4000) -> Iterator[dict]:
+        """The split's batches, on the model's device; every example once."""
+        from fairseq import utils
+
+        dataset = self.task.dataset(self.split)
+        iterator = self.task.get_batch_iterator(
+            dataset, max_tokens=max_tokens, max_positions=self.model.max_positions(), ignore_invalid_inputs=True
+        ).next_epoch_itr(shuffle=False)
+        for batch in iterator:
+            yield utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+
+    def examples(self, indices: list[int]) -> dict:
+        """One batch of the examples with these ids, in fairseq's order (`batch["id"]` tells which is which)."""
+        from fairseq import utils
+
+        dataset = self.task.dataset(self.split)
+        wrong = [index for index in indices if not 0 <= index < len(dataset)]
+        if wrong:
+            raise InputError(f"{self.split} has no example {wrong[0]}; remedy: ids from 0 to {len(dataset) - 1}")
+        batch = dataset.collater([dataset[index] for index in indices])
+        return utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+
+
+def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: bool = False) -> Trained:
+    """Load a checkpoint and the split `split` of the binarised data; the GPU is used where there is one."""
+    from fairseq import checkpoint_utils
+
+    fairseq_latent.register()
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")
+    overrides = {"data": str(data), "seed": seed}
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
+    model = models[0]
+    if not hasattr(model, "distributions"):
+        raise InputError(f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae or t_spacefusion")
+    task.load_dataset(split)
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    return Trained(model.to(device).eval(), task, split, device)
