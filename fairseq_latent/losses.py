@@ -78,11 +78,14 @@ def same_rows(*tensors: Tensor) -> Tensor:
     return group.unsqueeze(0).eq(group.unsqueeze(1))
 
 
-def podi(posterior: DiagonalGaussian, target: float, form: str = "per_dim", same: Tensor | None = None) -> Tensor:
+def podi(
+    posterior: DiagonalGaussian, target: float, form: str = "per_dim", same: Tensor | None = None, shuffle: bool = True
+) -> Tensor:
     """(B, Z) posteriors -> (B,): posterior-discriminated regularisation (Cho et al., 2022, eq. 4; arXiv 2204.07372).
 
     A squared hinge pushes the posteriors of different inputs at least `target` (lambda) nats apart. `same` (B, B) marks
-    equal inputs, which never make a pair. The batch mean of the result is, with KL_d the divergence of one dimension:
+    equal inputs, which never make a pair. Without `shuffle` the one partner of `literal` and `auto` is the neighbour, so
+    that validation is repeatable. The batch mean of the result is, with KL_d the divergence of one dimension:
 
     literal: sum_i min(mean_d KL_d(q_i || q_j) - lambda, 0)^2 with one random partner j an example, as printed.
     auto: mean_i min(sum_d KL_d - Z lambda, 0)^2 / (Z lambda): the same hinge, independent of batch size and Z.
@@ -93,7 +96,7 @@ def podi(posterior: DiagonalGaussian, target: float, form: str = "per_dim", same
         return size * _podi_per_dim(posterior, target, same)
     if form not in ("literal", "auto"):
         raise ValueError(f"L_Po-di: {form} is neither per_dim, literal nor auto")
-    partner, paired = _partners(size, same, posterior.mean.device)
+    partner, paired = _partners(size, same, posterior.mean.device, shuffle)
     divergence = posterior.kl_per_dim(posterior[partner])
     if form == "literal":
         return size * paired * (divergence.mean(-1) - target).clamp(max=0).square()
@@ -101,12 +104,12 @@ def podi(posterior: DiagonalGaussian, target: float, form: str = "per_dim", same
     return paired * (divergence.sum(-1) - total).clamp(max=0).square() / total
 
 
-def _partners(size: int, same: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
+def _partners(size: int, same: Tensor | None, device: torch.device, shuffle: bool = True) -> tuple[Tensor, Tensor]:
     """Partner of each example (B,) by rolling a random permutation, and whether the two inputs differ (B,)."""
-    order = torch.randperm(size, device=device)
+    rows = torch.arange(size, device=device)
+    order = torch.randperm(size, device=device) if shuffle else rows
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)
-    rows = torch.arange(size, device=device)
     return partner, (partner.ne(rows) if same is None else ~same[rows, partner]).float()
 
 

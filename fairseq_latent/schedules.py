@@ -36,8 +36,14 @@ class KLSchedule:
     def named(cls, name: str, weight: float, warmup: int, cycle: int) -> "KLSchedule":
         """The schedule that `--kl-schedule NAME` means; a cycle rises in its first half unless `warmup` says otherwise."""
         if name == "constant":
+            if warmup or cycle:
+                raise InputError(
+                    "--kl-schedule constant has no --kl-warmup and no --kl-cycle; remedy: --kl-schedule linear or cyclical"
+                )
             return cls(weight)
         if name == "linear":
+            if cycle:
+                raise InputError("--kl-schedule linear has no --kl-cycle; remedy: --kl-schedule cyclical")
             if warmup <= 0:
                 raise InputError("--kl-schedule linear needs --kl-warmup UPDATES, e.g. --kl-warmup 10000")
             return cls(weight, warmup)

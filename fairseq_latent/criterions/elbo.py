@@ -4,6 +4,7 @@
 posterior-discriminated regularisation; --free-bits. They mix freely, on every latent model.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +16,9 @@ from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import bow_nll, free_bits, podi, same_rows
 from ..schedules import KLSchedule
-from .latent_criterion import LatentCriterion, LatentCriterionConfig
+from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
+
+EPOCH = "epoch"  # a --kl-cycle as long as the training set
 
 
 @dataclass
@@ -70,7 +73,7 @@ class ELBOCriterion(LatentCriterion):
         self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
         self._schedule: KLSchedule | None = (
             None
-            if cfg.kl_cycle == "epoch"
+            if cfg.kl_cycle == EPOCH
             else KLSchedule.named(str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, int(cfg.kl_cycle))
         )
 
@@ -116,17 +119,18 @@ class ELBOCriterion(LatentCriterion):
             yield "bow", bow, self.bow_weight
         if self.podi_weight:
             same = same_rows(sample["net_input"]["src_tokens"], target)
-            yield "podi", podi(latent.posterior, self.podi_target, self.podi_form, same), self.podi_weight
+            apart = podi(latent.posterior, self.podi_target, self.podi_form, same, shuffle=self.training)
+            yield "podi", apart, self.podi_weight
 
 
 def _check(cfg: ELBOConfig) -> None:
     """Refuse values that no training can mean."""
     if cfg.k < 1:
         raise InputError(f"--k {cfg.k}: at least one latent sample is needed; remedy: --k 1, or --k 5 for best of five")
-    for name in ("kl_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim"):
-        if getattr(cfg, name) < 0:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is negative; remedy: 0 or more")
-    if cfg.podi_weight and cfg.podi_target <= 0:
+    check_weights(cfg, "kl_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim", "kl_warmup")
+    if cfg.podi_weight and not 0 < cfg.podi_target < math.inf:
         raise InputError(f"--podi-target {cfg.podi_target}: the hinge needs a positive lambda; remedy: 0.15")
-    if cfg.kl_cycle != "epoch" and not cfg.kl_cycle.isdigit():
+    if cfg.kl_cycle != EPOCH and not cfg.kl_cycle.isdecimal():
         raise InputError(f"--kl-cycle {cfg.kl_cycle} is neither a number of updates nor `epoch`")
+    if cfg.kl_cycle == EPOCH and str(cfg.kl_schedule) != "cyclical":
+        raise InputError(f"--kl-schedule {cfg.kl_schedule} has no --kl-cycle; remedy: --kl-schedule cyclical")

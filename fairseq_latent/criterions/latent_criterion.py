@@ -18,6 +18,8 @@ from ..gaussian import LatentOutput
 from ..losses import mutual_information, sequence_nll
 from .active_units import ActiveUnits
 
+EMPTY = {**dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token"), math.inf), "au": 0, "mi": 0}
+
 
 @dataclass
 class LatentCriterionConfig(FairseqDataclass):
@@ -98,10 +100,14 @@ class LatentCriterion(FairseqCriterion):
         for name in sorted(total.keys() - {"nsentences", "ntokens", "sample_size", *vectors}):
             priority = {"loss": 0, "nll": 10, "kl": 11, "kl_weight": 12}.get(name, 20)
             metrics.log_scalar(name, total[name] / max(sentences, 1), sentences, priority=priority, round=4)
-        if not logging_outputs:  # an empty split: the metric that picks the best checkpoint must still exist
-            metrics.log_scalar("loss", math.inf, 0)
-        metrics.log_scalar("_nll_token", total.get("nll", 0) / max(tokens, 1), tokens)
-        metrics.log_scalar("_bound_token", (total.get("nll", 0) + total.get("kl", 0)) / max(tokens, 1), tokens)
+        if (
+            not logging_outputs
+        ):  # an empty split: the metric that picks the best checkpoint must exist, and be the worst
+            for name, worst in EMPTY.items():
+                metrics.log_scalar(name, worst, 0)
+        else:
+            metrics.log_scalar("_nll_token", total["nll"] / max(tokens, 1), tokens)
+            metrics.log_scalar("_bound_token", (total["nll"] + total["kl"]) / max(tokens, 1), tokens)
         metrics.log_derived("rec_ppl", lambda meters: _perplexity(meters["_nll_token"].avg))
         metrics.log_derived("elbo_ppl", lambda meters: _perplexity(meters["_bound_token"].avg))
         if "mean_sum" in total:
@@ -110,6 +116,15 @@ class LatentCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed(self) -> bool:
         """In training all values are scalars; in validation vectors are among them, which fairseq must gather."""
         return self.training
+
+
+def check_weights(cfg, *names: str) -> None:
+    """Refuse weights below zero, infinite ones and NaN."""
+    for name in names:
+        if not 0 <= getattr(cfg, name) < math.inf:
+            raise InputError(
+                f"--{name.replace('_', '-')} {getattr(cfg, name)} is no weight; remedy: a number, 0 or more"
+            )
 
 
 def _perplexity(nats_per_token) -> float:

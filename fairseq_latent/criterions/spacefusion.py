@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from fairseq.criterions import register_criterion
 from torch import Tensor
 
-from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import fusion_distance
-from .latent_criterion import LatentCriterion, LatentCriterionConfig
+from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
 
 
 @dataclass
@@ -31,9 +30,7 @@ class SpaceFusionCriterion(LatentCriterion):
 
     def __init__(self, cfg: SpaceFusionConfig, task):
         super().__init__(cfg, task)
-        for name in ("interpolation_weight", "fusion_weight", "fusion_clip"):
-            if getattr(cfg, name) < 0:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is negative; remedy: 0 or more")
+        check_weights(cfg, "interpolation_weight", "fusion_weight", "fusion_clip")
         self.interpolation_weight, self.fusion_weight = cfg.interpolation_weight, cfg.fusion_weight
         self.clip, self.clip_pull = cfg.fusion_clip, not cfg.no_clip_pull
 
