@@ -54,7 +54,8 @@ class DialogueTask(TranslationTask):
             raise InputError(f"--latent-samples {cfg.latent_samples}: at least one latent a context is needed")
         super().__init__(cfg, src_dict, tgt_dict)
         self.updates_per_epoch: int | None = None
-        self.nbest = 1
+        self.nbest = 1  # hypotheses a latent
+        self._generation = None  # the settings whose nbest was multiplied by the number of latents
         self._model = None
         self._warned_of_collapse = False
 
@@ -104,8 +105,8 @@ class DialogueTask(TranslationTask):
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; with several latents a context all their hypotheses are printed."""
-        self.nbest = getattr(args, "nbest", 1)
-        if self.cfg.latent_samples > 1:
+        if self.cfg.latent_samples > 1 and args is not self._generation:  # once, however many generators are built
+            self.nbest, self._generation = getattr(args, "nbest", 1), args
             args.nbest = self.nbest * self.cfg.latent_samples
         return super().build_generator(models, args, **kwargs)
 
