@@ -280,6 +280,7 @@ def test_a_collapsed_posterior_has_no_active_units(task):
 def test_an_empty_split_still_has_every_metric():
     """--best-checkpoint-metric must not end in a KeyError."""
     values = reduced([])
+    assert values == reduced([{}])
     assert {"loss", "nll", "kl", "rec_ppl", "elbo_ppl", "au", "mi"} <= values.keys()
 
 

@@ -18,6 +18,7 @@ from ..gaussian import LatentOutput
 from ..losses import mutual_information, sequence_nll
 from .active_units import ActiveUnits
 
+# An empty split: the metric that picks the best checkpoint must exist, and be the worst.
 EMPTY = {**dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token"), math.inf), "au": 0, "mi": 0}
 
 
@@ -100,9 +101,7 @@ class LatentCriterion(FairseqCriterion):
         for name in sorted(total.keys() - {"nsentences", "ntokens", "sample_size", *vectors}):
             priority = {"loss": 0, "nll": 10, "kl": 11, "kl_weight": 12}.get(name, 20)
             metrics.log_scalar(name, total[name] / max(sentences, 1), sentences, priority=priority, round=4)
-        if (
-            not logging_outputs
-        ):  # an empty split: the metric that picks the best checkpoint must exist, and be the worst
+        if not total:
             for name, worst in EMPTY.items():
                 metrics.log_scalar(name, worst, 0)
         else:
