@@ -61,6 +61,7 @@ class DialogueTask(TranslationTask):
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """Read one split; refuse sides that are not parallel, and empty ones."""
+        empty = f"{self.cfg.data}: split {split} is empty; remedy: fairseq-preprocess a file with lines"
         try:
             super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         except AssertionError as error:
@@ -68,8 +69,12 @@ class DialogueTask(TranslationTask):
                 f"{self.cfg.data}: split {split}: {error}; remedy: line k of {split}.{self.cfg.target_lang} must answer "
                 f"line k of {split}.{self.cfg.source_lang}, then run fairseq-preprocess again"
             ) from error
+        except ValueError as error:
+            if "empty file" not in str(error):  # numpy maps no file without bytes
+                raise
+            raise InputError(empty) from error
         if len(self.datasets[split]) == 0:
-            raise InputError(f"{self.cfg.data}: split {split} is empty; remedy: fairseq-preprocess a file with lines")
+            raise InputError(empty)
         self.datasets[split] = SeededDataset(self.datasets[split], self.cfg.seed)
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, constraints=None):
