@@ -1,0 +1,217 @@
+"""The walls between the parts: directions of imports, one owner for each idea, silent registration."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLUGIN = ROOT / "fairseq_latent"
+PREPROCESS = ROOT / "preprocess"
+
+# What each part may import of the plugin; imports run downwards only.
+GROUND = {"symbols", "errors"}
+MAY_IMPORT = {
+    "symbols": set(),
+    "errors": set(),
+    "files": {"errors"},
+    "gaussian": set(),
+    "schedules": {"errors"},
+    "losses": {"gaussian"},
+    "selection": {"gaussian"},
+    "failures": {"errors"},
+    "search": set(),
+    "_compat": {"errors", "failures", "search"},
+    "modules": {"errors", "gaussian", "losses", "selection", "modules"},
+    "models": {"errors", "gaussian", "losses", "selection", "modules", "models"},
+    "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
+    "data": GROUND | {"data"},
+    "tasks": GROUND | {"data", "search", "tasks"},
+}
+FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
+WITHOUT_TORCH = ("symbols", "errors", "files")
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported(path: Path, root: Path = ROOT) -> set[str]:
+    """Absolute names of all modules that a file imports, anywhere in it."""
+    package = path.relative_to(root).with_suffix("").parts
+    package = package[:-1]  # a module's, and an __init__'s own
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
+    return names
+
+
+def plugin_parts(path: Path) -> set[str]:
+    """Which top-level parts of the plugin a file imports."""
+    parts = {path.stem for path in PLUGIN.iterdir() if path.suffix == ".py" or path.is_dir()}
+    return {name.split(".")[1] for name in imported(path) if name.startswith("fairseq_latent.")} & parts
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PLUGIN).with_suffix("").parts[0]
+
+
+def test_the_reader_of_imports_sees_relative_and_nested_ones(tmp_path):
+    folder = tmp_path / "pack" / "sub"
+    folder.mkdir(parents=True)
+    (folder / "one.py").write_text("from ..top import a\nfrom . import two\ndef f():\n    import torch.nn\n")
+    assert {"pack.top", "pack.sub.two", "torch.nn"} <= imported(folder / "one.py", tmp_path)
+
+
+@pytest.mark.parametrize("path", [path for path in sources(PLUGIN) if part_of(path) in MAY_IMPORT],
+                         ids=lambda path: str(path.relative_to(ROOT)))  # fmt: skip
+def test_imports_run_downwards(path):
+    assert plugin_parts(path) <= MAY_IMPORT[part_of(path)]
+
+
+def test_evaluation_imports_no_model_file():
+    for path in sources(PLUGIN / "evaluation"):
+        assert not plugin_parts(path) & {"models", "modules", "criterions"}, path
+
+
+def test_preprocess_knows_only_the_plugins_ground():
+    for path in sources(PREPROCESS):
+        names = {name.split(".")[0] for name in imported(path)}
+        assert not names & {"torch", "fairseq", "transformers"}, path
+        assert plugin_parts(path) <= {"symbols", "errors", "files"}, path
+
+
+def test_the_ground_needs_no_torch():
+    for name in WITHOUT_TORCH:
+        assert not {part.split(".")[0] for part in imported(PLUGIN / f"{name}.py")} & {"torch", "fairseq", "numpy"}
+
+
+def test_pure_parts_need_no_fairseq():
+    for name in ("gaussian", "schedules", "losses", "selection"):
+        assert "fairseq" not in {part.split(".")[0] for part in imported(PLUGIN / f"{name}.py")}
+
+
+def test_the_gaussian_lives_in_one_place():
+    for path in [*sources(PLUGIN), *sources(PREPROCESS)]:
+        if path.name == "gaussian.py":
+            continue
+        text = path.read_text(encoding="utf-8").replace(" ", "")
+        for formula in ("exp(0.5", "exp(.5", ".exp()-1", "torch.exp(logvar", "logvar.exp("):
+            assert formula not in text, f"{path}: {formula}"
+
+
+def test_only_compat_patches_other_packages():
+    """No assignment to an attribute of an imported fairseq or torch name."""
+    for path in sources(PLUGIN):
+        if path.name == "_compat.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        foreign = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                foreign |= {(a.asname or a.name).split(".")[0] for a in node.names if a.name.split(".")[0] in FOREIGN}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module.split(".")[0] in FOREIGN:
+                foreign |= {alias.asname or alias.name for alias in node.names}
+        for node in ast.walk(tree):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            for target in targets:
+                while isinstance(target, ast.Attribute):
+                    target = target.value
+                    if isinstance(target, ast.Name):
+                        assert target.id not in foreign, f"{path}:{node.lineno} patches {target.id}"
+
+
+# --- registration ----------------------------------------------------------------------------------------------------
+
+CHECK = """
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.tasks import TASK_REGISTRY
+archs = {f"t_{kind}{size}" for kind in ("cvae", "spacefusion") for size in ("", "_small", "_tiny")}
+assert archs <= ARCH_MODEL_REGISTRY.keys()
+assert {"elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo", "spacefusion"} <= CRITERION_REGISTRY.keys()
+assert "dialogue" in TASK_REGISTRY
+"""
+
+
+def python(code: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-W", "error::UserWarning:fairseq_latent", "-c", code]
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.parametrize("first", [
+    "import fairseq, fairseq_latent",
+    "import fairseq_latent, fairseq",
+    "import fairseq_latent.tasks.dialogue",
+    "import fairseq_latent.criterions.elbo",
+])  # fmt: skip
+def test_importing_registers_everything_silently(first):
+    done = python(first + CHECK)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert not [line for line in done.stderr.splitlines() if "fairseq_latent" in line]
+
+
+def test_importing_alone_needs_neither_torch_nor_fairseq():
+    code = "import sys, fairseq_latent, fairseq_latent.errors, fairseq_latent.files, fairseq_latent.symbols\n"
+    done = python(code + "assert not {'torch', 'fairseq', 'numpy'} & sys.modules.keys()")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_flag_has_two_owners():
+    """fairseq silently merges equal names of a model, a criterion and a task."""
+    import fairseq  # noqa: F401
+    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+    from fairseq.dataclass import FairseqDataclass
+    from fairseq.models import MODEL_DATACLASS_REGISTRY
+    from fairseq.tasks import TASK_DATACLASS_REGISTRY
+
+    import fairseq_latent  # noqa: F401
+
+    ours = {}
+    common = {field.name for field in fields(FairseqDataclass)}
+    for kind, registry in (
+        ("model", MODEL_DATACLASS_REGISTRY),
+        ("criterion", CRITERION_DATACLASS_REGISTRY),
+        ("task", TASK_DATACLASS_REGISTRY),
+    ):
+        for config in registry.values():
+            if config.__module__.startswith("fairseq_latent"):
+                own = {field.name for field in fields(config) if not str(field.default).startswith("${")} - common
+                ours.setdefault(kind, set()).update(own)
+    assert ours.keys() == {"model", "criterion", "task"}
+    assert not ours["model"] & ours["criterion"]
+    assert not (ours["model"] | ours["criterion"]) & ours["task"]
+
+
+def test_every_flag_has_a_help_text():
+    import fairseq  # noqa: F401
+
+    from fairseq_latent.criterions.elbo import ELBOConfig
+    from fairseq_latent.criterions.spacefusion import SpaceFusionConfig
+    from fairseq_latent.models.t_spacefusion import TSpaceFusionConfig
+
+    for config in (ELBOConfig, SpaceFusionConfig, TSpaceFusionConfig):
+        for field in fields(config):
+            assert field.name == "_name" or field.metadata.get("help"), field.name
+
+
+def test_files_are_named_like_what_they_register():
+    """--criterion X is criterions/X.py, --arch X… is models/X.py, --task X is tasks/X.py."""
+    for folder, decorator in (
+        ("criterions", "register_criterion"),
+        ("models", "register_model"),
+        ("tasks", "register_task"),
+    ):
+        for path in sources(PLUGIN / folder):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                for call in getattr(node, "decorator_list", []):
+                    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == decorator:
+                        assert call.args[0].value == path.stem
