@@ -33,6 +33,8 @@ setup(
         "sacremoses>=0.1",
         "scikit-learn>=1.4",
         "scipy>=1.12",
+        "Jinja2>=3.1",
+        "tabulate>=0.9",
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],

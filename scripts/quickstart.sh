@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# From a bare machine to a results table: set up, prepare real conversations, train a T-CVAE without and with speculative
+# sampling, decode, measure, report. Stopped and started again, it goes on where it was.
+set -euo pipefail
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() {
+    cat <<'HELP'
+usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl] [--lang en|ja|none] [--no-venv]
+
+  --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
+  --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat
+  --lang         how words are counted in the scores: en (Moses), ja (MeCab), none (spaces); default en
+  --no-venv      use the active environment
+
+Results: runs/NAME/report/report.html. To start over, remove runs/NAME and data-bin/NAME.
+HELP
+}
+
+name=quickstart
+conversations=
+smoke=0
+setup=()
+export LANGUAGE=en
+while (($#)); do
+    case $1 in
+        --smoke) smoke=1 ;;
+        --data) conversations=${2:-}; shift ;;
+        --lang) LANGUAGE=${2:-}; shift ;;
+        --no-venv) setup=(--no-venv); export FAIRSEQ_LATENT_NO_VENV=1 ;;
+        -h | --help) usage; exit 0 ;;
+        *) die "quickstart.sh: unknown option $1; remedy: bash scripts/quickstart.sh --help" ;;
+    esac
+    shift
+done
+case $LANGUAGE in en | ja | none) ;; *) die "--lang $LANGUAGE is unknown; remedy: en, ja or none" ;; esac
+
+bash "$ROOT/scripts/setup.sh" "${setup[@]}"
+activate
+seconds=$SECONDS
+
+if [[ -n $conversations ]]; then
+    [[ -f $conversations ]] || die "--data $conversations: no such file"
+    run python -m preprocess.check "$conversations"
+    name=$(basename "${conversations%.jsonl}")-$(sha256sum "$conversations" | cut -c1-8)
+fi
+
+# The budget: about 12 minutes on two CPU cores; every variable can be set from outside.
+export MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-2} VOCABULARY=${VOCABULARY:-4000}
+export VALID=${VALID:-0.03} TEST=${TEST:-0.05} SEED=${SEED:-1}
+export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1000} MAX_TOKENS=${MAX_TOKENS:-2000} UPDATE_FREQ=1
+export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} MAX_LENGTH=${MAX_LENGTH:-30}
+if ((smoke)); then
+    name+=-smoke
+    export ARCH=t_cvae_tiny VOCABULARY=500 MAX_UPDATE=30 WARMUP=10 SAMPLES=10 MAX_LENGTH=10 BEAM=2 MAX_TOKENS=500
+fi
+export DATA=$ROOT/data-bin/$name
+runs=$ROOT/runs/$name
+mkdir -p "$runs"
+
+if [[ -z $conversations ]]; then
+    conversations=$runs/conversations.jsonl
+    [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
+fi
+if ((smoke)); then
+    head -n 300 "$conversations" >"$runs/few.jsonl"
+    conversations=$runs/few.jsonl
+fi
+run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"
+
+evaluations=$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))
+train_recipe() { # RUN, named after its recipe
+    RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 50 > 0 ? MAX_UPDATE / 50 : 1)) \
+        bash "$ROOT/scripts/recipes/$(basename "$1").sh" --validate-interval-updates "$evaluations" \
+        --save-interval-updates "$evaluations" --keep-interval-updates 1
+}
+in_parallel "training" updates_done train_recipe "$runs/t_cvae" "$runs/speculative_k5"
+
+export TITLE="T-CVAE without and with speculative sampling ($name)"
+bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "T-CVAE=$runs/t_cvae" "Speculative-K5=$runs/speculative_k5"
+say "finished in $((SECONDS - seconds)) s after set-up. Open $runs/report/report.html"
