@@ -17,7 +17,7 @@ import warnings
 import numpy as np
 import torch
 import torch.distributed as dist
-from fairseq import utils
+from fairseq import checkpoint_utils, utils
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
@@ -26,6 +26,7 @@ from fairseq.tasks import FairseqTask
 
 from . import failures
 from .errors import InputError
+from .files import DISK_ERRORS
 
 
 def apply() -> None:
@@ -40,6 +41,7 @@ def apply() -> None:
     FairseqTask.build_generator = honour_topk_with_topp(FairseqTask.build_generator)
     FairseqTask.inference_step = number_beams_in_batch(FairseqTask.inference_step)
     PathManager.copy = staticmethod(copy_whole)
+    checkpoint_utils.torch_persistent_save = save_whole(checkpoint_utils.torch_persistent_save)
     distributed_utils._broadcast_object_slow = unpickle_own_objects(distributed_utils._broadcast_object_slow)
     distributed_utils.all_gather_list = gather_without_cuda(distributed_utils.all_gather_list)
     distributed_utils._infer_torch_distributed_launch_init = infer_torchrun(
@@ -148,18 +150,50 @@ def allow_checkpoint_types() -> None:
 
 
 def copy_whole(source: str, destination: str, overwrite: bool = False) -> bool:
-    """checkpoint_last.pt is a plain copy, which a kill or a full disk leaves half-written: copy aside, then rename."""
+    """checkpoint_last.pt is a plain copy, which a kill or a full disk leaves half-written. Delete when it is renamed."""
     if os.path.exists(destination) and not overwrite:
         return False
-    temporary = f"{destination}.part"
-    try:
+    with written_aside(destination) as temporary:
         shutil.copyfile(source, temporary)
-        os.replace(temporary, destination)
-    except BaseException:
+    return True
+
+
+def save_whole(torch_persistent_save):
+    """A full disk makes fairseq try three times, log a traceback and leave half a .tmp file. Delete when it cleans up."""
+
+    @functools.wraps(torch_persistent_save)
+    def wrapped(state, filename, async_write=False):
+        if async_write:
+            return torch_persistent_save(state, filename, async_write)
+        with written_aside(filename) as temporary, open(temporary, "wb") as file:
+            torch.save(state, file)
+        return None
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def written_aside(checkpoint: str):
+    """A neighbour's name to write to, which becomes `checkpoint` on success and is removed on any error.
+
+    The name is always the same, so that what a kill leaves behind is overwritten by the next attempt.
+    """
+    temporary = f"{checkpoint}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, checkpoint)
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
-        raise
-    return True
+        cause = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno in DISK_ERRORS):
+            cause = cause.__context__  # torch also complains that it could not finish its archive
+        if cause is None:
+            raise
+        raise InputError(
+            f"{checkpoint}: not written, {cause.strerror}; earlier checkpoints are intact; "
+            "remedy: free space, then run the same command"
+        ) from error
 
 
 # --- distributed training --------------------------------------------------------------------------------------------

@@ -212,12 +212,50 @@ def test_a_checkpoint_is_copied_whole_or_not_at_all(monkeypatch, tmp_path):
     spec.loader.exec_module(unmended)
     monkeypatch.setattr(unmended, "IOPathManager", None)
     monkeypatch.setattr(shutil, "copyfile", full_disk)
-    for copy, left in ((unmended.PathManager.copy, b"n" * 10), (PathManager.copy, b"o" * 100)):
+    for copy, error, left in (
+        (unmended.PathManager.copy, OSError, b"n" * 10),
+        (PathManager.copy, InputError, b"o" * 100),
+    ):
         last.write_bytes(b"o" * 100)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(error, match="No space left"):
             copy(str(new), str(last), overwrite=True)
         assert last.read_bytes() == left
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint2.pt", "checkpoint_last.pt"]
+
+
+class SmallDisk(io.FileIO):
+    """A file that holds a thousand bytes."""
+
+    def write(self, content):
+        if self.tell() + len(content) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+def test_a_checkpoint_is_saved_whole_or_not_at_all(monkeypatch, tmp_path, caplog):
+    """Unmended: three attempts, a traceback in the log, half a .tmp file, and an error that names no file."""
+    path, state = tmp_path / "checkpoint1.pt", {"weights": torch.zeros(10_000)}
+    checkpoint_utils.torch_persistent_save({"weights": torch.ones(3)}, str(path))
+    unmended = checkpoint_utils.torch_persistent_save.__wrapped__
+    monkeypatch.setattr(checkpoint_utils.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(checkpoint_utils.PathManager, "open", lambda name, mode: SmallDisk(name, "w"))
+    with pytest.raises((OSError, RuntimeError)):
+        unmended(state, str(path))
+    assert "Traceback" in caplog.text and (tmp_path / "checkpoint1.pt.tmp").exists()
+
+    caplog.clear()
+    monkeypatch.setattr(_compat, "open", lambda name, mode: SmallDisk(name, "w"), raising=False)
+    with pytest.raises(InputError, match=r"checkpoint1.pt: not written, No space left on device; .*remedy: free space"):
+        checkpoint_utils.torch_persistent_save(state, str(path))
+    assert not caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint1.pt"]
+    assert torch.load(path)["weights"].tolist() == [1, 1, 1]
+
+
+def test_other_errors_of_saving_stay_what_they_are(tmp_path):
+    with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
+        checkpoint_utils.torch_persistent_save({"no": lambda: None}, str(tmp_path / "checkpoint1.pt"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_copying_overwrites_only_when_asked(tmp_path):

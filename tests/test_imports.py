@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "selection": {"gaussian"},
     "failures": {"errors"},
     "search": set(),
-    "_compat": {"errors", "failures", "search"},
+    "_compat": {"errors", "failures", "files", "search"},
     "modules": {"errors", "gaussian", "losses", "selection", "modules"},
     "models": {"errors", "gaussian", "losses", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
