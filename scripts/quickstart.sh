@@ -8,11 +8,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     cat <<'HELP'
-usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl] [--lang en|ja|none] [--no-venv]
+usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl] [--lang en|ja|none] [--out DIR] [--no-venv]
 
   --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
   --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat
   --lang         how words are counted in the scores: en (Moses), ja (MeCab), none (spaces); default en
+  --out DIR      where data-bin/ and runs/ go; default: the repository
   --no-venv      use the active environment
 
 Results: runs/NAME/report/report.html. To start over, remove runs/NAME and data-bin/NAME.
@@ -21,6 +22,7 @@ HELP
 
 name=quickstart
 conversations=
+out=$ROOT
 smoke=0
 setup=()
 export LANGUAGE=en
@@ -29,12 +31,14 @@ while (($#)); do
         --smoke) smoke=1 ;;
         --data) conversations=${2:-}; shift ;;
         --lang) LANGUAGE=${2:-}; shift ;;
+        --out) out=${2:-}; shift ;;
         --no-venv) setup=(--no-venv); export FAIRSEQ_LATENT_NO_VENV=1 ;;
         -h | --help) usage; exit 0 ;;
         *) die "quickstart.sh: unknown option $1; remedy: bash scripts/quickstart.sh --help" ;;
     esac
     shift
 done
+[[ -n $out ]] || die "--out needs a folder"
 case $LANGUAGE in en | ja | none) ;; *) die "--lang $LANGUAGE is unknown; remedy: en, ja or none" ;; esac
 
 bash "$ROOT/scripts/setup.sh" "${setup[@]}"
@@ -56,8 +60,8 @@ if ((smoke)); then
     name+=-smoke
     export ARCH=t_cvae_tiny VOCABULARY=500 MAX_UPDATE=30 WARMUP=10 SAMPLES=10 MAX_LENGTH=10 BEAM=2 MAX_TOKENS=500
 fi
-export DATA=$ROOT/data-bin/$name
-runs=$ROOT/runs/$name
+export DATA=$out/data-bin/$name
+runs=$out/runs/$name
 mkdir -p "$runs"
 
 if [[ -z $conversations ]]; then
