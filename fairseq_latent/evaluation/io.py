@@ -53,6 +53,25 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\r\n")
 
 
+def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple[str, str]]:
+    """The (name, path) of each NAME=FILE; `kind` is the word for what the path leads to.
+
+    Names (K=5) and folders (lr=0.1) may hold a `=` too: the first one with an existing path behind it divides.
+    """
+    pairs: dict[str, str] = {}
+    for specification in specifications:
+        parts = specification.split("=")
+        splits = [("=".join(parts[:end]), "=".join(parts[end:])) for end in range(1, len(parts))]
+        existing = [(name, path) for name, path in splits if name and path and Path(path).exists()]
+        name, path = [*existing, *splits, ("", "")][0]
+        if not (name and path):
+            raise InputError(f"{specification}: a system needs a name and a {kind}; remedy: write NAME={kind.upper()}")
+        if name in pairs:
+            raise InputError(f"{specification}: the name {name!r} stands twice; remedy: give each system its own name")
+        pairs[name] = path
+    return list(pairs.items())
+
+
 def read_lines(path: str | Path) -> list[str]:
     """All lines of a UTF-8 text file, such as the references; an empty file is an error."""
     lines = [line for _, line in numbered_lines(path)]

@@ -90,6 +90,16 @@ def _perplexity(nats_per_token: float) -> float:
     return math.exp(min(nats_per_token, 700.0))
 
 
+def read_statistics(path: str | Path) -> LatentStatistics:
+    """Read back what `fairseq-latent latents --format json` wrote."""
+    try:
+        return LatentStatistics(**json.loads(Path(path).read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{path}: these are not the statistics of a latent; remedy: fairseq-latent latents … --format json --out {path}"
+        ) from None
+
+
 COLUMNS = (
     Column("model"),
     Column("KLD", 2),

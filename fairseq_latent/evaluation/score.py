@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.io import Generation, read_generations
+from fairseq_latent.evaluation.io import Generation, named_paths, read_generations
 from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct, Length, Score, measure
 from fairseq_latent.evaluation.tables import Column, render
 from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
@@ -97,14 +97,12 @@ def main(args: argparse.Namespace) -> None:
 
 def read_systems(specifications: Sequence[str], reference: str | None = None) -> list[System]:
     """Read each NAME=FILE; all must answer the same test set."""
-    systems: list[System] = []
-    for specification in specifications:
-        name, equals, file = specification.partition("=")
-        if not (name and equals and file):
-            raise InputError(f"{specification}: a system needs a name and a file; remedy: write NAME=FILE")
-        if name in [system.name for system in systems]:
-            raise InputError(f"{specification}: the name {name!r} stands twice; remedy: give each system its own name")
-        systems.append(System(name, file, tuple(read_generations(file, reference))))
+    return read_named(named_paths(specifications, "file"), reference)
+
+
+def read_named(files: Sequence[tuple[str, str]], reference: str | None = None) -> list[System]:
+    """Read each (name, file); all must answer the same test set."""
+    systems = [System(name, file, tuple(read_generations(file, reference))) for name, file in files]
     for system in systems[1:]:
         _check_same_test_set(systems[0], system, references_given=reference is not None)
     return systems
