@@ -48,7 +48,8 @@ def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: boo
     from fairseq import checkpoint_utils
 
     fairseq_latent.register()
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    for talkative in ("fairseq", "matplotlib", "openTSNE"):  # fairseq's configuration sets the root logger to DEBUG
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")
     overrides = {"data": str(data), "seed": seed}
@@ -59,3 +60,17 @@ def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: boo
     task.load_dataset(split)
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return Trained(model.to(device).eval(), task, split, device)
+
+
+def corpus_sizes(path: str | Path, data: str | Path) -> dict[str, tuple[int, int]]:
+    """Split -> (pairs, response tokens with their ends of sentence), of the splits that the data has."""
+    trained = load(path, data, "valid", cpu=True)
+    sizes = {}
+    for split in ("train", "valid", "test"):
+        try:
+            trained.task.load_dataset(split)
+        except FileNotFoundError:  # data may have been moved without its training part
+            continue
+        pairs = trained.task.dataset(split).dataset
+        sizes[split] = (len(pairs), int(pairs.tgt_sizes.sum()))
+    return sizes

@@ -1,0 +1,88 @@
+"""Reads the log of one training (`fairseq-train --log-format json --log-file FILE`) into curves over updates."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
+
+UPDATES = "num_updates"
+VALID = "valid_"
+
+Point = dict[str, float]
+Series = tuple[list[int], list[float]]
+
+
+@dataclass
+class TrainingLog:
+    """What was logged at which update: update -> name -> value, names without `valid_`, in the order of updates."""
+
+    train: dict[int, Point] = field(default_factory=dict)
+    valid: dict[int, Point] = field(default_factory=dict)
+
+    def series(self, split: str, name: str) -> Series:
+        """Updates and values of one name on `train` or `valid`; empty where it was never logged."""
+        points: Mapping[int, Point] = getattr(self, split)
+        found = [(update, point[name]) for update, point in points.items() if name in point]
+        return [update for update, _ in found], [value for _, value in found]
+
+    @property
+    def updates(self) -> int:
+        """The last update that was logged."""
+        return max([*self.train, *self.valid])
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock time of the training, what went before a restart included."""
+        walls = self.series("train", "wall")[1]
+        return max(walls) if walls else None
+
+    def _add(self, split: str, update: int, point: Point) -> None:
+        """A restart goes back to a checkpoint: what the stopped run logged from that update on is forgotten."""
+        kept = {"train": update if split == "train" else update + 1, "valid": update}
+        for name, first in kept.items():
+            points = getattr(self, name)
+            for later in [known for known in points if known >= first]:
+                del points[later]
+        getattr(self, split)[update] = point
+
+
+def read_training_log(path: str | Path) -> TrainingLog:
+    """Read a log; lines that are not JSON (fairseq's messages, a line cut by a stop) are passed over."""
+    log = TrainingLog()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            record = _record(line)
+            for split, prefix in (("train", ""), ("valid", VALID)):
+                if prefix + UPDATES in record:
+                    log._add(split, int(record[prefix + UPDATES]), _values(record, prefix))
+    if not (log.train or log.valid):
+        raise InputError(
+            f"{path}: no logged update; remedy: fairseq-train --log-format json --log-interval 20 --log-file {path}"
+        )
+    return log
+
+
+def _record(line: str) -> dict:
+    if not line.startswith("{"):
+        return {}
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _values(record: dict, prefix: str) -> Point:
+    """fairseq writes numbers as strings; an infinite loss is no point of a curve."""
+    values = {}
+    for name, value in record.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        if name.startswith(prefix) and math.isfinite(number):
+            values[name.removeprefix(prefix)] = number
+    return values
