@@ -17,6 +17,14 @@ COMMANDS = {
         "fairseq_latent.evaluation.latents",
         "KL, active units, mutual information and perplexity of a checkpoint",
     ),
+    "plot": (
+        "fairseq_latent.evaluation.plot",
+        "a picture of several trainings: KL curves, loss curves or latent space",
+    ),
+    "report": (
+        "fairseq_latent.evaluation.report",
+        "one page that compares several trainings: table, pictures, samples",
+    ),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

@@ -1,0 +1,75 @@
+"""What a checkpoint says about the training that wrote it: its flags, its updates, its time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .tables import MISSING
+
+# Flags that name a place or a way to report; two runs that differ in these alone are the same experiment.
+UNIMPORTANT_GROUPS = (
+    "checkpoint",
+    "common_eval",
+    "distributed_training",
+    "ema",
+    "eval_lm",
+    "generation",
+    "interactive",
+)
+UNIMPORTANT_FLAGS = ("log_file", "log_interval", "log_format", "tensorboard_logdir", "user_dir", "num_workers")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """arch and criterion as on the command line; flags: name -> value; updates of the checkpoint; seconds until it."""
+
+    arch: str
+    criterion: str
+    flags: Mapping[str, str]
+    updates: int
+    seconds: float
+    parameters: int
+
+    def flag(self, name: str) -> str:
+        """A flag's value, a dash where the training had no such flag."""
+        return self.flags.get(name, MISSING)
+
+
+def training_settings(path: str | Path) -> TrainingSettings:
+    """Read a checkpoint's record of its training; nothing that it contains is executed (`_compat`)."""
+    from fairseq import checkpoint_utils
+
+    import fairseq_latent
+
+    fairseq_latent.register()
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    flags: dict[str, str] = {}
+    for group, values in sorted(state["cfg"].items()):
+        if isinstance(values, Mapping) and group not in UNIMPORTANT_GROUPS:
+            flags.update({name: _shown(value) for name, value in values.items() if name not in UNIMPORTANT_FLAGS})
+    return TrainingSettings(
+        arch=str(state["cfg"]["model"]["_name"]),
+        criterion=str(state["cfg"]["criterion"]["_name"]),
+        flags={name: value for name, value in flags.items() if not name.startswith("_")},
+        updates=int(state["optimizer_history"][-1]["num_updates"]),
+        seconds=float(state["extra_state"].get("previous_training_time", 0)),
+        parameters=_parameters(state["model"]),
+    )
+
+
+def differences(runs: Sequence[TrainingSettings]) -> list[tuple[str, list[str]]]:
+    """The flags in which the trainings differ, each with its value in every one of them."""
+    names = sorted({name for run in runs for name in run.flags})
+    rows = [("arch", [run.arch for run in runs]), ("criterion", [run.criterion for run in runs])]
+    rows += [(name, [run.flag(name) for run in runs]) for name in names]
+    return [(f"--{name.replace('_', '-')}", values) for name, values in rows if len(set(values)) > 1]
+
+
+def _shown(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def _parameters(weights: Mapping) -> int:
+    """Numbers that were trained, shared ones once; fairseq's markers of version and type are none."""
+    trained = [tensor for name, tensor in weights.items() if not name.endswith(("version", "_float_tensor"))]
+    return sum(size for _, size in {(tensor.data_ptr(), tensor.numel()) for tensor in trained})
