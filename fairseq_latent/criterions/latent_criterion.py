@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import LatentOutput
-from ..losses import mutual_information, sequence_nll
-from .active_units import ActiveUnits
+from ..losses import active_units, mutual_information, sequence_nll
 
 # An empty split: the metric that picks the best checkpoint must exist, and be the worst.
 EMPTY = {**dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token"), math.inf), "au": 0, "mi": 0}
@@ -110,7 +109,11 @@ class LatentCriterion(FairseqCriterion):
         metrics.log_derived("rec_ppl", lambda meters: _perplexity(meters["_nll_token"].avg))
         metrics.log_derived("elbo_ppl", lambda meters: _perplexity(meters["_bound_token"].avg))
         if "mean_sum" in total:
-            metrics.log_custom(ActiveUnits, "au", *(total[name] for name in vectors), sentences)
+            # sums and a ratio, no meter of our own: fairseq restores a checkpoint's meters from its own classes alone
+            for name in vectors:
+                metrics.log_scalar_sum(f"_{name}", total[name])
+            metrics.log_scalar_sum("_count", sentences)
+            metrics.log_derived("au", _active_units)
 
     def logging_outputs_can_be_summed(self) -> bool:
         """In training all values are scalars; in validation vectors are among them, which fairseq must gather."""
@@ -128,6 +131,11 @@ def check_weights(cfg, *names: str) -> None:
 
 def _perplexity(nats_per_token) -> float:
     return round(math.exp(min(float(nats_per_token), 700.0)), 3)
+
+
+def _active_units(meters) -> int:
+    mean_sum, mean_square_sum, count = (meters[f"_{name}"].sum for name in ("mean_sum", "mean_square_sum", "count"))
+    return active_units(mean_sum, mean_square_sum, count) if count > 1 else 0
 
 
 def _validation_log(latent: LatentOutput) -> dict[str, Tensor]:
