@@ -44,8 +44,9 @@ def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> list[s
     points = [latent(system) for system in systems]
     points += [sampled(system) for system in systems]
     if len(systems) > 1:
-        points.append(compared(systems, "dist-2", "%", "more varied", reference))
-        points.append(compared(systems, "BLEU", "", "closer", None))
+        most, more = ("the most varied", "the closest") if len(systems) > 2 else ("more varied", "closer")
+        points.append(compared(systems, "dist-2", "%", most, reference))
+        points.append(compared(systems, "BLEU", "", f"{more} to the references", None))
     return [*points, closeness(systems), seeds(systems)]
 
 
@@ -58,8 +59,10 @@ def latent(system: MeasuredSystem) -> str:
         f"{found.au} of {size} dimensions active"
     )
     if found.au:
-        carried = f"{abs(found.mi):.2f} nats about the response ({compare_with_coin(found.mi)})"
-        return f"{system.name}: {measured}. The posterior has not collapsed; the latent carries about {carried}."
+        return (
+            f"{system.name}: {measured}. The posterior has not collapsed: beyond the context, up to {found.kl:.2f} nats "
+            f"about the response pass through the latent ({compare_with_coin(found.kl)})."
+        )
     if found.kl < COIN:
         return (
             f"{system.name}: {measured}. The posterior has collapsed onto the prior: "
@@ -91,16 +94,14 @@ def sampled(system: MeasuredSystem) -> str:
 
 
 def compared(systems: Sequence[MeasuredSystem], metric: str, unit: str, word: str, reference: Row | None) -> str:
-    """The order of the systems in one metric."""
+    """The order of the systems in one metric, of which more means `word`."""
     ordered = sorted(systems, key=lambda system: -system.score(metric))
     values = ", ".join(f"{system.name} {system.score(metric):.2f}{unit}" for system in ordered)
-    people = f"; people's own responses have {reference.scores[metric].value:.2f}{unit}" if reference else ""
-    best, second = (round(system.score(metric), 2) for system in ordered[:2])
-    verdict = f"{ordered[0].name}'s are the {word} ones" if len(systems) == 2 else f"{ordered[0].name}'s come first"
-    if best == second:
-        verdict = f"{ordered[0].name} and {ordered[1].name} are level"
-    suffix = " to the reference" if word == "closer" and best != second and len(systems) == 2 else ""
-    return f"{metric}: {values}{people}. {verdict}{suffix}."
+    people = f"; the references {reference.scores[metric].value:.2f}{unit}" if reference else ""
+    first, second = ordered[:2]
+    if f"{first.score(metric):.2f}" == f"{second.score(metric):.2f}":
+        return f"{metric}: {values}{people}. {first.name} and {second.name} are level."
+    return f"{metric}: {values}{people}. The responses of {first.name} are {word}."
 
 
 def closeness(systems: Sequence[MeasuredSystem]) -> str:

@@ -124,16 +124,16 @@ def _curves(axis, logs: Mapping[str, TrainingLog], name: str) -> None:
         updates, values = log.series("train", name)
         axis.plot(updates, smoothed(values), color=colour(index), linestyle=_line(index), linewidth=1.2, alpha=0.75)
         updates, values = log.series("valid", name)
-        marker = {"marker": _marker(index), "markersize": 8, "markeredgecolor": "white"}
-        axis.plot(updates, values, color=colour(index), linestyle="none", **marker)
+        axis.plot(updates, values, color=colour(index), linestyle="none", **_marker(index))
 
 
 def _line(index: int) -> str:
     return LINES[index // len(COLOURS) % len(LINES)]
 
 
-def _marker(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]
+def _marker(index: int) -> dict:
+    """Hollow: where two systems measure the same, both are seen."""
+    return {"marker": MARKERS[index % len(MARKERS)], "markersize": 8, "markeredgewidth": 2, "fillstyle": "none"}
 
 
 def _finish(figure: Figure, axes: Sequence, logs: Mapping[str, TrainingLog]) -> None:
@@ -141,13 +141,10 @@ def _finish(figure: Figure, axes: Sequence, logs: Mapping[str, TrainingLog]) -> 
     axes[-1].set_xlabel("updates")
     axes[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    systems = [
-        Line2D([], [], color=colour(i), linestyle=_line(i), linewidth=3, marker=_marker(i), markersize=8)
-        for i in range(len(logs))
-    ]
+    systems = [Line2D([], [], color=colour(i), linestyle=_line(i), linewidth=3, **_marker(i)) for i in range(len(logs))]
     marks = [
         Line2D([], [], color=PALE, linewidth=1.2),
-        Line2D([], [], color=PALE, linestyle="none", marker="o", markersize=7),
+        Line2D([], [], color=PALE, linestyle="none", **_marker(0)),
     ]
     labels = [*map(_label, logs), f"training, mean of {SMOOTHED_POINTS}", "validation"]
     figure.legend([*systems, *marks], labels, loc="outside upper left", ncols=2, handlelength=1.4)
@@ -161,7 +158,7 @@ def latent_picture(named: Mapping[str, LatentSamples]) -> Figure:
     """
     columns = min(2, len(named))
     rows = -(-len(named) // columns)
-    figure = Figure(figsize=(WIDTH, 1.3 + rows * (3.1 if columns == 2 else 5.4)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.5 + rows * (3.1 if columns == 2 else 5.4)), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     low, high = colour_limits(list(named.values()))
     for panel in panels[len(named) :]:
@@ -186,8 +183,8 @@ def latent_picture(named: Mapping[str, LatentSamples]) -> Figure:
         Line2D([], [], color=PALE, linestyle="none", marker="o", markersize=5),
         Line2D([], [], color=PALE, linestyle="none", marker="^", markersize=8, markeredgecolor=INK),
     ]
-    labels = ["prior: the context alone", "posterior: context and reference"]
-    figure.legend(marks, labels, loc="outside upper left", ncols=2, handlelength=1)
+    labels = ["prior p(z | context)", "posterior q(z | context, reference)"]
+    figure.legend(marks, labels, loc="outside upper left", handlelength=1)
     return figure
 
 

@@ -26,8 +26,8 @@ MEANINGS = (
     ("elbo PPL", "validation; the same with the KLD paid for: an upper bound of the model's perplexity. Lower is better."),
     ("AU", "validation; active units: latent dimensions whose posterior mean changes with the response (variance above "
      "0.01). 0 means collapse."),
-    ("MI", "validation; nats: how much the latent tells about which response it belongs to, estimated. 0 means nothing; "
-     "the toss of a coin is 0.69."),
+    ("MI", "validation; nats: how much the latent tells about which pair of context and response it belongs to, estimated. "
+     "It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the toss of a coin is 0.69."),
     ("length", "test; words a response. Compare with the reference's."),
 )  # fmt: skip
 

@@ -41,9 +41,7 @@ class TrainingLog:
 
     def _add(self, split: str, update: int, point: Point) -> None:
         """A restart goes back to a checkpoint: what the stopped run logged from that update on is forgotten."""
-        kept = {"train": update if split == "train" else update + 1, "valid": update}
-        for name, first in kept.items():
-            points = getattr(self, name)
+        for points, first in ((self.train, update + 1), (self.valid, update)):  # training is logged before validation
             for later in [known for known in points if known >= first]:
                 del points[later]
         getattr(self, split)[update] = point
