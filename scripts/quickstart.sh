@@ -54,7 +54,7 @@ fi
 # The budget: about 12 minutes on two CPU cores; every variable can be set from outside.
 export MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1} VOCABULARY=${VOCABULARY:-4000}
 export VALID=${VALID:-0.03} TEST=${TEST:-0.05} SEED=${SEED:-1}
-export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1000} MAX_TOKENS=${MAX_TOKENS:-2000} UPDATE_FREQ=1
+export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1000} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=1
 export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} MAX_LENGTH=${MAX_LENGTH:-30}
 if ((smoke)); then
     name+=-smoke
