@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import functools
 import os
+import pickle
 import shutil
 import socket
 import sys
@@ -40,6 +41,7 @@ def apply() -> None:
     FairseqTask.get_batch_iterator = compose_batches_once(FairseqTask.get_batch_iterator)
     FairseqTask.build_generator = honour_topk_with_topp(FairseqTask.build_generator)
     FairseqTask.inference_step = number_beams_in_batch(FairseqTask.inference_step)
+    checkpoint_utils.load_checkpoint_to_cpu = name_broken_checkpoints(checkpoint_utils.load_checkpoint_to_cpu)
     PathManager.copy = staticmethod(copy_whole)
     checkpoint_utils.torch_persistent_save = save_whole(checkpoint_utils.torch_persistent_save)
     distributed_utils._broadcast_object_slow = unpickle_own_objects(distributed_utils._broadcast_object_slow)
@@ -147,6 +149,29 @@ def allow_checkpoint_types() -> None:
         [argparse.Namespace, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype]
         + [type(np.dtype(scalar)) for scalar in scalars]
     )
+
+
+def name_broken_checkpoints(load_checkpoint_to_cpu):
+    """torch says neither which file is broken nor, to a user, what it is. Delete when fairseq names it."""
+
+    @functools.wraps(load_checkpoint_to_cpu)
+    def wrapped(path, *args, **kwargs):
+        try:
+            return load_checkpoint_to_cpu(path, *args, **kwargs)
+        except FileNotFoundError:
+            raise
+        except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, ValueError, LookupError) as error:
+            if "unsupported global" in str(error).lower():
+                raise InputError(
+                    f"{path}: refused, loading it would run code that no checkpoint of ours holds; "
+                    "remedy: a checkpoint from a source you trust"
+                ) from error
+            raise InputError(
+                f"{path}: truncated, or no checkpoint; "
+                "remedy: go on from the one before, e.g. --restore-file checkpoint_best.pt"
+            ) from error
+
+    return wrapped
 
 
 def copy_whole(source: str, destination: str, overwrite: bool = False) -> bool:

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from .errors import EXIT_CODE, describe
+from .errors import EXIT_CODE, InputError, describe
 
 # (pattern in the message, one line with the remedy): the first that matches; {0} is the match, {1} its first group.
 REMEDIES = (
@@ -17,10 +17,30 @@ REMEDIES = (
         "the checkpoint does not fit {1}; remedy: the --arch and sizes it was trained with",
     ),
     (
-        r"PytorchStreamReader failed|failed finding central directory|not a ZIP archive|unexpected EOF|Ran out of input"
-        r"|pickle data was truncated|invalid load key",
-        "a checkpoint is truncated, or no checkpoint; "
-        "remedy: go on from the one before, e.g. --restore-file checkpoint_best.pt",
+        r"(?:Criterion|Optimizer) does not match|parameter group that doesn't match the size",
+        "the checkpoint in --save-dir was trained with another architecture, loss or optimiser; "
+        "remedy: a new --save-dir with --finetune-from-model CHECKPOINT, or --reset-optimizer",
+    ),
+    (
+        r"No such file or directory: '(\S*dict\.\w+\.txt)'",
+        "{1}: no such dictionary; remedy: a folder made by fairseq-preprocess --source-lang src --target-lang tgt",
+    ),
+    (
+        r"Incorrect dictionary format",
+        "a dict.*.txt of the data is no fairseq dictionary; remedy: fairseq-preprocess again",
+    ),
+    (
+        r"The dataset is empty\. This could indicate that all elements",
+        "every example is longer than the model's positions; "
+        "remedy: larger --max-source-positions --max-target-positions",
+    ),
+    (
+        r"Sentences lengths should not exceed max_tokens=(\d+)",
+        "a sentence is longer than --max-tokens {1}; remedy: a larger --max-tokens",
+    ),
+    (
+        r"embed_dim must be divisible by num_heads",
+        "--embed-dim is no multiple of --heads; remedy: e.g. --embed-dim 512 --heads 8",
     ),
     (
         r"Model file not found: (\S+)",
@@ -49,10 +69,9 @@ REMEDIES = (
 
 def translate(error: BaseException) -> str | None:
     """One line for a user's mistake, None for a defect."""
-    line = describe(error)
-    if line is not None:
-        return line
-    message = str(error)
+    if isinstance(error, InputError):
+        return str(error)
+    message = re.sub(r"np\.int\d+\((\d+)\)", r"\1", str(error))  # numpy 2 prints its types
     own = re.search(r"InputError: (.*)", message)  # raised in a spawned process
     if own:
         return own.group(1)
@@ -60,7 +79,7 @@ def translate(error: BaseException) -> str | None:
         found = re.search(pattern, message)
         if found:
             return remedy.format(found.group(0), *found.groups())
-    return None
+    return describe(error)
 
 
 def one_line_hook(previous):

@@ -193,8 +193,21 @@ def test_a_malicious_checkpoint_is_refused_not_executed(checkpoint, tmp_path, wh
     evil = tmp_path / "evil.pt"
     torch.save(state, evil)
     with pytest.raises(pickle.UnpicklingError):
+        checkpoint_utils.load_checkpoint_to_cpu.__wrapped__(str(evil))
+    with pytest.raises(InputError, match="evil.pt: refused"):
         checkpoint_utils.load_checkpoint_to_cpu(str(evil))
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x03\x04", b"\x80\x02}q\x00."])
+def test_what_is_no_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "broken.pt"
+    path.write_bytes(content)
+    with pytest.raises(Exception) as unmended:  # noqa: B017
+        checkpoint_utils.load_checkpoint_to_cpu.__wrapped__(str(path))
+    assert "broken.pt" not in str(unmended.value)
+    with pytest.raises(InputError, match="broken.pt: truncated, or no checkpoint; remedy"):
+        checkpoint_utils.load_checkpoint_to_cpu(str(path))
 
 
 def full_disk(source, destination):

@@ -1,0 +1,235 @@
+"""Bad input: one line with cause and remedy, exit code 2, nothing half-written, earlier checkpoints intact."""
+
+import contextlib
+import shutil
+import sys
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+
+from fairseq_latent import failures
+
+from . import programs
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data_bin, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    programs.fit(data_bin, folder, "--max-update", "2")
+    return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run something that must fail as a command would: through our sys.excepthook. Returns the one line."""
+
+    def run(call, *arguments, **options):
+        def previous(kind, error, traceback):
+            raise AssertionError(f"a traceback for the user: {error!r}") from error
+
+        capsys.readouterr()
+        with pytest.raises(Exception) as caught:  # noqa: B017  whatever fairseq throws
+            call(*arguments, **options)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            failures.one_line_hook(previous)(caught.type, caught.value, caught.tb)
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and "remedy" in line, line
+        return line
+
+    return run
+
+
+def copied(folder, target):
+    shutil.copytree(folder, target)
+    return target
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_line_counts_that_differ(text, tmp_path, binarise, refused):
+    folder = copied(text, tmp_path / "text")
+    with open(folder / "train.tgt", "a", encoding="utf-8") as file:
+        file.write("one more line\n")
+    data = binarise(folder)
+    line = refused(programs.fit, data, tmp_path / "run")
+    assert "split train" in line and "same number" in line
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_an_empty_file(text, tmp_path, binarise, refused):
+    folder = copied(text, tmp_path / "text")
+    for side in ("src", "tgt"):
+        (folder / f"valid.{side}").write_text("", encoding="utf-8")
+    assert "split valid is empty" in refused(programs.fit, binarise(folder), tmp_path / "run")
+
+
+def test_no_data(tmp_path, refused):
+    assert str(tmp_path) in refused(programs.fit, tmp_path, tmp_path / "run")
+    assert "nowhere" in refused(programs.fit, tmp_path / "nowhere", tmp_path / "run")
+
+
+def test_a_missing_dictionary(data_bin, tmp_path, refused):
+    data = copied(data_bin, tmp_path / "data")
+    (data / "dict.tgt.txt").unlink()
+    assert "dict.tgt.txt" in refused(programs.fit, data, tmp_path / "run")
+
+
+def test_an_unknown_dictionary(text, tmp_path, binarise, refused):
+    """Sides with dictionaries of their own, which this model does not take."""
+    data = binarise(text)
+    (data / "dict.tgt.txt").write_text("elsewhere 1\n", encoding="utf-8")
+    assert "--joined-dictionary" in refused(programs.fit, data, tmp_path / "run")
+
+
+def test_a_dictionary_that_is_none(data_bin, tmp_path, refused):
+    data = copied(data_bin, tmp_path / "data")
+    (data / "dict.src.txt").write_text("no counts here at all\n", encoding="utf-8")
+    assert "dict" in refused(programs.fit, data, tmp_path / "run")
+
+
+def test_a_missing_split(data_bin, checkpoint, refused):
+    assert "`other`" in refused(programs.decode, data_bin, checkpoint, "--gen-subset", "other")
+
+
+def test_a_line_longer_than_the_models_positions(data_bin, checkpoint, tmp_path, refused):
+    flags = ("--max-source-positions", "5", "--max-target-positions", "5")
+    assert "--max-source-positions" in refused(programs.fit, data_bin, tmp_path, *flags)
+    long = "tea " * 1100 + "\n"
+    common = (data_bin, *programs.PLUG_IN, "--path", checkpoint, "--cpu")
+    assert "(1101, 0) tokens" in refused(programs.run, "fairseq-interactive", *common, stdin=long)
+
+
+def test_a_line_longer_than_the_batch(data_bin, tmp_path, refused):
+    flags = ("--batch-size", "8", "--max-tokens", "5")
+    assert "--max-tokens" in refused(programs.fit, data_bin, tmp_path / "run", *flags)
+
+
+# --- flags -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags, cause", [
+    (("--k", "0"), "--k 0"),
+    (("--kl-weight", "-1"), "--kl-weight -1.0"),
+    (("--kl-schedule", "cyclical"), "--kl-cycle UPDATES"),
+    (("--kl-warmup", "100"), "--kl-schedule linear"),
+    (("--latent-samples", "0"), "--latent-samples 0"),
+    (("--encoder-embed-path", "nowhere.txt"), "nowhere.txt: no such file"),
+    (("--amp",), "--amp needs a GPU"),
+    (("--embed-dim", "15"), "--heads"),
+    (("--best-checkpoint-metric", "bleurt"), "--best-checkpoint-metric"),
+])  # fmt: skip
+def test_wrong_flags(data_bin, tmp_path, refused, flags, cause):
+    assert cause in refused(programs.fit, data_bin, tmp_path, *flags)
+    assert not list(tmp_path.glob("*.pt*"))
+
+
+def test_word_vectors_of_another_width(data_bin, tmp_path, refused):
+    vectors = tmp_path / "cbow.txt"
+    vectors.write_text("1 3\ntea 0.1 0.2 0.3\n", encoding="utf-8")
+    line = refused(programs.fit, data_bin, tmp_path / "run", "--encoder-embed-path", vectors)
+    assert "vectors have 3 numbers, --embed-dim is 16" in line
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [("--embed-dim", "32"), ("--layers", "1"), ("--no-share-layers",)])
+def test_a_checkpoint_of_another_architecture(data_bin, checkpoint, tmp_path, refused, flags):
+    before = shutil.copy(checkpoint, tmp_path)
+    line = refused(programs.fit, data_bin, tmp_path, *flags, "--max-update", "4")
+    assert "checkpoint" in line and "another architecture" in line
+    assert checkpoint_utils.load_checkpoint_to_cpu(before)["model"]
+
+
+@pytest.mark.parametrize("criterion, flags", [("bow_elbo", ()), ("elbo", ("--bow-weight", "1")), ("spacefusion", ())])
+def test_a_checkpoint_of_another_loss(data_bin, checkpoint, tmp_path, refused, criterion, flags):
+    """The optimiser's state belongs to other parameters."""
+    shutil.copy(checkpoint, tmp_path)
+    line = refused(programs.fit, data_bin, tmp_path, *flags, "--max-update", "4", criterion=criterion)
+    assert "--finetune-from-model" in line or "--reset-optimizer" in line
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_truncated_checkpoint(data_bin, checkpoint, tmp_path, refused, share):
+    whole = checkpoint.read_bytes()
+    broken = tmp_path / "checkpoint_last.pt"
+    broken.write_bytes(whole[: int(share * len(whole))])
+    assert "truncated" in refused(programs.fit, data_bin, tmp_path, "--max-update", "4")
+    assert "checkpoint_last.pt: truncated" in refused(programs.decode, data_bin, broken)
+    assert broken.stat().st_size == int(share * len(whole))
+
+
+def test_a_checkpoint_that_would_run_code(data_bin, checkpoint, tmp_path, refused):
+    state = torch.load(checkpoint, weights_only=True)
+    state["args"] = contextlib.suppress(OSError)
+    torch.save(state, tmp_path / "evil.pt")
+    assert "evil.pt: refused" in refused(programs.decode, data_bin, tmp_path / "evil.pt")
+
+
+def test_a_missing_checkpoint(data_bin, tmp_path, refused):
+    assert "nowhere.pt" in refused(programs.decode, data_bin, tmp_path / "nowhere.pt")
+
+
+# --- real commands ---------------------------------------------------------------------------------------------------
+
+SMALL_DISK = """
+import resource, sys
+from fairseq_cli import train
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+train.cli_main()
+"""
+
+
+def one_line(done) -> str:
+    """The command's only error line; nothing that looks like a traceback beside it."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in done.stderr + done.stdout, done.stderr
+    return lines[0]
+
+
+def test_a_wrong_flag_ends_the_command(data_bin, tmp_path):
+    kind = ("--arch", "t_cvae_tiny", "--criterion", "speculative_elbo", "--k", "0", "--save-dir", tmp_path)
+    done = programs.command("fairseq-train", data_bin, *programs.PLUG_IN, *kind, *programs.TINY_TRAINING)
+    assert "--k 0" in one_line(done)
+
+
+def test_a_full_disk_ends_the_command_and_leaves_the_checkpoint(data_bin, checkpoint, tmp_path):
+    """A tiny model's checkpoint is larger than 100 kB, the limit on a file's size here."""
+    shutil.copy(checkpoint, tmp_path)
+    before = checkpoint.read_bytes()
+    assert len(before) > 100_000
+    kind = ("--arch", "t_cvae_tiny", "--criterion", "elbo", "--save-dir", tmp_path, "--max-update", "4")
+    flags = (*programs.PLUG_IN, *programs.TINY_TRAINING, *kind)
+    line = one_line(programs.command(sys.executable, "-c", SMALL_DISK, data_bin, *flags))
+    assert "not written" in line and "remedy: free space" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_last.pt"]
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == before
+    printed = programs.fit(data_bin, tmp_path, "--max-update", "4")  # with space again it goes on
+    assert [numbers["num_updates"] for numbers in printed.numbers("train_inner")] == [3, 4]
+
+
+def test_a_mistake_in_a_spawned_process_is_one_line_too(data_bin, tmp_path):
+    kind = ("--arch", "t_cvae_tiny", "--criterion", "elbo", "--kl-weight", "-1", "--save-dir", tmp_path)
+    flags = (*programs.PLUG_IN, *programs.TINY_TRAINING, *kind, "--distributed-world-size", "2")
+    assert "--kl-weight -1.0" in one_line(programs.command("fairseq-train", data_bin, *flags))
+
+
+# --- the hook --------------------------------------------------------------------------------------------------------
+
+
+def test_defects_keep_their_traceback():
+    seen = []
+    hook = failures.one_line_hook(lambda *error: seen.append(error))
+    error = ZeroDivisionError("division by zero")
+    hook(type(error), error, None)
+    hook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert [kind for kind, _, _ in seen] == [ZeroDivisionError, KeyboardInterrupt]
+
+
+def test_every_translation_has_a_remedy():
+    assert all("remedy: " in remedy and "\n" not in remedy for _, remedy in failures.REMEDIES)
