@@ -21,7 +21,9 @@ class KLSchedule:
         if self.weight < 0:
             raise InputError(f"--kl-weight {self.weight} is negative; remedy: 0 or more")
         if self.warmup < 0 or self.cycle < 0:
-            raise InputError(f"--kl-warmup {self.warmup} --kl-cycle {self.cycle}: updates can't be negative")
+            raise InputError(
+                f"--kl-warmup {self.warmup} --kl-cycle {self.cycle}: updates can't be negative; remedy: 0 or more"
+            )
         if self.cycle and self.warmup > self.cycle:
             raise InputError(
                 f"--kl-warmup {self.warmup} is longer than its --kl-cycle {self.cycle}; remedy: half of it"
@@ -45,10 +47,14 @@ class KLSchedule:
             if cycle:
                 raise InputError("--kl-schedule linear has no --kl-cycle; remedy: --kl-schedule cyclical")
             if warmup <= 0:
-                raise InputError("--kl-schedule linear needs --kl-warmup UPDATES, e.g. --kl-warmup 10000")
+                raise InputError(
+                    "--kl-schedule linear without a warm-up; remedy: --kl-warmup UPDATES, e.g. --kl-warmup 10000"
+                )
             return cls(weight, warmup)
         if name == "cyclical":
             if cycle <= 0:
-                raise InputError("--kl-schedule cyclical needs --kl-cycle UPDATES, or --kl-cycle epoch")
+                raise InputError(
+                    "--kl-schedule cyclical without a cycle; remedy: --kl-cycle UPDATES, or --kl-cycle epoch"
+                )
             return cls(weight, warmup or max(1, cycle // 2), cycle)
         raise InputError(f"--kl-schedule {name} is unknown; remedy: constant, linear or cyclical")

@@ -59,7 +59,8 @@ def task(dictionary):
     """A DialogueTask without data."""
     from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
 
-    return DialogueTask(DialogueConfig(data="nowhere", seed=1, update_freq=[1]), dictionary, dictionary)
+    config = DialogueConfig(data="nowhere", seed=1, update_freq=[1], best_checkpoint_metric="au")
+    return DialogueTask(config, dictionary, dictionary)
 
 
 @pytest.fixture

@@ -131,6 +131,6 @@ def _check(cfg: ELBOConfig) -> None:
     if cfg.podi_weight and not 0 < cfg.podi_target < math.inf:
         raise InputError(f"--podi-target {cfg.podi_target}: the hinge needs a positive lambda; remedy: 0.15")
     if cfg.kl_cycle != EPOCH and not cfg.kl_cycle.isdecimal():
-        raise InputError(f"--kl-cycle {cfg.kl_cycle} is neither a number of updates nor `epoch`")
+        raise InputError(f"--kl-cycle {cfg.kl_cycle} is neither a number of updates nor `epoch`; remedy: one of them")
     if cfg.kl_cycle == EPOCH and str(cfg.kl_schedule) != "cyclical":
         raise InputError(f"--kl-schedule {cfg.kl_schedule} has no --kl-cycle; remedy: --kl-schedule cyclical")

@@ -34,7 +34,7 @@ class LatentCriterion(FairseqCriterion):
     def __init__(self, cfg: LatentCriterionConfig, task):
         super().__init__(task)
         if not 0 <= cfg.label_smoothing < 1:
-            raise InputError(f"--label-smoothing {cfg.label_smoothing} is outside [0, 1)")
+            raise InputError(f"--label-smoothing {cfg.label_smoothing} is outside [0, 1); remedy: 0.1")
         self.label_smoothing = cfg.label_smoothing
 
     @classmethod

@@ -15,7 +15,7 @@ def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedd
     if not path:
         return embeddings
     if not Path(path).is_file():
-        raise InputError(f"--encoder-embed-path {path}: no such file")
+        raise InputError(f"--encoder-embed-path {path}: no such file; remedy: a text file of word vectors")
     try:
         vectors = utils.parse_embedding(path)
     except (ValueError, StopIteration) as error:
@@ -24,5 +24,8 @@ def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedd
         ) from error
     wrong = {len(vector) for vector in vectors.values()} - {embed_dim} if vectors else {0}
     if wrong:
-        raise InputError(f"--encoder-embed-path {path}: vectors have {min(wrong)} numbers, --embed-dim is {embed_dim}")
+        raise InputError(
+            f"--encoder-embed-path {path}: vectors have {min(wrong)} numbers, --embed-dim is {embed_dim}; "
+            "remedy: vectors of that width"
+        )
     return utils.load_embedding(vectors, dictionary, embeddings)

@@ -41,6 +41,7 @@ class DialogueConfig(TranslationConfig):
     )
     seed: int = II("common.seed")
     update_freq: Any = II("optimization.update_freq")
+    best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
 
 
 @register_task("dialogue", dataclass=DialogueConfig)
@@ -51,7 +52,9 @@ class DialogueTask(TranslationTask):
 
     def __init__(self, cfg: DialogueConfig, src_dict, tgt_dict):
         if cfg.latent_samples < 1:
-            raise InputError(f"--latent-samples {cfg.latent_samples}: at least one latent a context is needed")
+            raise InputError(
+                f"--latent-samples {cfg.latent_samples}: at least one latent a context is needed; remedy: 1"
+            )
         super().__init__(cfg, src_dict, tgt_dict)
         self.updates_per_epoch: int | None = None
         self.nbest = 1  # hypotheses a latent
@@ -103,7 +106,10 @@ class DialogueTask(TranslationTask):
         return criterion
 
     def post_validate(self, model, stats, agg):
-        """Warn once of a collapsed posterior."""
+        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured."""
+        if self.cfg.best_checkpoint_metric not in stats:
+            known = ", ".join(sorted(name for name, value in stats.items() if not name.startswith("best_")))
+            raise InputError(f"--best-checkpoint-metric {self.cfg.best_checkpoint_metric}; remedy: one of {known}")
         if stats.get("au") == 0 and not self._warned_of_collapse:
             self._warned_of_collapse = True
             logger.warning(COLLAPSED)
