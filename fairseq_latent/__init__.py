@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 
 def register() -> None:
     """Mend fairseq (`_compat`), then register all tasks, models and criterions; a second call does nothing."""
+    import fairseq  # noqa: F401  first: while the finder below waits, this import registers
+
     from . import _compat
 
     _compat.apply()

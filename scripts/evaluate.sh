@@ -29,8 +29,8 @@ decode_and_measure() {
 folders=()
 for system in "$@"; do
     [[ $system == *=* ]] || die "$system is not NAME=RUN; remedy: e.g. T-CVAE=runs/twitter_en/t_cvae"
-    [[ -f ${system#*=}/checkpoint_best.pt ]] || die "${system#*=}/checkpoint_best.pt: no such checkpoint; remedy: train it"
-    folders+=("${system#*=}")
+    [[ -f ${system##*=}/checkpoint_best.pt ]] || die "${system##*=}/checkpoint_best.pt: no such checkpoint; remedy: train it"
+    folders+=("${system##*=}")
 done
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
 fairseq-latent score "${@/%//generate.test.txt}" --lang "${LANGUAGE:-en}"

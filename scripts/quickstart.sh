@@ -83,5 +83,5 @@ train_recipe() { # RUN, named after its recipe
 in_parallel "training" updates_done train_recipe "$runs/t_cvae" "$runs/speculative_k5"
 
 export TITLE="T-CVAE without and with speculative sampling ($name)"
-bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "T-CVAE=$runs/t_cvae" "Speculative-K5=$runs/speculative_k5"
+bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "T-CVAE=$runs/t_cvae" "Speculative K=5=$runs/speculative_k5"
 say "finished in $((SECONDS - seconds)) s after set-up. Open $runs/report/report.html"

@@ -118,6 +118,6 @@ def test_quickstart_smoke_goes_on_where_it_was_killed(tmp_path):
     assert second.returncode == 0, second.stderr[-4000:]
     assert (tmp_path / "data-bin/quickstart-smoke/dict.src.txt").stat().st_mtime_ns == prepared
     page = (runs / "report/report.html").read_text(encoding="utf-8")
-    assert "T-CVAE" in page and "Speculative-K5" in page and "data:image" in page
+    assert "T-CVAE" in page and "Speculative K=5" in page and "data:image" in page
     assert (runs / "report/report.md").is_file()
     assert not list(tmp_path.rglob("*.part"))
