@@ -34,13 +34,12 @@ def updates(checkpoint) -> int:
 
 @pytest.mark.parametrize("arch, criterion", LIFE)
 def test_from_build_to_chat(data_bin, tmp_path, arch, criterion):
-    """Train five updates, go on for five, validate, generate, chat: each a command of its own."""
+    """Train five updates, validate, generate, chat: each a command of its own."""
     best = tmp_path / "checkpoint_best.pt"
     kind = (data_bin, *programs.PLUG_IN, "--arch", arch, "--criterion", criterion, "--save-dir", tmp_path)
-    for total in (5, 10):
-        trained = programs.command("fairseq-train", *kind, *programs.TINY_TRAINING, "--max-update", total)
-        assert trained.returncode == 0, trained.stderr
-        assert updates(tmp_path / "checkpoint_last.pt") == total
+    trained = programs.command("fairseq-train", *kind, *programs.TINY_TRAINING)
+    assert trained.returncode == 0, trained.stderr
+    assert updates(tmp_path / "checkpoint_last.pt") == 5
 
     common = (data_bin, *programs.PLUG_IN, "--path", best, "--cpu")
     validated = programs.command("fairseq-validate", *common, "--batch-size", "8", "--log-format", "json")

@@ -15,10 +15,10 @@ from .tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, data
 ARCHS = ("t_cvae_tiny", "t_spacefusion_tiny")
 WIDTHS = {  # H, feed-forward, layers, heads, Z
     "t_cvae": (512, 2048, 6, 8, 512),
-    "t_cvae_small": (256, 1024, 3, 4, 64),
+    "t_cvae_small": (128, 512, 2, 4, 64),
     "t_cvae_tiny": (16, 32, 2, 2, 8),
     "t_spacefusion": (512, 2048, 6, 8, 512),
-    "t_spacefusion_small": (256, 1024, 3, 4, 64),
+    "t_spacefusion_small": (128, 512, 2, 4, 64),
     "t_spacefusion_tiny": (16, 32, 2, 2, 8),
 }
 
