@@ -46,9 +46,10 @@ train() {
         say "$folder is trained"
         return
     fi
-    run fairseq-train "$data" "${PLUGIN[@]}" "${DEVICE[@]}" "$@" \
-        --save-dir "$folder" --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-100}" \
-        --log-file "$folder/train.log" >"$folder/train.out" 2>&1 ||
+    local training=(fairseq-train "$data" "${PLUGIN[@]}" "${DEVICE[@]}" "$@" --save-dir "$folder" --no-epoch-checkpoints
+        --log-format json --log-interval "${LOG_INTERVAL:-100}" --log-file "$folder/train.log")
+    printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
+    run "${training[@]}" >"$folder/train.out" 2>&1 ||
         die "training $folder failed: $(grep -E '^error: ' "$folder/train.out" | tail -n 1 || tail -n 1 "$folder/train.out")"
     touch "$folder/done"
 }
@@ -61,6 +62,7 @@ whole() {
     printf '+ %s> %s\n' "$(printf '%q ' "$@")" "$file" >&2
     "$@" >"$file.part" 2>"$file.err" ||
         die "$1 failed: $(grep -E '^error: ' "$file.err" | tail -n 1 || tail -n 1 "$file.err"); all of it: $file.err"
+    printf '%q ' "$@" >"$file.command"
     mv "$file.part" "$file"
     rm -f "$file.err"
 }

@@ -1,11 +1,12 @@
 """What a report says: read from the runs, measured and put together; `report_page` renders it."""
 
 import argparse
+import contextlib
 import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
@@ -172,6 +173,15 @@ def pictures(args: argparse.Namespace, systems: Sequence[MeasuredSystem], exampl
     ]
 
 
+def _versions() -> list[str]:
+    """What the figures depend on, and which of the two fairseqs is there."""
+    found = []
+    for name in ("torch", "ve-fairseq", "fairseq-fixed", "matplotlib", "openTSNE"):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
+
+
 def signatures(
     args: argparse.Namespace, systems: Sequence[MeasuredSystem], example: int
 ) -> list[tuple[str, list[str]]]:
@@ -183,12 +193,14 @@ def signatures(
     command = ["fairseq-latent", "report", *args.runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", example, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--seed", args.seed]
-    versions = [f"{name} {version(name)}" for name in ("torch", "ve-fairseq", "matplotlib", "openTSNE")]
-    made = [MADE_BY[name].format(folder="RUN", file=f"RUN/{name}") for name in MADE_BY]
+    made = [system.run.made_by(name) for system in systems for name in MADE_BY if name != LOG]
     return [
         ("Metrics", list(metrics)),
         ("Latent statistics", list(latent)),
-        ("Versions", [", ".join([f"fairseq_latent {__version__}", f"Python {platform.python_version()}", *versions])]),
+        (
+            "Versions",
+            [", ".join([f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()])],
+        ),
         ("Files of a run come from", made),
         ("This page", [shlex.join(map(str, command))]),
     ]

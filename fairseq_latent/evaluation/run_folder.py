@@ -36,9 +36,15 @@ class RunFolder:
         """The path of a file that must be there."""
         path = self.folder / name
         if not path.is_file():
-            remedy = MADE_BY[name].format(folder=self.folder, file=path)
-            raise InputError(f"{path} is missing; remedy: {remedy}")
+            raise InputError(f"{path} is missing; remedy: {self.made_by(name)}")
         return path
+
+    def made_by(self, name: str) -> str:
+        """The command that made a file, as the recipes noted it beside the file, or in general."""
+        noted = self.folder / f"{name}.command"
+        if noted.is_file():
+            return noted.read_text(encoding="utf-8").strip()
+        return MADE_BY[name].format(folder=self.folder, file=self.folder / name)
 
     def require(self, *names: str) -> None:
         """Find out what is missing before anything long is computed."""
