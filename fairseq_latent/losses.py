@@ -134,14 +134,15 @@ def fusion_distance(x: Tensor, y: Tensor, clip: float = 0.3, clip_pull: bool = T
     unclamped, so that far pairs are still pulled together. A batch of one has no spread.
     """
 
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        return ((a - b).float().square().mean(-1) + 1e-9).sqrt()
+    def distance(squared: Tensor) -> Tensor:
+        return (squared / x.size(-1) + 1e-9).sqrt()
 
     def spread(a: Tensor) -> Tensor:
-        others = max(1, a.size(0) - 1)
-        return distance(a.unsqueeze(0), a.unsqueeze(1)).clamp(max=clip).sum(1) / others
+        pairs = torch.cdist(a, a, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B), never (B, B, Z)
+        return distance(pairs.square()).clamp(max=clip).sum(1) / max(1, a.size(0) - 1)
 
-    pull = distance(x, y)
+    x, y = x.float(), y.float()
+    pull = distance((x - y).square().sum(-1))
     return (pull.clamp(max=clip) if clip_pull else pull) - spread(x) - spread(y)
 
 

@@ -16,6 +16,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 WORDS = ("yes", "no", "tea", "sea", "i", "love", "hate")
 
 
+def pytest_configure(config):
+    """fairseq's and torch's own deprecations say nothing about this project."""
+    for warning in ("ignore::DeprecationWarning:torch", "ignore:Support for mismatched key_padding_mask:UserWarning"):
+        config.addinivalue_line("filterwarnings", warning)
+
+
 @pytest.fixture(scope="session")
 def text(tmp_path_factory):
     """Folder of train|valid|test.src|tgt."""

@@ -140,7 +140,7 @@ def _active_units(meters) -> int:
 
 def _validation_log(latent: LatentOutput) -> dict[str, Tensor]:
     """Sums over the batch from which active units and mutual information come."""
-    mean = latent.posterior.mean.double()
+    mean = latent.posterior.mean.float()  # not double: a worker's log must fit into --all-gather-list-size
     return {
         "mi": mutual_information(latent.posterior, latent.z).sum(),
         "mean_sum": mean.sum(0),

@@ -254,6 +254,8 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         """Take the bag-of-words head as the checkpoint has it."""
         super().upgrade_state_dict_named(state_dict, name)
         self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
+        if self.bow_head is not None:
+            self.bow_head.to(self.encoder.embed_tokens.weight)
 
     def set_num_updates(self, num_updates: int) -> None:
         """Remember the update for the criterion's schedules."""
