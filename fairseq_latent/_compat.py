@@ -52,6 +52,7 @@ def apply() -> None:
     distributed_utils.call_main = call_main_anywhere(distributed_utils.call_main)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")
     warnings.filterwarnings("ignore", message="'pin_memory' argument is set as true but no accelerator is found")
     sys.excepthook = failures.one_line_hook(sys.excepthook)
 

@@ -35,9 +35,13 @@ PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task dialogue)
 train() {
     local data=$1 folder=$2
     shift 2
-    local flags
+    local flags lock
     flags=$(printf '%q ' "$data" "$@")
     mkdir -p "$folder"
+    exec {lock}>"$folder/lock" # held by the training too: it outlives a script that was killed
+    if command -v flock >/dev/null && ! flock -n "$lock"; then
+        die "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
+    fi
     if [[ -f $folder/flags && $(<"$folder/flags") != "$flags" ]]; then
         die "$folder was trained with other flags ($folder/flags); remedy: RUN=another folder, or remove this one"
     fi
@@ -73,6 +77,7 @@ in_parallel() {
     local label=$1 counter=$2 command=$3 folder jobs=() threads
     shift 3
     threads=$(($(cores) / $#))
+    set -m # each job is a process group: what it started ends with it
     for folder in "$@"; do
         (
             export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
@@ -80,15 +85,26 @@ in_parallel() {
         ) &
         jobs+=($!)
     done
-    # shellcheck disable=SC2064 # the jobs of now
-    trap "kill ${jobs[*]} 2>/dev/null || true; exit 143" INT TERM
     _watch "$label" "$counter" "$@" &
     local watcher=$! failed=0 job
-    for job in "${jobs[@]}"; do
-        wait "$job" || { failed=1; kill "${jobs[@]}" 2>/dev/null || true; }
+    set +m
+    # shellcheck disable=SC2064 # the jobs of now
+    trap "kill -- ${jobs[*]/#/-} -$watcher 2>/dev/null || true; exit 143" INT TERM
+    local running=1
+    while ((running)); do
+        running=0
+        for job in "${jobs[@]}"; do
+            if kill -0 "$job" 2>/dev/null; then
+                running=1
+            elif ! wait "$job"; then
+                failed=1
+                kill -- "${jobs[@]/#/-}" 2>/dev/null || true
+            fi
+        done
+        sleep 0.3
     done
     trap - INT TERM
-    kill "$watcher" 2>/dev/null || true
+    kill -- "-$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
     ((!failed)) || exit 2

@@ -18,7 +18,12 @@ WORDS = ("yes", "no", "tea", "sea", "i", "love", "hate")
 
 def pytest_configure(config):
     """fairseq's and torch's own deprecations say nothing about this project."""
-    for warning in ("ignore::DeprecationWarning:torch", "ignore:Support for mismatched key_padding_mask:UserWarning"):
+    for warning in (
+        "ignore::DeprecationWarning:torch",
+        "ignore::FutureWarning:fairseq",
+        "ignore:Support for mismatched key_padding_mask:UserWarning",
+        "ignore:'pin_memory' argument is set as true:UserWarning",
+    ):
         config.addinivalue_line("filterwarnings", warning)
 
 

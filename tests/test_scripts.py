@@ -82,6 +82,34 @@ def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):
     assert "was trained with other flags" in refused.stderr
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(recorded, tmp_path):
+    (tmp_path / "run").mkdir()
+    with subprocess.Popen(["flock", tmp_path / "run/lock", "sleep", "60"], start_new_session=True) as holder:
+        time.sleep(0.5)
+        refused = recorded(ROOT / "scripts/recipes/t_cvae.sh")
+        os.killpg(holder.pid, 9)
+    assert refused.returncode == 2
+    assert "is being trained by another process" in refused.stderr
+    assert not recorded.arguments.exists()
+
+
+def test_parallel_jobs_end_with_what_they_started(tmp_path):
+    """One job fails: the other, and the program it runs, are ended; the same at SIGTERM."""
+    naptime = f"97.{os.getpid()}"  # found again by its name
+    job = f"""job() {{ [[ $1 != *bad ]] || {{ sleep 1; exit 2; }}; sleep {naptime}; }}
+    count() {{ echo 0; }}; source {ROOT}/scripts/lib.sh; in_parallel label count job {tmp_path}/good {tmp_path}/bad"""
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    failed = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
+    assert failed.returncode == 2
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True).returncode == 1
+    running = subprocess.Popen(["bash", "-euc", job.replace("/bad", "/good")], stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    running.terminate()
+    assert running.wait(timeout=10) == 143
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True).returncode == 1
+
+
 def test_scripts_refuse_what_they_cannot_do(tmp_path):
     for command in (
         ("scripts/quickstart.sh", "--nonsense"),
@@ -111,7 +139,7 @@ def test_quickstart_smoke_goes_on_where_it_was_killed(tmp_path):
     deadline = time.monotonic() + 240
     while not (runs / "t_cvae/train.log").is_file() and time.monotonic() < deadline and first.poll() is None:
         time.sleep(0.2)
-    os.killpg(first.pid, 9)
+    subprocess.run(["pkill", "-KILL", "-s", str(first.pid)], check=True)  # its session: all that it started
     first.wait()
     prepared = (tmp_path / "data-bin/quickstart-smoke/dict.src.txt").stat().st_mtime_ns
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
