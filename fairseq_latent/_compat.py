@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 import torch
 import torch.distributed as dist
-from fairseq import checkpoint_utils, utils
+from fairseq import checkpoint_utils, options, utils
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
@@ -50,11 +50,39 @@ def apply() -> None:
         distributed_utils._infer_torch_distributed_launch_init
     )
     distributed_utils.call_main = call_main_anywhere(distributed_utils.call_main)
+    options.parse_args_and_arch = show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")
+    # fairseq's way of calling hydra, deprecated in seven ways
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"hydra\.")
+    warnings.filterwarnings("ignore", message=r"\s*'config' is validated against ConfigStore schema")
     warnings.filterwarnings("ignore", message="'pin_memory' argument is set as true but no accelerator is found")
     sys.excepthook = failures.one_line_hook(sys.excepthook)
+
+
+# --- command line ----------------------------------------------------------------------------------------------------
+
+
+def show_all_flags(parse_args_and_arch):
+    """--help is answered before the flags of --arch, --task and --criterion are known. Delete when it lists them."""
+
+    @functools.wraps(parse_args_and_arch)
+    def wrapped(parser, input_args=None, *args, **kwargs):
+        parse = parser.parse_known_args
+
+        def parse_first(arguments=None, namespace=None):
+            del parser.parse_known_args  # the second parse knows all flags, and answers
+            arguments = sys.argv[1:] if arguments is None else arguments
+            needs_arch = "--arch" in parser._option_string_actions and parser.get_default("arch") is None
+            if needs_arch and not any(word.startswith("--arch") for word in arguments):  # then there is no more to list
+                return parse(arguments, namespace)
+            return parse([word for word in arguments if word not in ("-h", "--help")], namespace)
+
+        parser.parse_known_args = parse_first
+        return parse_args_and_arch(parser, input_args, *args, **kwargs)
+
+    return wrapped
 
 
 # --- data and batches ------------------------------------------------------------------------------------------------

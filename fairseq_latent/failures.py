@@ -1,5 +1,6 @@
 """What fairseq and torch say when a user's files or flags are wrong, as one line with the remedy and exit code 2."""
 
+import os
 import re
 import sys
 
@@ -14,7 +15,7 @@ REMEDIES = (
     ),
     (
         r"Error\(s\) in loading state_dict for (\w+)",
-        "the checkpoint does not fit {1}; remedy: the --arch and sizes it was trained with",
+        "the checkpoint does not fit {1}; remedy: the --arch and sizes it was trained with, and its own data-bin",
     ),
     (
         r"(?:Criterion|Optimizer) does not match|parameter group that doesn't match the size",
@@ -61,6 +62,14 @@ REMEDIES = (
         "remedy: free space, then run the same command",
     ),
     (
+        r"Cannot resume training due to dataloader mismatch",
+        "the data changed since this run's checkpoint; remedy: a new --save-dir, or --reset-dataloader",
+    ),
+    (
+        r"^file (\S+) not found",
+        "{1}: no such file; remedy: check the path",
+    ),
+    (
         r"Could not infer language pair",
         "no data found; remedy: a folder made by fairseq-preprocess, and --source-lang src --target-lang tgt",
     ),
@@ -69,8 +78,11 @@ REMEDIES = (
 
 def translate(error: BaseException) -> str | None:
     """One line for a user's mistake, None for a defect."""
-    if isinstance(error, InputError):
-        return str(error)
+    cause: BaseException | None = error
+    while cause is not None:  # fairseq wraps what goes wrong while a checkpoint is loaded
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
     message = re.sub(r"np\.int\d+\((\d+)\)", r"\1", str(error))  # numpy 2 prints its types
     own = re.search(r"InputError: (.*)", message)  # raised in a spawned process
     if own:
@@ -86,6 +98,9 @@ def one_line_hook(previous):
     """A sys.excepthook that ends the program with one line and exit code 2 where `translate` knows the error."""
 
     def hook(kind, error, traceback):
+        if issubclass(kind, BrokenPipeError):  # `command | head` closed our output
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0)
         line = translate(error) if issubclass(kind, Exception) else None
         if line is None:
             return previous(kind, error, traceback)

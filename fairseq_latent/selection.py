@@ -5,7 +5,7 @@ noise, without gradient; one differentiable pass with the chosen noise follows. 
 noise itself, K x B x Z floats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,15 +18,18 @@ Score = Callable[[Tensor], Tensor]  # latents (B, Z) -> unsmoothed NLL (B,), nat
 
 
 def choose_noise(
-    posterior: DiagonalGaussian, num_latents: int, reduce: str, score: Score
+    posterior: DiagonalGaussian, num_latents: int, reduce: str, score: Score, noise: Sequence[Tensor] | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Noise (B, Z) for the one differentiable pass, and the index (B,) of the kept sample where one was chosen.
 
     reduce="best" keeps each example's sample of least `score`; "mean" averages the K samples in latent space, which
     is one pass with their mean noise ("Monte Carlo sampling", Kruengkrai, 2019). K = 1 never calls `score`: it is
-    the plain ELBO, with the same random numbers.
+    the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, drawn here where not given.
     """
-    noise = torch.randn(num_latents, *posterior.mean.shape, device=posterior.mean.device, dtype=posterior.mean.dtype)
+    if noise is None:
+        noise = torch.randn_like(posterior.mean.expand(num_latents, *posterior.mean.shape))
+    else:
+        noise = torch.stack(list(noise))
     if num_latents == 1:
         return noise[0], None
     if reduce == "mean":
@@ -43,8 +46,13 @@ def choose_noise(
 def projected_nll(hidden: Tensor, weight: Tensor, target: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """(N, H), (V, H), (N,) -> (N,) nats: cross-entropy of softmax(hidden @ weight.T) without ever holding N x V logits.
 
-    The matrix products run in `dtype`; normaliser and target score are float32.
+    The matrix products run in `dtype`, whatever autocast says; normaliser and target score are float32.
     """
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _projected_nll(hidden, weight, target, dtype)
+
+
+def _projected_nll(hidden: Tensor, weight: Tensor, target: Tensor, dtype: torch.dtype) -> Tensor:
     target_score = torch.einsum("nh,nh->n", hidden.float(), weight[target].float())
     hidden, words = hidden.to(dtype), weight.to(dtype).split(TILE_WORDS)
     normaliser = [

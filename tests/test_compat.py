@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, options
 from fairseq.data import data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
@@ -396,3 +396,27 @@ def test_mends_are_applied_once():
     before = data_utils.batch_by_size
     _compat.apply()
     assert data_utils.batch_by_size is before
+
+
+def test_help_lists_the_flags_of_architecture_task_and_criterion(capsys, monkeypatch):
+    chosen = ("--task", "dialogue", "--arch", "t_cvae_tiny", "--criterion", "elbo", "--user-dir", programs.PLUGIN)
+    flags = ("--latent-dim", "--latent-samples", "--kl-schedule")
+    monkeypatch.setattr("sys.argv", ["fairseq-train", "data", *chosen, "--help"])
+
+    def helped(parse) -> str:
+        with pytest.raises(SystemExit) as stop:
+            parse(options.get_training_parser())
+        assert stop.value.code == 0
+        return capsys.readouterr().out
+
+    mended = options.parse_args_and_arch
+    assert not any(flag in helped(mended.__wrapped__) for flag in flags)  # unmended
+    assert all(flag in helped(mended) for flag in flags)
+
+
+def test_help_without_an_architecture_is_fairseqs_own(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["fairseq-train", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        options.parse_args_and_arch(options.get_training_parser())
+    assert stop.value.code == 0
+    assert "--max-update" in capsys.readouterr().out

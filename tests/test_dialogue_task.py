@@ -224,3 +224,20 @@ def test_evaluation_by_bleu_during_training(data_bin, tmp_path):
 def test_the_noise_seed_is_an_integer_tensor_on_the_batchs_device(task):
     seeds = batch(task)["net_input"]["noise_seed"]
     assert seeds.dtype == torch.int64 and seeds.shape == (5,)
+
+
+def test_shards_have_no_epoch_for_a_cycle(data_bin, tmp_path):
+    """Shards differ in length, and a resumed run starts on another one."""
+    flags = ("--kl-schedule", "cyclical", "--kl-cycle", "epoch")
+    with pytest.raises(InputError, match="--kl-cycle UPDATES"):
+        programs.fit(f"{data_bin}:{data_bin}", tmp_path, *flags)
+
+
+def test_a_checkpoint_needs_no_file_of_word_vectors(data_bin, tmp_path):
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("1 16\ntea " + " ".join(["0.5"] * 16) + "\n", encoding="utf-8")
+    programs.fit(data_bin, tmp_path / "run", "--max-update", "2", "--encoder-embed-path", vectors)
+    vectors.unlink()
+    checkpoint = tmp_path / "run/checkpoint_last.pt"
+    decoding = ("--path", checkpoint, "--cpu", "--beam", "1", "--max-len-b", "3")
+    assert programs.run("fairseq-generate", data_bin, *programs.PLUG_IN, *decoding).hypotheses()

@@ -85,6 +85,49 @@ def test_an_unknown_dictionary(text, tmp_path, binarise, refused):
     assert "--joined-dictionary" in refused(programs.fit, data, tmp_path / "run")
 
 
+@pytest.fixture(scope="module")
+def other_words(data_bin, tmp_path_factory):
+    """The same data with a dictionary of the same size in another order."""
+    data = copied(data_bin, tmp_path_factory.mktemp("other") / "bin")
+    for side in ("src", "tgt"):
+        path = data / f"dict.{side}.txt"
+        path.write_text("".join(reversed(path.read_text(encoding="utf-8").splitlines(keepends=True))), encoding="utf-8")
+    return data
+
+
+def test_a_checkpoint_of_another_dictionary_of_the_same_size(checkpoint, other_words, refused):
+    line = refused(programs.run, "fairseq-generate", other_words, *programs.PLUG_IN, "--path", checkpoint, "--cpu")
+    assert "another dictionary" in line
+
+
+def test_a_training_does_not_go_on_with_another_dictionary(checkpoint, other_words, tmp_path, refused):
+    shutil.copy(checkpoint, tmp_path)
+    assert "another dictionary" in refused(programs.fit, other_words, tmp_path, "--max-update", "4")
+
+
+def test_decoding_with_a_task_that_seeds_no_latents(data_bin, checkpoint, refused):
+    plain = ("--user-dir", programs.PLUGIN, "--task", "translation", "-s", "src", "-t", "tgt")
+    line = refused(programs.run, "fairseq-generate", data_bin, *plain, "--path", checkpoint, "--cpu")
+    assert "--task dialogue" in line
+
+
+def test_a_criterion_that_shows_the_latent_no_response(data_bin, tmp_path, refused):
+    flags = ("--arch", "t_cvae_tiny", "--criterion", "cross_entropy", "--save-dir", tmp_path)
+    line = refused(programs.run, "fairseq-train", data_bin, *programs.PLUG_IN, *programs.TINY_TRAINING, *flags)
+    assert "--criterion elbo" in line
+
+
+def test_data_that_changed_since_the_checkpoint(text, tmp_path, binarise, data_bin, refused):
+    programs.fit(data_bin, tmp_path / "run", "--max-update", "25")  # ten updates into the second epoch
+    folder = copied(text, tmp_path / "text")
+    for side in ("src", "tgt"):
+        lines = (folder / f"train.{side}").read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / f"train.{side}").write_text("".join(lines[:40]), encoding="utf-8")
+    dictionary = ("--srcdict", data_bin / "dict.src.txt")
+    line = refused(programs.fit, binarise(folder, *dictionary), tmp_path / "run", "--max-update", "27")
+    assert "the data changed" in line
+
+
 def test_a_dictionary_that_is_none(data_bin, tmp_path, refused):
     data = copied(data_bin, tmp_path / "data")
     (data / "dict.src.txt").write_text("no counts here at all\n", encoding="utf-8")

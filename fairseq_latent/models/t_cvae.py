@@ -5,6 +5,7 @@ response; z joins the decoder's last states just before the tied output projecti
 this; the defaults are those of the authors' released code.
 """
 
+import hashlib
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Optional
@@ -103,8 +104,8 @@ class TCVAEEncoder(TransformerEncoderBase):
             noise = prior.mean.new_zeros(size, num_latents, latent_dim)
         elif noise_seed is not None:
             noise = seeded_noise(noise_seed[::num_latents], num_latents, latent_dim)
-        else:
-            noise = torch.randn(size, num_latents, latent_dim, device=src_tokens.device)
+        else:  # fairseq's own tasks: latents would depend on the batch
+            raise InputError("no noise seeds to draw latents from the prior; remedy: --task dialogue")
         if num_latents > 1:
             rows = torch.arange(size, device=src_tokens.device).repeat_interleave(num_latents)
             out, prior = super().reorder_encoder_out(out, rows), prior[rows]
@@ -162,6 +163,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         self.posterior_input = posterior_input
         self.bow_head: BagOfWordsHead | None = None
         self.num_updates = 0
+        self.register_buffer("dictionary_digest", torch.tensor(digest(decoder.dictionary)))
 
     @classmethod
     def build_model(cls, cfg: TCVAEConfig, task) -> "TCVAEModel":
@@ -207,6 +209,10 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         the posterior and between the two: logits (3, N, V).
         """
         if target is None:
+            if self.training:
+                raise InputError(
+                    "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
+                )
             encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, prior_mean=prior_mean)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
         context = self.encoder.encode(src_tokens)
@@ -217,16 +223,15 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         def score(z: Tensor) -> Tensor:
             return decoded.nll(z, selection_dtype)
 
-        seeded = None if self.training or noise_seed is None else seeded_noise(noise_seed, 2, self.latent_dim)
-        if seeded is not None:
-            noise, chosen = seeded[:, 0], None
-        else:
-            noise, chosen = choose_noise(posterior, num_latents, reduce, score)
+        noise = prior_noise = None
+        if noise_seed is not None and not self.training:
+            *noise, prior_noise = seeded_noise(noise_seed, num_latents + 1, self.latent_dim).unbind(1)
+        noise, chosen = choose_noise(posterior, num_latents, reduce, score, noise)
         z, prior_z = posterior.rsample(noise), None
         latents = z
         if interpolate:
-            prior_z = prior.rsample(None if seeded is None else seeded[:, 1])
-            share = torch.rand_like(z[:, :1]) if seeded is None else torch.full_like(z[:, :1], 0.5)
+            prior_z = prior.rsample(prior_noise)
+            share = torch.rand_like(z[:, :1]) if self.training else torch.full_like(z[:, :1], 0.5)
             latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
         logits = decoded.logits(latents)
         bow_logits = None if self.bow_head is None else self.bow_head(z)
@@ -251,8 +256,13 @@ class TCVAEModel(FairseqEncoderDecoderModel):
             self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
 
     def upgrade_state_dict_named(self, state_dict, name):
-        """Take the bag-of-words head as the checkpoint has it."""
+        """Refuse weights that were trained with other words; take the bag-of-words head as the checkpoint has it."""
         super().upgrade_state_dict_named(state_dict, name)
+        if int(state_dict.setdefault("dictionary_digest", self.dictionary_digest)) != int(self.dictionary_digest):
+            raise InputError(
+                "this checkpoint was trained with another dictionary than the data's dict.tgt.txt; "
+                "remedy: the data-bin folder of its training"
+            )
         self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
         if self.bow_head is not None:
             self.bow_head.to(self.encoder.embed_tokens.weight)
@@ -261,6 +271,12 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         """Remember the update for the criterion's schedules."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
+
+
+def digest(dictionary) -> int:
+    """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
+    words = "\n".join(dictionary.symbols).encode()
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little") >> 1
 
 
 def share_layers(encoder: TCVAEEncoder, decoder: TCVAEDecoder) -> None:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from fairseq import utils
 from fairseq.dataclass import ChoiceEnum
 from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import register_task
@@ -86,15 +87,20 @@ class DialogueTask(TranslationTask):
         return SeededDataset(dataset, self.cfg.seed)
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
-        """fairseq's; the training set's length in updates serves `--kl-cycle epoch`."""
+        """fairseq's; the training set's length in updates serves `--kl-cycle epoch`.
+
+        Shards differ in length, and a resumed run starts on another one: with several, an epoch has no one length.
+        """
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
-        if dataset is self.datasets.get("train"):
+        if dataset is self.datasets.get(self.cfg.train_subset) and len(utils.split_paths(self.cfg.data)) == 1:
             update_freq = self.cfg.update_freq or [1]
             self.updates_per_epoch = max(1, math.ceil(len(iterator) / update_freq[-1]))
         return iterator
 
     def build_model(self, cfg, from_checkpoint=False):
-        """Keep hold of the model for `build_criterion`."""
+        """Keep hold of the model for `build_criterion`; a checkpoint brings its vectors, without the file they came from."""
+        if from_checkpoint and getattr(cfg, "encoder_embed_path", None):
+            cfg.encoder_embed_path = None
         self._model = super().build_model(cfg, from_checkpoint)
         return self._model
 
