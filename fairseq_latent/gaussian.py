@@ -32,6 +32,11 @@ class DiagonalGaussian:
         squared = (mean - other_mean).square() * torch.exp(-other_logvar)
         return 0.5 * (other_logvar - logvar + torch.exp(logvar - other_logvar) + squared - 1)
 
+    def kl_of_means(self, other: "DiagonalGaussian") -> Tensor:
+        """(...) nats: the part of KL(self || other) that is due to means, what is left where variances are equal."""
+        squared = (self.mean.float() - other.mean.float()).square() * torch.exp(-other.logvar.float())
+        return 0.5 * squared.sum(-1)
+
     def kl(self, other: "DiagonalGaussian") -> Tensor:
         """(...) nats: KL(self || other), summed over dimensions."""
         return self.kl_per_dim(other).sum(-1)

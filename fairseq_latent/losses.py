@@ -19,8 +19,8 @@ def sentence_index(mask: Tensor) -> Tensor:
 
 def sum_by_sentence(values: Tensor, mask: Tensor) -> Tensor:
     """(..., N), (B, T) bool -> (..., B): add up the values of each sentence's real tokens."""
-    total = values.new_zeros(*values.shape[:-1], mask.size(0))
-    return total.index_add(-1, sentence_index(mask), values)
+    grid = values.new_zeros(*values.shape[:-1], *mask.shape)
+    return grid.masked_scatter(mask, values).sum(-1)  # unlike index_add, in the same order on every run of a GPU
 
 
 def token_nll(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,19 @@ def _podi_per_dim(posterior: DiagonalGaussian, target: float, same: Tensor | Non
 
     chunk = max(1, PAIR_ELEMENTS // (size * latent_dim))
     parts = [part.split(chunk) for part in (posterior.mean, posterior.logvar, differ)]
-    return torch.cat([checkpoint(rows, *part, use_reentrant=False) for part in zip(*parts, strict=True)])
+    options = {"use_reentrant": False, "preserve_rng_state": False}  # nothing here is random
+    return torch.cat([checkpoint(rows, *part, **options) for part in zip(*parts, strict=True)])
+
+
+def pair_divergence(posterior: DiagonalGaussian, same: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(B, Z) -> KL to another example's posterior (B,), its part that is due to means (B,); nats.
+
+    L_Po-di can be met by variances alone, with means that all coincide and a latent that says nothing: then the first is
+    large and the second small. Each example is paired with its neighbour, without random numbers; 0 for equal inputs.
+    """
+    partner, paired = _partners(posterior.mean.size(0), same, posterior.mean.device, shuffle=False)
+    other = posterior[partner]
+    return paired * posterior.kl(other), paired * posterior.kl_of_means(other)
 
 
 def fusion_distance(x: Tensor, y: Tensor, clip: float = 0.3, clip_pull: bool = True) -> Tensor:

@@ -20,13 +20,14 @@ EVERY = (*FAMILY, "spacefusion")
 ARCHS = ("t_cvae_tiny", "t_spacefusion_tiny")
 EXTRA_TERMS = {
     "bow_elbo": {"bow"},
-    "podi_elbo": {"podi"},
+    "podi_elbo": {"podi", "podi_kl", "podi_kl_means"},
     "spacefusion": {"ce_prior", "ce_posterior", "ce_interpolation", "fusion"},
 }
 MIX = (
     *("--k", "3", "--kl-schedule", "cyclical", "--kl-cycle", "4", "--kl-weight", "0.5", "--free-bits", "0.1"),
     *("--bow-weight", "0.7", "--bow-target", "tokens", "--bow-hidden-dim", "5", "--label-smoothing", "0.1"),
     *("--podi-weight", "2", "--podi-form", "auto", "--selection-dtype", "bfloat16"),
+    *("--loss-scale", "released"),
 )
 
 
@@ -39,8 +40,7 @@ def test_every_criterion_trains_every_model(data_bin, tmp_path, criterion, arch)
     printed = programs.fit(data_bin, tmp_path, "--max-update", "3", arch=arch, criterion=criterion)
     trained, validated = printed.numbers("train_inner"), printed.numbers("valid")[-1]
     assert len(trained) == 3
-    always = {"loss", "nll", "rec_ppl", "elbo_ppl", "kl"} | EXTRA_TERMS.get(criterion, set())
-    always |= set() if criterion == "spacefusion" else {"kl_weight"}
+    always = {"loss", "nll", "rec_ppl", "elbo_ppl", "kl", "kl_weight"} | EXTRA_TERMS.get(criterion, set())
     for numbers in (*trained, validated):
         assert always <= numbers.keys()
         assert all(math.isfinite(numbers[name]) for name in always)
@@ -172,6 +172,63 @@ def test_spacefusion_decodes_three_latents(task):
         assert float(log[f"ce_{name}"]) == pytest.approx((cross_entropy / mean_length).sum().item(), rel=1e-4)
         expected = expected + weight * cross_entropy / mean_length
     torch.testing.assert_close(loss, expected)
+    assert log["kl_weight"] == 0  # its loss has no KL
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_released_scale_changes_the_loss_and_nothing_else_in_the_log(task, training, smoothing):
+    """Mean NLL of a response's tokens + weight * mean KL of the latent's dimensions + bag of words and L_Po-di as ever."""
+    model, sample = build_model(task, **NO_DROPOUT).train(training), batch(task)
+    flags = {"kl_weight": 0.5, "bow_weight": 0.7, "podi_weight": 2.0, "label_smoothing": smoothing}
+    found = {}
+    for scale in ("elbo", "released"):
+        criterion = build_criterion(task, "elbo", loss_scale=scale, **flags).train(training)
+        torch.manual_seed(1)
+        found[scale] = criterion(model, sample, reduce=False)
+    torch.manual_seed(1)
+    logits, extra = model(**sample["net_input"], target=sample["target"])
+    latent, target = extra["latent"], sample["target"]
+    nll = criterion.nll(logits, target)[0] / torch.tensor(
+        [row.tolist().index(2) + 1 for row in target]
+    )  # words and end
+    kl = latent.posterior.kl_per_dim(latent.prior).mean(-1) * (0.5 if training else 1.0)
+    bow = bow_nll(latent.bow_logits, target, 1, 2)
+    apart = podi(latent.posterior, 0.15, "per_dim", same_rows(sample["net_input"]["src_tokens"], target))
+    loss, sentences, log = found["released"]
+    torch.testing.assert_close(loss, nll + kl + 0.7 * bow + 2 * apart)
+    assert sentences == len(LENGTHS)
+    assert log["loss"] != found["elbo"][2]["loss"]
+    for name in log.keys() - {"loss"}:
+        assert torch.equal(torch.as_tensor(log[name]), torch.as_tensor(found["elbo"][2][name])), name
+    shown, plain = (reduced([found[scale][2]]) for scale in ("released", "elbo"))
+    assert shown.keys() == plain.keys()
+    assert {name: value for name, value in shown.items() if name != "loss"} == {
+        name: value for name, value in plain.items() if name != "loss"
+    }
+
+
+def test_the_scale_is_a_choice(task):
+    assert build_criterion(task, "elbo").loss_scale == "elbo"
+
+
+@pytest.mark.parametrize("form", ["literal", "auto", "per_dim"])
+def test_what_l_podi_reached_is_logged_and_costs_nothing(task, form):
+    """Means that all coincide: a pairwise KL without the part of the means shows that variances alone were moved."""
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    latent_dim = model.latent_dim
+    with torch.no_grad():
+        model.encoder.latent.posterior_net.weight[:latent_dim] = 0
+        model.encoder.latent.posterior_net.weight[latent_dim:] *= 3
+    criterion = build_criterion(task, "podi_elbo", podi_form=form)
+    for training in (True, False):
+        model.train(training), criterion.train(training)
+        loss, _, log = criterion(model, sample)
+        assert log["podi_kl"] > 0.01
+        assert log["podi_kl_means"] == 0
+        weight = {name: float(log[name]) for name in ("nll", "kl", "podi")}
+        assert loss.item() == pytest.approx(sum(weight.values()), rel=1e-5)
+    assert not {"podi_kl", "podi_kl_means"} & build_criterion(task, "elbo")(model, sample)[2].keys()
 
 
 def test_the_kl_weight_follows_the_models_update(task):
@@ -190,12 +247,45 @@ def test_validation_is_one_sample_and_weight_one(task):
     model = build_model(task, **NO_DROPOUT)
     criterion = build_criterion(task, "speculative_elbo", k=7, kl_weight=0.2, kl_schedule="linear", kl_warmup=100)
     model.eval(), criterion.eval()
-    asked = []
-    model.register_forward_pre_hook(lambda module, args, kwargs: asked.append(kwargs["num_latents"]), with_kwargs=True)
+    asked = words_of(model)
     loss, sentences, log = criterion(model, batch(task))
-    assert asked == [1]
+    assert asked[0].get("num_latents", 1) == 1
     assert log["kl_weight"] == sentences
     assert loss.item() == pytest.approx(float(log["nll"] + log["kl"]), rel=1e-5)
+
+
+def words_of(model) -> list[dict]:
+    """The keywords of each call of the model's forward from now on."""
+    calls = []
+    model.register_forward_pre_hook(lambda module, args, kwargs: calls.append(kwargs), with_kwargs=True)
+    return calls
+
+
+def test_a_model_hears_of_several_latents_only_where_there_are_several(task):
+    """So that a new model need not know words that it has no use for."""
+    model, sample = build_model(task), batch(task)
+    asked = words_of(model)
+    plain = {*sample["net_input"], "target"}
+    for flags, words in (
+        ({"k": 1, "selection_dtype": "bfloat16"}, set()),
+        ({"k": 3}, {"num_latents", "reduce"}),
+        ({"k": 3, "selection_dtype": "bfloat16"}, {"num_latents", "reduce", "selection_dtype"}),
+    ):
+        build_criterion(task, "elbo", **flags)(model, sample)
+        assert asked.pop().keys() - plain == words
+
+
+def test_free_bits_are_for_training_alone(task):
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    plain, free = (build_criterion(task, "elbo", free_bits=bits) for bits in (0.0, 5.0))
+    for training in (True, False):
+        for module in (model, plain, free):
+            module.train(training)
+        values = []
+        for criterion in (plain, free):
+            torch.manual_seed(1)
+            values.append(criterion(model, sample)[0].item())
+        assert (values[1] > values[0]) if training else (values[1] == values[0])
 
 
 def test_validation_is_the_same_every_time(task):
@@ -326,7 +416,7 @@ def test_a_cycle_of_one_epoch_is_computed_from_the_data(data_bin, tmp_path, upda
 
 def test_a_cycle_of_one_epoch_needs_a_task_that_counts(task):
     criterion = build_criterion(task, "elbo", kl_schedule="cyclical", kl_cycle="epoch")
-    with pytest.raises(InputError, match="remedy: --kl-cycle UPDATES"):
+    with pytest.raises(InputError, match=r"one data folder.*several \(a:b:c\).*remedy: --kl-cycle UPDATES"):
         criterion(build_model(task), batch(task))
 
 
@@ -375,7 +465,7 @@ def test_wrong_values_of_spacefusion_are_refused(task, name, value):
 
 @pytest.mark.parametrize("flag, value", [
     ("--kl-schedule", "sigmoid"), ("--bow-target", "bag"), ("--podi-form", "x"), ("--sample-reduction", "worst"),
-    ("--selection-dtype", "float16"), ("--k", "many"),
+    ("--selection-dtype", "float16"), ("--k", "many"), ("--loss-scale", "mean"),
 ])  # fmt: skip
 def test_wrong_choices_fail_at_parse_time(data_bin, tmp_path, capsys, flag, value):
     with pytest.raises(SystemExit) as stop:

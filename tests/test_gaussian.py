@@ -24,6 +24,16 @@ def test_kl_equals_torch(random):
     torch.testing.assert_close(posterior.kl(prior), expected.sum(-1))
 
 
+def test_kl_of_means_is_what_equal_variances_leave(random):
+    """KL(self || other) less the KL of the same two with one mean; by hand 0.5 * (3^2 / 4 + 1^2 / 1) = 1.625."""
+    one, other = gaussian(5, 3), gaussian(5, 3)
+    centred = DiagonalGaussian(other.mean, one.logvar)
+    torch.testing.assert_close(one.kl_of_means(other), one.kl(other) - centred.kl(other), rtol=1e-4, atol=1e-5)
+    here = DiagonalGaussian(torch.tensor([[3.0, 1.0]]), torch.tensor([[-5.0, 9.0]]))
+    there = DiagonalGaussian(torch.zeros(1, 2), torch.tensor([[math.log(4), 0.0]]))
+    assert here.kl_of_means(there).item() == pytest.approx(1.625)
+
+
 def test_kl_of_equal_is_zero(random):
     one = gaussian(4, 6)
     assert one.kl(DiagonalGaussian(one.mean.clone(), one.logvar.clone())).abs().max() == 0

@@ -31,6 +31,21 @@ def test_sum_by_sentence_equals_a_loop(random):
     torch.testing.assert_close(losses.sum_by_sentence(torch.ones(7), mask), torch.tensor(COUNTS).float())
 
 
+def test_sum_by_sentence_passes_gradients(random):
+    mask, weight = TARGET.ne(PAD), torch.tensor([1.0, 2.0, 3.0])
+    values = torch.randn(2, 7, requires_grad=True)
+    (gradient,) = torch.autograd.grad((losses.sum_by_sentence(values, mask) * weight).sum(), [values])
+    assert gradient.tolist() == [[1, 1, 1, 1, 2, 2, 3]] * 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_sum_by_sentence_repeats_on_a_gpu(random):
+    mask = torch.rand(512, 60, device="cuda") < 0.7
+    values = 100 * torch.randn(3, int(mask.sum()), device="cuda")
+    first = losses.sum_by_sentence(values, mask)
+    assert all(torch.equal(first, losses.sum_by_sentence(values, mask)) for _ in range(50))
+
+
 def test_an_empty_batch_of_tokens_sums_to_zero():
     mask = torch.zeros(2, 3, dtype=torch.bool)
     assert losses.sum_by_sentence(torch.zeros(0), mask).tolist() == [0, 0]
@@ -227,6 +242,37 @@ def test_podi_of_a_batch_of_one_is_zero(form, same):
 def test_podi_rejects_other_forms():
     with pytest.raises(ValueError, match="neither per_dim, literal nor auto"):
         losses.podi(spread(2, 0.0), TARGET_KL, "mean")
+
+
+def test_podi_leaves_random_numbers_alone_in_its_backward(random):
+    posterior = random_posterior()
+    before = torch.get_rng_state()
+    losses.podi(posterior, TARGET_KL, "per_dim").mean().backward()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pair_divergence_tells_means_from_variances(random):
+    """Neighbours in a ring: 0 with 3, 1 with 0, …; variances alone give a KL without a part of the means."""
+    posterior = random_posterior(4)
+    whole, means = losses.pair_divergence(posterior)
+    for i in range(4):
+        assert whole[i].item() == pytest.approx(posterior[i].kl(posterior[i - 1]).item())
+        assert means[i].item() == pytest.approx(posterior[i].kl_of_means(posterior[i - 1]).item())
+    cheating = DiagonalGaussian(torch.zeros(4, 3), torch.linspace(-4, 4, 4).unsqueeze(1).expand(4, 3))
+    whole, means = losses.pair_divergence(cheating)
+    assert (whole > 1).all() and means.tolist() == [0] * 4
+    honest = spread(
+        4, 2.0, 3
+    )  # unit variances: all of it is due to means, 3 * 2^2 / 2 = 6 nats, and 54 around the ring
+    whole, means = losses.pair_divergence(honest)
+    torch.testing.assert_close(whole, means)
+    assert means.tolist() == [54, 6, 6, 6]
+
+
+def test_pair_divergence_of_equal_inputs_and_of_one_example_is_zero(random):
+    posterior = random_posterior(4)
+    assert [part.tolist() for part in losses.pair_divergence(posterior, torch.ones(4, 4).bool())] == [[0] * 4] * 2
+    assert [part.tolist() for part in losses.pair_divergence(posterior[:1])] == [[0]] * 2
 
 
 def test_same_rows_needs_all_tensors_equal():

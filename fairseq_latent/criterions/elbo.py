@@ -1,7 +1,7 @@
 """Criterion `elbo`: the evidence lower bound with every option of the family; the other names only pick defaults.
 
 --k: best-of-K or mean-of-K training of the latent; --kl-schedule: annealing; --bow-weight: bag of words; --podi-weight:
-posterior-discriminated regularisation; --free-bits. They mix freely, on every latent model.
+posterior-discriminated regularisation; --free-bits; --loss-scale. They mix freely, on every latent model.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import LatentOutput
-from ..losses import bow_nll, free_bits, podi, same_rows
+from ..losses import bow_nll, free_bits, pair_divergence, podi, same_rows
 from ..schedules import KLSchedule
 from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
 
@@ -41,13 +41,22 @@ class ELBOConfig(LatentCriterionConfig):
     kl_cycle: str = field(
         default="0", metadata={"help": "updates a cycle, or `epoch`: one cycle an epoch, computed from the data"}
     )
-    free_bits: float = field(default=0.0, metadata={"help": "nats a latent dimension may cost for nothing"})
+    free_bits: float = field(
+        default=0.0, metadata={"help": "nats a latent dimension may cost for nothing, in training"}
+    )
+    loss_scale: ChoiceEnum(["elbo", "released"]) = field(
+        default="elbo",
+        metadata={
+            "help": "elbo: NLL summed over a response's tokens, KL over latent dimensions; released: the mean of each, as "
+            "the code of Cho et al. (2022) has it. The log has the sums either way, but for `loss`"
+        },
+    )
     bow_weight: float = field(default=0.0, metadata={"help": "weight of the bag-of-words loss"})
     bow_target: ChoiceEnum(["types", "tokens"]) = field(
         default="types", metadata={"help": "predict the response's set of words, or all its tokens (Zhao et al., 2017)"}
     )
     bow_hidden_dim: int = field(
-        default=0, metadata={"help": "hidden layer of the bag-of-words head; 0 = one linear map (Zhao et al.: 400)"}
+        default=0, metadata={"help": "hidden layer of the bag-of-words head, 0 = one linear map; Zhao et al. have 400"}
     )
     podi_weight: float = field(default=0.0, metadata={"help": "weight of L_Po-di"})
     podi_target: float = field(default=0.15, metadata={"help": "lambda of L_Po-di, nats a latent dimension"})
@@ -66,7 +75,7 @@ class ELBOCriterion(LatentCriterion):
         self.k = cfg.k
         self.sample_reduction = str(cfg.sample_reduction)
         self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
-        self.free_bits = cfg.free_bits
+        self.free_bits, self.loss_scale = cfg.free_bits, str(cfg.loss_scale)
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
@@ -84,7 +93,10 @@ class ELBOCriterion(LatentCriterion):
             name, weight, warmup, _ = self._schedule_of
             cycle = getattr(self.task, "updates_per_epoch", None)
             if cycle is None:
-                raise InputError("--kl-cycle epoch: the task counts no updates an epoch; remedy: --kl-cycle UPDATES")
+                raise InputError(
+                    "--kl-cycle epoch needs one data folder, whose updates an epoch can be counted, and a training set: "
+                    "there are several (a:b:c), or nothing to train on yet; remedy: --kl-cycle UPDATES"
+                )
             self._schedule = KLSchedule.named(name, weight, warmup, cycle)
         return self._schedule
 
@@ -94,21 +106,29 @@ class ELBOCriterion(LatentCriterion):
             model.add_bow_head(self.bow_hidden_dim)
 
     def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
-        """K samples in training, one in validation."""
-        return model(
-            **sample["net_input"],
-            target=sample["target"],
-            num_latents=self.k if self.training else 1,
-            reduce=self.sample_reduction,
-            selection_dtype=self.selection_dtype,
-        )
+        """K samples in training, one in validation; a model hears of K, and of a precision, where it is asked for them."""
+        choice = {}
+        if self.training and self.k > 1:
+            choice = {"num_latents": self.k, "reduce": self.sample_reduction}
+            if self.selection_dtype != torch.float32:
+                choice["selection_dtype"] = self.selection_dtype
+        return model(**sample["net_input"], target=sample["target"], **choice)
+
+    def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:
+        """`--loss-scale released`: the mean NLL of a response's tokens, the mean KL of the latent's dimensions."""
+        if self.loss_scale == "released" and name in ("nll", "smoothed_nll"):
+            return target.ne(self.padding_idx).sum(1).clamp(min=1)
+        if self.loss_scale == "released" and name == "kl":
+            return latent.z.size(-1)
+        return 1
 
     def terms(self, logits: Tensor, latent: LatentOutput, sample: dict, step: int):
         """Yield (name, value of each example (B,), weight)."""
         target = sample["target"]
         yield from self.nll_terms(logits, target)
         kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
-        kl = free_bits(kl_per_dim, self.free_bits) if self.free_bits else kl_per_dim.sum(-1)
+        floored = self.free_bits and self.training  # validation has the ELBO's own KL
+        kl = free_bits(kl_per_dim, self.free_bits) if floored else kl_per_dim.sum(-1)
         yield "kl", kl, self.schedule(step) if self.training else 1.0
         if self.bow_weight:
             if latent.bow_logits is None:
@@ -121,6 +141,9 @@ class ELBOCriterion(LatentCriterion):
             same = same_rows(sample["net_input"]["src_tokens"], target)
             apart = podi(latent.posterior, self.podi_target, self.podi_form, same, shuffle=self.training)
             yield "podi", apart, self.podi_weight
+            pairs = pair_divergence(latent.posterior.detach(), same)
+            for name, divergence in zip(("podi_kl", "podi_kl_means"), pairs, strict=True):
+                yield name, divergence, 0.0  # logged alone
 
 
 def _check(cfg: ELBOConfig) -> None:

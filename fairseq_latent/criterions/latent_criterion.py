@@ -1,7 +1,8 @@
 """The base of all latent criterions: it runs the model, sums the terms, logs them and reduces over workers.
 
 Units: NLL is a sum over a response's tokens, KL a sum over latent dimensions, in nats; the loss is averaged over
-sentences. Validation is always one posterior sample and KL weight 1.
+sentences. A child may scale the terms of its loss (`divisor`), never what is logged. Validation is always one posterior
+sample and KL weight 1.
 """
 
 import math
@@ -53,6 +54,10 @@ class LatentCriterion(FairseqCriterion):
         """Yield (name, value of each example (B,), weight)."""
         raise NotImplementedError
 
+    def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:
+        """What the loss divides a term by: a number, or one an example (B,). The log keeps the term as it is."""
+        return 1
+
     def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Packed logits (N, V) -> smoothed and plain NLL (B,), nats a sentence."""
         return sequence_nll(logits, target, self.padding_idx, self.label_smoothing)
@@ -75,10 +80,11 @@ class LatentCriterion(FairseqCriterion):
             "sample_size": sentences,
             "ntokens": sample["ntokens"],
             "kl": latent.posterior.kl(latent.prior).detach().sum(),
+            "kl_weight": 0.0,  # where the loss has no such term
         }
         loss = target.new_zeros(sentences, dtype=torch.float32)
         for name, value, weight in self.terms(logits, latent, sample, model.num_updates):
-            loss = loss + weight * value
+            loss = loss + weight * value / self.divisor(name, latent, target)
             if name == "kl":
                 log["kl_weight"] = weight * sentences
             else:
