@@ -185,6 +185,15 @@ def test_score_loads_neither_torch_nor_fairseq(files):
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
+def test_a_score_without_a_column_is_an_error(files, monkeypatch):
+    """It would be measured and never shown."""
+    from fairseq_latent.evaluation import score as module
+
+    monkeypatch.delitem(module.COLUMNS, "length")
+    with pytest.raises(LookupError, match="no column for length: add it to COLUMNS in fairseq_latent.evaluation.score"):
+        measure_systems(read_systems(["a=base.gen"]))
+
+
 def test_reading_functions_agree(files):
     assert read_systems(["a=base.gen"])[0].generations == tuple(read_generations("base.gen"))
     with pytest.raises(InputError, match="no tokeniser"):

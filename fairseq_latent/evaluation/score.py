@@ -13,7 +13,7 @@ from fairseq_latent.evaluation.tables import Column, render
 from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
 
-COLUMNS = {
+COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score without a column is an error
     "BLEU": 2,
     "dist-1": 2,
     "dist-2": 2,
@@ -172,7 +172,10 @@ def _diversity(lines: Sequence[str], signature: str) -> dict[str, Score]:
 
 
 def _named(scores) -> dict[str, Score]:
-    return {score.name: score for score in scores}
+    named = {score.name: score for score in scores}
+    if unknown := named.keys() - COLUMNS.keys():
+        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in {__name__}")
+    return named
 
 
 def as_text(rows: Sequence[Row], style: str = "text") -> str:
