@@ -21,7 +21,7 @@ class Trained:
     device: torch.device
 
     def batches(self, max_tokens: int = 4000) -> Iterator[dict]:
-        """The split's batches, on the model's device; every example once."""
+        """The split's batches, on the model's device; every example once, but what is longer than the model's positions."""
         from fairseq import utils
 
         dataset = self.task.dataset(self.split)

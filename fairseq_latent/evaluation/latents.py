@@ -7,6 +7,7 @@ Hoffman and Johnson (2016).
 import argparse
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def statistics(path: str, data: str, split: str, seed: int = 1, cpu: bool = Fals
     order = columns.pop("id").argsort()
     columns = {name: values[order] for name, values in columns.items()}
     count, tokens = len(order), int(columns["tokens"].sum())
+    skipped = len(trained.task.dataset(split)) - count
+    if skipped:
+        print(f"{split}: {skipped} of {skipped + count} pairs are too long for the model and left out", file=sys.stderr)
     if count < 2:
         raise InputError(f"{data}: split {split} has {count} sentence; statistics need two or more")
     mean = columns["mean"].double()
@@ -74,7 +78,7 @@ def statistics(path: str, data: str, split: str, seed: int = 1, cpu: bool = Fals
         elbo_ppl=_perplexity((nll + kl) / tokens),
         sentences=count,
         tokens=tokens,
-        signature=f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}",
+        signature=f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}|too-long:{skipped}",
     )
 
 

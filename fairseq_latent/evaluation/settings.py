@@ -70,6 +70,7 @@ def _shown(value) -> str:
 
 
 def _parameters(weights: Mapping) -> int:
-    """Numbers that were trained, shared ones once; fairseq's markers of version and type are none."""
-    trained = [tensor for name, tensor in weights.items() if not name.endswith(("version", "_float_tensor"))]
+    """Numbers that were trained, shared ones once; fairseq's markers and the digest of the words are none."""
+    markers = ("version", "_float_tensor")
+    trained = [tensor for name, tensor in weights.items() if tensor.is_floating_point() and not name.endswith(markers)]
     return sum(size for _, size in {(tensor.data_ptr(), tensor.numel()) for tensor in trained})
