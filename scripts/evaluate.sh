@@ -6,33 +6,47 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
-  variables: LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=..."
+  variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
+             SAMPLES=100 (contexts with several responses, where DATA has no split test1)
+  What another checkpoint, data set or variable made is made again."
 data=$1
 report=$2
 shift 2
+check_language "${SCORE_LANGUAGE:-en}"
 activate
 
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
-    local folder=$1 generate
-    generate=(fairseq-generate "$data" "${PLUGIN[@]}" "${DEVICE[@]}" --path "$folder/checkpoint_best.pt"
+    local folder=$1 options inputs split
+    options=("${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
         --beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}" --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}"
         --post-process sentencepiece --seed "${SEED:-1}")
-    whole "$folder/generate.test.txt" "${generate[@]}" --gen-subset test
-    whole "$folder/samples.test1.txt" "${generate[@]}" --gen-subset test1 --latent-samples "${LATENT_SAMPLES:-5}"
+    inputs=("$folder/checkpoint_best.pt" "$data/dict.src.txt" "$data/test.src-tgt.src.idx")
+    whole "$folder/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$data" "${options[@]}" --gen-subset test
+    whole "$folder/samples.test1.txt" "${inputs[@]}" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
+        --latent-samples "${LATENT_SAMPLES:-5}"
     for split in valid test; do
-        whole "$folder/latents.$split.json" fairseq-latent latents "$data" --path "$folder/checkpoint_best.pt" \
-            --split "$split" --seed "${SEED:-1}" --format json "${DEVICE[@]}"
+        whole "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
+            --path "$folder/checkpoint_best.pt" --split "$split" --seed "${SEED:-1}" --format json \
+            ${DEVICE[@]+"${DEVICE[@]}"}
     done
 }
 
+paths=$(python "$ROOT/scripts/run_folders.py" "$@") || exit 2
 folders=()
-for system in "$@"; do
-    [[ $system == *=* ]] || die "$system is not NAME=RUN; remedy: e.g. T-CVAE=runs/twitter_en/t_cvae"
-    [[ -f ${system##*=}/checkpoint_best.pt ]] || die "${system##*=}/checkpoint_best.pt: no such checkpoint; remedy: train it"
-    folders+=("${system##*=}")
-done
+while IFS= read -r folder; do folders+=("$folder"); done <<<"$paths"
+
+samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-preprocess has none
+if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
+    samples=$report/first${SAMPLES:-100}
+    if [[ ! $samples/dict.src.txt -nt $data/test.src-tgt.src.idx ]]; then
+        rm -rf "$samples" "$samples.part"
+        run python "$ROOT/scripts/first_lines.py" "$data" "${SAMPLES:-100}" "$samples.part" || exit 2
+        mv "$samples.part" "$samples"
+    fi
+fi
+
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
-fairseq-latent score "${@/%//generate.test.txt}" --lang "${LANGUAGE:-en}"
-run fairseq-latent report --out "$report" --data "$data" --lang "${LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} "$@"
+fairseq-latent score "${@/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}"
+run fairseq-latent report --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} "$@"
 say "report: $report/report.html and $report/report.md"

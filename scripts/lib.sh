@@ -15,7 +15,18 @@ run() {
     "$@"
 }
 
-# The environment that setup.sh made, unless one with fairseq_latent is active.
+# option_value OPTION VALUE: refuse an option without its value.
+option_value() { [[ $# -ge 2 && -n $2 ]] || die "$1 needs a value; remedy: bash ${BASH_SOURCE[1]} --help"; }
+
+# SHA-256 of the standard input.
+digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1; }
+
+# How words are counted in the scores, checked before anything long is computed.
+check_language() {
+    case $1 in en | ja | none) ;; *) die "language $1 of the scores is unknown; remedy: en, ja or none" ;; esac
+}
+
+# The environment that setup.sh made, unless FAIRSEQ_LATENT_NO_VENV is set: then the active one.
 activate() {
     if [[ -z ${FAIRSEQ_LATENT_NO_VENV:-} && -x $ROOT/.venv/bin/python ]]; then
         export PATH=$ROOT/.venv/bin:$PATH
@@ -31,52 +42,95 @@ cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
 # The binarised data set's and the plugin's flags, the same for training, decoding and measuring.
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task dialogue)
 
-# train DATA RUN FLAGS...: one training run into folder RUN, resumed where it was, not repeated once done.
+# Flags of fairseq-train, each with a value, for how long and how often: they may change while a run goes on.
+BUDGET=(--max-update --max-epoch --stop-time-hours --validate-interval --validate-interval-updates --save-interval
+    --save-interval-updates --keep-interval-updates --log-interval --log-format --log-file --tensorboard-logdir)
+
+# budget_and_rest FLAGS...: sets `updates` and `epochs`, and `rest`: what is trained, without the budget.
+budget_and_rest() {
+    updates=0 epochs=0 rest=() # 0: no limit
+    while (($#)); do
+        local flag=${1%%=*} value=${2:-} words=2
+        if [[ $1 == *=* ]]; then value=${1#*=} words=1; fi
+        case $flag in --max-update) updates=$value ;; --max-epoch) epochs=$value ;; esac
+        if [[ " ${BUDGET[*]} " != *" $flag "* ]]; then rest+=("$1") words=1; fi
+        shift $((words < $# ? words : $#))
+    done
+}
+
+# smaller LIMIT LIMIT: 0 is no limit; what is no number fairseq-train refuses itself.
+smaller() { [[ $1$2 != *[!0-9]* ]] && ((${1:-0} > 0 && (${2:-0} == 0 || $1 < $2))); }
+
+# train DATA RUN FLAGS...: one training run into folder RUN, resumed where it was, not repeated once done, extended by a
+# larger budget.
 train() {
     local data=$1 folder=$2
     shift 2
-    local flags lock
-    flags=$(printf '%q ' "$data" "$@")
+    local flags updates epochs rest trained_updates trained_epochs
+    budget_and_rest "$@"
+    flags=$(printf '%q ' "$data" "${rest[@]}")
+    flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx 2>/dev/null | digest || true)"
     mkdir -p "$folder"
-    exec {lock}>"$folder/lock" # held by the training too: it outlives a script that was killed
-    if command -v flock >/dev/null && ! flock -n "$lock"; then
+    exec 9>"$folder/lock" # held by the training too: it outlives a script that was killed
+    if command -v flock >/dev/null && ! flock -n 9; then
         die "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
     fi
-    if [[ -f $folder/flags && $(<"$folder/flags") != "$flags" ]]; then
-        die "$folder was trained with other flags ($folder/flags); remedy: RUN=another folder, or remove this one"
+    if ! compgen -G "$folder/checkpoint*.pt" >/dev/null; then
+        rm -f "$folder/done" # nothing is trained yet: any flags will do
+    elif [[ $(cat "$folder/flags" 2>/dev/null) != "$flags" ]]; then
+        die "$folder was trained with other flags or data ($folder/flags); remedy: RUN=another folder, or remove this one"
     fi
     printf '%s\n' "$flags" >"$folder/flags"
     if [[ -f $folder/done ]]; then
-        say "$folder is trained"
-        return
+        read -r trained_updates trained_epochs <"$folder/done" || true
+        if [[ "$updates $epochs" == "$trained_updates $trained_epochs" ]]; then
+            say "$folder is trained"
+            return
+        fi
+        if smaller "$updates" "$trained_updates" || smaller "$epochs" "$trained_epochs"; then
+            die "$folder was trained with a larger budget ($folder/done: updates, epochs); remedy: RUN=another folder"
+        fi
     fi
-    local training=(fairseq-train "$data" "${PLUGIN[@]}" "${DEVICE[@]}" "$@" --save-dir "$folder" --no-epoch-checkpoints
-        --log-format json --log-interval "${LOG_INTERVAL:-100}" --log-file "$folder/train.log")
+    local training=(fairseq-train "$data" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} "$@" --save-dir "$folder"
+        --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-100}" --log-file "$folder/train.log")
     printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
     run "${training[@]}" >"$folder/train.out" 2>&1 ||
         die "training $folder failed: $(grep -E '^error: ' "$folder/train.out" | tail -n 1 || tail -n 1 "$folder/train.out")"
-    touch "$folder/done"
+    printf '%s %s\n' "$updates" "$epochs" >"$folder/done"
 }
 
-# whole FILE COMMAND...: the command's standard output becomes FILE, at the end and only if it succeeds.
+# whole FILE INPUTS... -- COMMAND...: the command's standard output becomes FILE, at the end and only if it succeeds. Not
+# repeated, unless the command is another one or an input is newer than the command's last start.
 whole() {
-    local file=$1
+    local file=$1 fresh=1 command
+    local part=$file.$BASHPID.part # a process that outlived its script writes to a file of its own
     shift
-    [[ ! -s $file ]] || return 0
-    printf '+ %s> %s\n' "$(printf '%q ' "$@")" "$file" >&2
-    "$@" >"$file.part" 2>"$file.err" ||
+    while [[ $1 != -- ]]; do
+        [[ ! $1 -nt $file.command ]] || fresh=0
+        shift
+    done
+    shift
+    command=$(printf '%q ' "$@")
+    if ((fresh)) && [[ -s $file && -f $file.command && $(<"$file.command") == "$command" ]]; then return; fi
+    printf '+ %s> %s\n' "$command" "$file" >&2
+    rm -f "$file".*.part "$file".*.part.command
+    printf '%s' "$command" >"$part.command"
+    "$@" >"$part" 2>"$file.err" ||
         die "$1 failed: $(grep -E '^error: ' "$file.err" | tail -n 1 || tail -n 1 "$file.err"); all of it: $file.err"
-    printf '%q ' "$@" >"$file.command"
-    mv "$file.part" "$file"
+    mv "$part" "$file"
+    mv "$part.command" "$file.command" # last: a file without its command is made again
     rm -f "$file.err"
 }
 
 # in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders at once, the processors shared out; what
 # `COUNTER FOLDER` prints shows how far each is. The first that fails ends all.
 in_parallel() {
-    local label=$1 counter=$2 command=$3 folder jobs=() threads
+    local label=$1 counter=$2 command=$3 folder jobs=() threads watcher='' failed=0 job
     shift 3
     threads=$(($(cores) / $#))
+    trap '_end_jobs; exit 129' HUP
+    trap '_end_jobs; exit 130' INT
+    trap '_end_jobs; exit 143' TERM
     set -m # each job is a process group: what it started ends with it
     for folder in "$@"; do
         (
@@ -85,11 +139,9 @@ in_parallel() {
         ) &
         jobs+=($!)
     done
-    _watch "$label" "$counter" "$@" &
-    local watcher=$! failed=0 job
+    _watch "$@" &
+    watcher=$!
     set +m
-    # shellcheck disable=SC2064 # the jobs of now
-    trap "kill -- ${jobs[*]/#/-} -$watcher 2>/dev/null || true; exit 143" INT TERM
     local running=1
     while ((running)); do
         running=0
@@ -103,22 +155,32 @@ in_parallel() {
         done
         sleep 0.3
     done
-    trap - INT TERM
     kill -- "-$watcher" 2>/dev/null || true
+    trap - HUP INT TERM
     wait "$watcher" 2>/dev/null || true
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
     ((!failed)) || exit 2
+    printf '%s\n' "$(_progress "$@")" >&2
 }
+
+# The jobs of in_parallel, and what they started.
+_end_jobs() { kill -- "${jobs[@]/#/-}" ${watcher:+"-$watcher"} 2>/dev/null || true; }
 
 # A line of progress: redrawn on a terminal, one every half minute elsewhere.
 _watch() {
-    local label=$1 counter=$2 folder line
-    shift 2
     while sleep "$([[ -t 2 ]] && echo 1 || echo 30)"; do
-        line=
-        for folder in "$@"; do line+="  $(basename "$folder") $("$counter" "$folder")"; done
-        if [[ -t 2 ]]; then printf '\r\033[K%s' "$label$line" >&2; else printf '%s\n' "$label$line" >&2; fi
+        if [[ -t 2 ]]; then printf '\r\033[K%s' "$(_progress "$@")" >&2; else printf '%s\n' "$(_progress "$@")" >&2; fi
     done
+}
+
+_progress() { # how far the job of each folder is
+    local line=$label index=0 folder
+    for folder in "$@"; do
+        line+="  $(basename "$folder") $("$counter" "$folder")"
+        kill -0 "${jobs[index]}" 2>/dev/null || line+=", finished"
+        index=$((index + 1))
+    done
+    printf '%s' "$line"
 }
 
 updates_done() { # of a run in training
@@ -128,5 +190,5 @@ updates_done() { # of a run in training
 }
 
 lines_decoded() { # of a run that is being decoded
-    cat "$1"/generate.test.txt* "$1"/samples.test1.txt* 2>/dev/null | grep -c '^H-' || true
+    printf '%s responses' "$(cat "$1"/generate.test.txt* "$1"/samples.test1.txt* 2>/dev/null | grep -c '^H-' || true)"
 }

@@ -8,15 +8,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     cat <<'HELP'
-usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl] [--lang en|ja|none] [--out DIR] [--no-venv]
+usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|none] [--out DIR] [--no-venv]
 
   --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
   --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat
   --lang         how words are counted in the scores: en (Moses), ja (MeCab), none (spaces); default en
   --out DIR      where data-bin/ and runs/ go; default: the repository
-  --no-venv      use the active environment
+  --no-venv      use the active environment (FAIRSEQ_LATENT_NO_VENV=1 says the same)
 
-Results: runs/NAME/report/report.html. To start over, remove runs/NAME and data-bin/NAME.
+Results: runs/NAME/report/report.html. To start over, remove runs/NAME, data-bin/NAME and data-bin/NAME.text.
 HELP
 }
 
@@ -24,31 +24,29 @@ name=quickstart
 conversations=
 out=$ROOT
 smoke=0
-setup=()
-export LANGUAGE=en
+export SCORE_LANGUAGE=${SCORE_LANGUAGE:-en}
 while (($#)); do
     case $1 in
         --smoke) smoke=1 ;;
-        --data) conversations=${2:-}; shift ;;
-        --lang) LANGUAGE=${2:-}; shift ;;
-        --out) out=${2:-}; shift ;;
-        --no-venv) setup=(--no-venv); export FAIRSEQ_LATENT_NO_VENV=1 ;;
+        --data) option_value "$@"; conversations=$2; shift ;;
+        --lang) option_value "$@"; SCORE_LANGUAGE=$2; shift ;;
+        --out) option_value "$@"; out=$2; shift ;;
+        --no-venv) export FAIRSEQ_LATENT_NO_VENV=1 ;;
         -h | --help) usage; exit 0 ;;
         *) die "quickstart.sh: unknown option $1; remedy: bash scripts/quickstart.sh --help" ;;
     esac
     shift
 done
-[[ -n $out ]] || die "--out needs a folder"
-case $LANGUAGE in en | ja | none) ;; *) die "--lang $LANGUAGE is unknown; remedy: en, ja or none" ;; esac
+check_language "$SCORE_LANGUAGE"
+[[ -z $conversations || -f $conversations ]] || die "--data $conversations: no such file"
 
-bash "$ROOT/scripts/setup.sh" "${setup[@]}"
+bash "$ROOT/scripts/setup.sh"
 activate
 seconds=$SECONDS
 
 if [[ -n $conversations ]]; then
-    [[ -f $conversations ]] || die "--data $conversations: no such file"
     run python -m preprocess.check "$conversations"
-    name=$(basename "${conversations%.jsonl}")-$(sha256sum "$conversations" | cut -c1-8)
+    name=$(basename "${conversations%.gz}" .jsonl)-$(digest <"$conversations" | cut -c1-8)
 fi
 
 # The budget: about 12 minutes on two CPU cores; every variable can be set from outside.
@@ -69,7 +67,7 @@ if [[ -z $conversations ]]; then
     [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
 fi
 if ((smoke)); then
-    head -n 300 "$conversations" >"$runs/few.jsonl"
+    gzip -dcf -- "$conversations" | awk 'NR <= 300' >"$runs/few.jsonl" # gzipped or not; reads to the end: no broken pipe
     conversations=$runs/few.jsonl
 fi
 run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"
