@@ -7,6 +7,7 @@ usage() {
 usage: bash scripts/setup.sh [--no-venv] [--fairseq-fixed]
 
   --no-venv         install into the environment that is active now, not into .venv
+                    (FAIRSEQ_LATENT_NO_VENV=1 says the same, to all scripts)
   --fairseq-fixed   build fairseq-fixed from source in place of the ve-fairseq wheel (C++ compiler, 3 to 5 minutes):
                     the auditable alternative, and for other platforms than Linux x86_64
 
@@ -21,6 +22,7 @@ HELP
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 use_venv=1
+[[ -z ${FAIRSEQ_LATENT_NO_VENV:-} ]] || use_venv=0
 fairseq=ve-fairseq
 for option in "$@"; do
     case $option in
@@ -43,7 +45,8 @@ find_python() {
 
 if ((use_venv)); then
     venv=$ROOT/.venv
-    if [[ ! -x $venv/bin/python ]]; then
+    # without a stamp the last set-up was cut short, perhaps before pip was there
+    if [[ ! -f $venv/fairseq_latent.stamp ]] && ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         base=$(find_python)
         say "making $venv with $base ($(python_version "$base"))"
         "$base" -m venv "$venv" || die "$base -m venv failed; remedy: install its venv package (Debian: python3-venv)"
@@ -60,7 +63,7 @@ fi
 prefix=$("$python" -c 'import sys; print(sys.prefix)')
 stamp=$prefix/fairseq_latent.stamp
 log=$prefix/fairseq_latent.setup.log
-wanted="$fairseq $ROOT $(cat "$ROOT"/scripts/*.lock.txt "$ROOT/setup.py" "$ROOT/scripts/setup.sh" | sha256sum | cut -d' ' -f1)"
+wanted="$fairseq $ROOT $(cat "$ROOT"/scripts/*.lock.txt "$ROOT/setup.py" "$ROOT/scripts/setup.sh" | digest)"
 if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
     say "already set up: $prefix"
     exit 0
@@ -84,12 +87,12 @@ install_torch() {
         say "torch $version is there"
     elif nvidia-smi >/dev/null 2>&1; then
         install "torch $version for this machine's GPU" "torch==$version"
-    elif say "installing torch $version, CPU build" && pip install --no-deps "${index[@]}" "torch==$version+cpu"; then
+    elif say "installing torch $version, CPU build" && pip install --no-deps ${index[@]+"${index[@]}"} "torch==$version+cpu"; then
         :
     else
         say "your package index has no CPU build of torch: taking its default build, several GB with CUDA"
         say "(smaller: TORCH_INDEX_URL=<CPU index named on pytorch.org/get-started> bash scripts/setup.sh)"
-        install "torch $version" "${index[@]}" "torch==$version"
+        install "torch $version" ${index[@]+"${index[@]}"} "torch==$version"
     fi
 }
 

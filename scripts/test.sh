@@ -5,13 +5,20 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-bash "$ROOT/scripts/setup.sh" ${NO_VENV:+--no-venv}
+case ${1:-} in
+    --no-venv) export FAIRSEQ_LATENT_NO_VENV=1; shift ;;
+    -h | --help)
+        printf '%s\n' "usage: bash scripts/test.sh [--no-venv] [ARGUMENTS OF PYTEST]" "" \
+            "  --no-venv      use the active environment (FAIRSEQ_LATENT_NO_VENV=1 says the same)"
+        exit 0
+        ;;
+esac
+bash "$ROOT/scripts/setup.sh"
 activate
 say "linting"
 run ruff check "$ROOT"
 run ruff format --check "$ROOT"
-mapfile -t shell_scripts < <(find "$ROOT/scripts" "$ROOT/.ci" -type f \( -name '*.sh' -o -name run \) | sort)
-run shellcheck --external-sources --source-path="$ROOT" "${shell_scripts[@]}"
+run shellcheck --external-sources --source-path="$ROOT" "$ROOT"/scripts/*.sh "$ROOT"/scripts/recipes/*.sh "$ROOT/.ci/run"
 say "testing"
 # one thread a pytest worker
 run env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@"
