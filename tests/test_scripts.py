@@ -1,12 +1,17 @@
 """The bash scripts: the quickstart from end to end, the recipes' hyper-parameters, resumption and refusals."""
 
+import gzip
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from .corpus import pairs
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "scripts/recipes").glob("*.sh"))
@@ -28,20 +33,66 @@ def bash(*command, **variables) -> subprocess.CompletedProcess:
     return subprocess.run(["bash", *map(str, command)], env=environment, capture_output=True, text=True)
 
 
+def stub(path: Path, script: str) -> None:
+    """A program of ours in place of a real one."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{script}\n")
+    path.chmod(0o755)
+
+
 @pytest.fixture
 def recorded(tmp_path):
-    """A fairseq-train that writes its arguments down, in place of the real one."""
+    """A fairseq-train that writes its arguments down and leaves a checkpoint, in place of the real one."""
     program = tmp_path / "bin" / "fairseq-train"
-    program.parent.mkdir()
-    program.write_text(f'#!/usr/bin/env bash\nprintf "%s\\n" "$@" >> {tmp_path}/arguments\n')
-    program.chmod(0o755)
+    record = f'printf "%s\\n" "$@" >> {tmp_path}/arguments'
+    stub(program, f"""{record}; [[ $* != *"--k -1"* ]] || exit 2; touch {tmp_path}/run/checkpoint_last.pt""")
 
-    def run(recipe, **variables):
+    def run(recipe, *flags, **variables):
         path = f"{program.parent}{os.pathsep}{PATH}"
-        return bash(recipe, **{"PATH": path, "RUN": str(tmp_path / "run"), "DATA": "data-bin/x"} | variables)
+        return bash(recipe, *flags, **{"PATH": path, "RUN": str(tmp_path / "run"), "DATA": "data-bin/x"} | variables)
 
     run.arguments = tmp_path / "arguments"
     return run
+
+
+@pytest.fixture
+def conversations(tmp_path):
+    """A user's file: forty short conversations."""
+    path = tmp_path / "my.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number, (context, response) in enumerate(pairs(40)):
+            turns = [{"speaker": "a", "text": context.replace(" <eot> ", " ")}, {"speaker": "b", "text": response}]
+            file.write(json.dumps({"id": f"c{number}", "turns": turns}) + "\n")
+    return path
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    """evaluate.sh on two trained runs (one's path has a `=`), fairseq's programs replaced by recording ones."""
+    stub(tmp_path / "bin/fairseq-generate", f'echo "$@" >> {tmp_path}/decoded; echo "H-0\t-1\tyes"')
+    stub(tmp_path / "bin/fairseq-latent", f'echo "$@" >> {tmp_path}/measured')
+    data = tmp_path / "data"
+    for file in (
+        data / "dict.src.txt",
+        data / "test1.src-tgt.src.idx",
+        *(tmp_path / f"{run}/x" for run in ("a", "lr=1")),
+    ):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    for run in ("a", "lr=1"):
+        (tmp_path / run / "checkpoint_best.pt").touch()
+
+    def evaluate(**variables):
+        for log in ("decoded", "measured"):
+            (tmp_path / log).unlink(missing_ok=True)
+        systems = (f"K=5={tmp_path}/a", f"B={tmp_path}/lr=1")
+        path = f"{tmp_path}/bin{os.pathsep}{PATH}"
+        result = bash(ROOT / "scripts/evaluate.sh", data, tmp_path / "report", *systems, PATH=path, **variables)
+        assert result.returncode == 0, result.stderr
+        decoded = tmp_path / "decoded"
+        return decoded.read_text().splitlines() if decoded.exists() else []
+
+    return evaluate
 
 
 def test_there_is_a_recipe_for_each_row():
@@ -82,6 +133,117 @@ def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):
     assert "was trained with other flags" in refused.stderr
 
 
+def test_flags_that_fairseq_refused_do_not_bind_the_run(recorded):
+    recipe = ROOT / "scripts/recipes/speculative_k5.sh"
+    failed = recorded(recipe, "--k", "-1")
+    assert failed.returncode == 2 and "training" in failed.stderr
+    assert recorded(recipe).returncode == 0
+
+
+def test_a_larger_budget_extends_a_finished_run_and_a_smaller_one_is_refused(recorded, tmp_path):
+    recipe = ROOT / "scripts/recipes/t_cvae.sh"
+
+    def trainings():
+        return recorded.arguments.read_text().count("--save-dir")
+
+    assert recorded(recipe, MAX_UPDATE="10").returncode == 0
+    assert recorded(recipe, "--save-interval-updates=5", "--log-interval", "1", MAX_UPDATE="10").returncode == 0
+    assert trainings() == 1
+    assert recorded(recipe, MAX_UPDATE="20").returncode == 0
+    assert trainings() == 2
+    assert (tmp_path / "run/done").read_text() == "20 0\n"
+    refused = recorded(recipe, MAX_UPDATE="10")
+    assert refused.returncode == 2 and "larger budget" in refused.stderr
+    assert trainings() == 2
+
+
+def test_a_run_notices_that_its_data_were_made_again(recorded, tmp_path):
+    recipe = ROOT / "scripts/recipes/t_cvae.sh"
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dict.src.txt").write_text("a 1\n")
+    assert recorded(recipe, DATA=str(data)).returncode == 0
+    (data / "dict.src.txt").write_text("b 1\n")
+    refused = recorded(recipe, DATA=str(data))
+    assert refused.returncode == 2 and "other flags or data" in refused.stderr
+
+
+def test_prepare_refuses_other_options_and_another_input(conversations, tmp_path):
+    options = {"VOCABULARY": "60", "VALID": "0.2", "TEST": "0.2", "SAMPLES": "3"}
+
+    def prepare(**variables):
+        return bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "bin", **options | variables)
+
+    stub(tmp_path / "stubs/fairseq-preprocess", "exit 1")
+    stopped = prepare(PATH=f"{tmp_path}/stubs{os.pathsep}{PATH}")
+    assert stopped.returncode == 2, stopped.stderr
+    refused = prepare(MAX_WORDS="5")  # the text is kept, but it is not this one
+    assert refused.returncode == 2 and "not MAX_WORDS=5; remedy: " in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    (tmp_path / "bin").mkdir()  # empty
+    assert prepare().returncode == 0
+    assert (tmp_path / "bin/dict.src.txt").is_file()
+    assert "is prepared" in prepare().stderr
+    assert "not VOCABULARY=80; remedy: " in prepare(VOCABULARY="80").stderr
+    conversations.write_text(conversations.read_text().replace("winter", "summer"))
+    refused = prepare()
+    assert refused.returncode == 2 and "not INPUT=" in refused.stderr
+
+
+def test_prepare_leaves_a_folder_that_it_did_not_make(conversations, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/dict.src.txt").write_text("mine 1\n")
+    refused = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "bin")
+    assert refused.returncode == 2 and "does not say how it was prepared" in refused.stderr
+    assert not (tmp_path / "bin.text").exists()
+
+
+def test_evaluate_makes_again_what_another_command_or_older_input_made(evaluated, tmp_path):
+    (tmp_path / "a").joinpath("generate.test.txt.99.part").write_text("of a killed run")
+    assert len(evaluated()) == 4
+    assert not list(tmp_path.rglob("*.part*"))
+    assert (tmp_path / "a/generate.test.txt.command").read_text().startswith("fairseq-generate ")
+    assert evaluated() == []
+    assert len(evaluated(BEAM="7")) == 4
+    assert len(evaluated(BEAM="7", LATENT_SAMPLES="9")) == 2
+    checkpoint = tmp_path / "a/checkpoint_best.pt"
+    checkpoint.touch()
+    again = evaluated(BEAM="7", LATENT_SAMPLES="9")
+    assert len(again) == 2 and all(str(checkpoint) in line for line in again)
+    (tmp_path / "data/dict.src.txt").touch()
+    assert len(evaluated(BEAM="7", LATENT_SAMPLES="9")) == 4
+
+
+def test_evaluate_reads_a_system_as_the_python_commands_do_and_has_its_own_language(evaluated, tmp_path):
+    decoded = " ".join(evaluated(LANGUAGE="de_DE:en", SCORE_LANGUAGE="none"))
+    assert f"{tmp_path}/a/checkpoint_best.pt" in decoded and f"{tmp_path}/lr=1/checkpoint_best.pt" in decoded
+    assert "--lang none" in (tmp_path / "measured").read_text()
+
+
+def test_first_lines_are_those_of_the_test_split(tmp_path, data_bin):
+    from fairseq.data import data_utils
+
+    made = subprocess.run([sys.executable, ROOT / "scripts/first_lines.py", data_bin, "3", tmp_path / "first"])
+    assert made.returncode == 0
+    for side in ("src", "tgt"):
+        ours = data_utils.load_indexed_dataset(str(tmp_path / f"first/test1.src-tgt.{side}"), None)
+        theirs = data_utils.load_indexed_dataset(str(data_bin / f"test.src-tgt.{side}"), None)
+        assert len(ours) == 3
+        assert all((ours[index] == theirs[index]).all() for index in range(3))
+
+
+def test_evaluate_makes_the_samples_split_where_there_is_none(evaluated, tmp_path):
+    stub(
+        tmp_path / "bin/python",
+        f"""[[ $1 == *first_lines.py ]] || exec {sys.executable} "$@"
+        mkdir -p "$4"; touch "$4/dict.src.txt" """,
+    )
+    (tmp_path / "data/test1.src-tgt.src.idx").unlink()
+    decoded = evaluated(SAMPLES="3")
+    assert sum(line.startswith(f"{tmp_path}/report/first3 ") for line in decoded) == 2
+    assert evaluated(SAMPLES="3") == []
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(recorded, tmp_path):
     (tmp_path / "run").mkdir()
     with subprocess.Popen(["flock", tmp_path / "run/lock", "sleep", "60"], start_new_session=True) as holder:
@@ -110,10 +272,62 @@ def test_parallel_jobs_end_with_what_they_started(tmp_path):
     assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True).returncode == 1
 
 
+def test_parallel_jobs_say_that_they_finished():
+    job = f"source {ROOT}/scripts/lib.sh; count() {{ echo 3 lines; }}; in_parallel label count true /x/a /x/b"
+    done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
+    assert done.stderr == "label  a 3 lines, finished  b 3 lines, finished\n"
+
+
+def test_no_script_names_a_path_of_one_machine():
+    for script in (ROOT / "scripts").rglob("*.sh"):
+        lines = script.read_text().splitlines()[1:]
+        assert not re.search(r"(?:^|[\s=:])/(?!dev/null|its/python)\w", "\n".join(lines)), script
+
+
+def test_one_name_keeps_the_scripts_out_of_the_venv(tmp_path):
+    """The setup that quickstart.sh and test.sh start looks for Python on PATH, not in .venv."""
+    stub(tmp_path / "bin/python", "echo 2.7")
+    path = f"{tmp_path}/bin{os.pathsep}{PATH}"
+    for command, flag in (
+        ("setup", []),
+        ("test", []),
+        ("test", ["--no-venv"]),
+        ("quickstart", ["--no-venv"]),
+        ("quickstart", []),
+    ):
+        variable = "" if flag else "1"
+        result = bash(ROOT / f"scripts/{command}.sh", *flag, PATH=path, FAIRSEQ_LATENT_NO_VENV=variable)
+        assert result.returncode == 2, (command, flag)
+        assert f"{tmp_path}/bin/python is Python 2.7" in result.stderr, (command, flag)
+
+
+def test_smoke_reads_gzipped_conversations(conversations, tmp_path):
+    """As far as prepare.sh, which is stopped."""
+    zipped = tmp_path / "my.jsonl.gz"
+    zipped.write_bytes(gzip.compress(conversations.read_bytes()))
+    stub(tmp_path / "bin/fairseq-preprocess", "exit 1")
+    copy = tmp_path / "copy/scripts"
+    copy.mkdir(parents=True)
+    for script in ("quickstart", "prepare", "lib"):
+        (copy / f"{script}.sh").symlink_to(ROOT / f"scripts/{script}.sh")
+    stub(copy / "setup.sh", "true")
+    path = f"{tmp_path}/bin{os.pathsep}{PATH}"
+    options = ("--smoke", "--data", zipped, "--out", tmp_path / "out")
+    result = bash(copy / "quickstart.sh", *options, PATH=path, PYTHONPATH=str(ROOT), VALID="0.2", TEST="0.2")
+    assert "fairseq-preprocess failed" in result.stderr, result.stderr
+    (folder,) = (tmp_path / "out/runs").iterdir()
+    assert re.fullmatch(r"my-[0-9a-f]{8}-smoke", folder.name)
+    assert (folder / "few.jsonl").read_text() == conversations.read_text()
+
+
 def test_scripts_refuse_what_they_cannot_do(tmp_path):
     for command in (
         ("scripts/quickstart.sh", "--nonsense"),
         ("scripts/quickstart.sh", "--lang", "tlh"),
+        ("scripts/quickstart.sh", "--data"),
+        ("scripts/quickstart.sh", "--data", ""),
+        ("scripts/quickstart.sh", "--out"),
+        ("scripts/quickstart.sh", "--lang"),
         ("scripts/setup.sh", "--nonsense"),
         ("scripts/prepare.sh", "none.jsonl", tmp_path / "bin"),
         ("scripts/evaluate.sh", "data", tmp_path / "report", "no-equals-sign"),
