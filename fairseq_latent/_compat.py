@@ -72,7 +72,7 @@ def show_all_flags(parse_args_and_arch):
         parse = parser.parse_known_args
 
         def parse_first(arguments=None, namespace=None):
-            del parser.parse_known_args  # the second parse knows all flags, and answers
+            vars(parser).pop("parse_known_args", None)  # the next parse knows all flags, and answers
             arguments = sys.argv[1:] if arguments is None else arguments
             needs_arch = "--arch" in parser._option_string_actions and parser.get_default("arch") is None
             if needs_arch and not any(word.startswith("--arch") for word in arguments):  # then there is no more to list

@@ -414,6 +414,13 @@ def test_help_lists_the_flags_of_architecture_task_and_criterion(capsys, monkeyp
     assert all(flag in helped(mended) for flag in flags)
 
 
+def test_overrides_are_parsed_without_defaults():
+    """fairseq-validate parses twice with one parser to find out what the user typed."""
+    words = ["data", "--path", "x.pt", "--task", "dialogue", "--user-dir", programs.PLUGIN]
+    typed = options.parse_args_and_arch(options.get_validation_parser(), words, suppress_defaults=True)
+    assert typed.path == "x.pt" and not hasattr(typed, "beam")
+
+
 def test_help_without_an_architecture_is_fairseqs_own(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["fairseq-train", "--help"])
     with pytest.raises(SystemExit) as stop:
