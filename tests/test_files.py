@@ -103,7 +103,15 @@ sys.exit(run(main))
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_command_leaves_nothing(tmp_path, number, code):
     arguments = [sys.executable, "-c", WAITS, str(tmp_path / "file")]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            number, signal.SIG_DFL
+        ),  # a suite in the background inherits an ignored SIGINT
+    )
     assert process.stdout.readline() == "writing\n"
     time.sleep(0.1)
     process.send_signal(number)
