@@ -49,7 +49,7 @@ if [[ -n $conversations ]]; then
     name=$(basename "${conversations%.gz}" .jsonl)-$(digest <"$conversations" | cut -c1-8)
 fi
 
-# The budget: about 12 minutes on two CPU cores; every variable can be set from outside.
+# The budget: ten minutes on two CPU cores; every variable can be set from outside.
 export MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1} VOCABULARY=${VOCABULARY:-4000}
 export VALID=${VALID:-0.03} TEST=${TEST:-0.05} SEED=${SEED:-1}
 export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1000} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=1
