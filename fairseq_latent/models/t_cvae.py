@@ -215,10 +215,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
                 )
             encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, prior_mean=prior_mean)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
-        context = self.encoder.encode(src_tokens)
-        prior = self.encoder.prior(context)
-        posterior = self._posterior(src_tokens, context, prev_output_tokens, target)
-        decoded = self.decoder.decode(prev_output_tokens, context, target)
+        prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target)
 
         def score(z: Tensor) -> Tensor:
             return decoded.nll(z, selection_dtype)
@@ -237,18 +234,15 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         bow_logits = None if self.bow_head is None else self.bow_head(z)
         return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
 
-    @torch.no_grad()
     def distributions(
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedResponse]:
-        """Prior and posterior of each pair, and its response decoded up to the latent: for measures and pictures."""
+        """Prior and posterior of each pair, and its response decoded up to the latent; measures and pictures use it too."""
         context = self.encoder.encode(src_tokens)
-        posterior = self._posterior(src_tokens, context, prev_output_tokens, target)
-        return self.encoder.prior(context), posterior, self.decoder.decode(prev_output_tokens, context, target)
-
-    def _posterior(self, src_tokens, context, prev_output_tokens, target) -> DiagonalGaussian:
+        prior = self.encoder.prior(context)
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
-        return self.encoder.posterior(src_tokens, context, response)
+        posterior = self.encoder.posterior(src_tokens, context, response)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, context, target)
 
     def add_bow_head(self, hidden_dim: int) -> None:
         """Build the bag-of-words head, which only a criterion that uses it asks for."""
