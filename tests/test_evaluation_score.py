@@ -86,7 +86,7 @@ def test_json_holds_values_and_signatures(files, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["name"] for row in rows] == ["Reference", "base"]
     bleu = rows[1]["scores"]["BLEU"]
-    assert set(bleu) == {"name", "value", "signature", "extra"}
+    assert set(bleu) == {"name", "value", "signature", "extra", "interval"}
     assert len(bleu["extra"]["precisions"]) == 4
     assert "BLEU" not in rows[0]["scores"]
 

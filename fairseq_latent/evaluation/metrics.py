@@ -17,12 +17,16 @@ Ratio = tuple[float, float]
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value; `signature` says how it was made, `extra` holds the parts it consists of."""
+    """A metric's value; `signature` says how it was made, `extra` holds the parts it consists of.
+
+    `interval` is the value's 95 % bootstrap interval (low, high); None where nothing was resampled.
+    """
 
     name: str
     value: float
     signature: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

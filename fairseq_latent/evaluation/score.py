@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fairseq_latent.errors import InputError
@@ -47,6 +47,15 @@ class System:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A system against the baseline: for each metric that both have, the p-value of a paired bootstrap test."""
+
+    baseline: str
+    p_values: Mapping[str, float]
+    signature: str
+
+
+@dataclass(frozen=True)
 class Row:
     """A measured system, or the references."""
 
@@ -56,6 +65,7 @@ class Row:
     responses_given: int  # a context
     responses_measured: int
     scores: dict[str, Score]
+    comparison: Comparison | None = None  # None for the references, the baseline, and where nothing was resampled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,8 +137,21 @@ def _check_same_test_set(first: System, other: System, references_given: bool) -
             )
 
 
-def measure_systems(systems: Sequence[System], language: str = "en", hypothesis: str = "first") -> list[Row]:
-    """A row for the references, if there are any, and one for each system."""
+def measure_systems(
+    systems: Sequence[System],
+    language: str = "en",
+    hypothesis: str = "first",
+    resamples: int = 0,
+    seed: int = 1,
+    baseline: str | None = None,
+) -> list[Row]:
+    """A row for the references, if there are any, and one for each system.
+
+    With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
+    (the name of a system; default: the first).
+    """
+    if resamples:
+        raise NotImplementedError("bootstrap intervals are about to come")
     if hypothesis == "all" and len({system.samples for system in systems}) > 1:
         counts = ", ".join(f"{system.name} {system.samples}" for system in systems)
         raise InputError(
