@@ -1,6 +1,7 @@
 """How the project fails: one line that says what, where and the remedy, and exit code 2."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -10,9 +11,17 @@ from contextlib import contextmanager
 EXIT_CODE = 2
 INTERRUPTED = 128 + signal.SIGINT  # what a shell reports for a command that was stopped by Ctrl-C
 
+# Control characters (terminal escapes, line breaks), turned writing direction, and bytes that were no UTF-8.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class InputError(Exception):
     """The user's data, flags or files are wrong. The message is one line: file, line, what is wrong, the remedy."""
+
+
+def printable(text: str) -> str:
+    """Text as one line that does to a terminal nothing but appear there: what is not printable as \\u and four digits."""
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def missing_extra(package: str, extra: str) -> InputError:
@@ -49,7 +58,7 @@ def run(main: Callable[[], int | None]) -> int:
         line = describe(error)
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
         return EXIT_CODE
 
 

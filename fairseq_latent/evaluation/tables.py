@@ -1,10 +1,44 @@
-"""One table, three renderings (text, Markdown, HTML): numbers to the right, missing values as a dash."""
+"""One table, four renderings (text, Markdown, HTML, LaTeX): numbers to the right, missing values as a dash.
 
-from collections.abc import Sequence
+Whatever a name or a text holds (control characters, terminal escapes, markup of any of the four) is shown as text.
+"""
+
+import html
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-FORMATS = {"text": "simple", "markdown": "pipe", "html": "html"}
+from fairseq_latent.errors import printable
+
+FORMATS = {"text": "simple", "markdown": "pipe", "html": "html", "latex": None}  # None: tabulate would escape formulas
 MISSING = "–"
+SIGNIFICANT = "*"
+
+MARKDOWN_MARKS = re.compile(r"([\\`*\[\]|~#$]|(?<!\w)_|_(?!\w))")  # an underscore inside a word marks nothing
+LATEX_MARKS = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "-": "-{}",  # -- would become a dash
+    MISSING: "--",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its 95 % interval, and whether it differs significantly from the baseline's."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    significant: bool = False
+
+
+Value = float | str | Estimate | None
 
 
 @dataclass(frozen=True)
@@ -14,27 +48,81 @@ class Column:
     header: str
     decimals: int | None = None
 
-    def cell(self, value: float | str | None) -> str:
-        """A value as it is printed."""
-        if value is None or value != value:
-            return MISSING
-        return f"{value:.{self.decimals}f}" if self.decimals is not None else str(value)
+    def cell(self, value: Value, style: str = "text") -> str:
+        """A value as it is printed; the interval as ± half its width."""
+        estimate = value if isinstance(value, Estimate) else Estimate(value)
+        if estimate.value is None or estimate.value != estimate.value:
+            return escaped(MISSING, style)
+        if self.decimals is None:
+            return escaped(str(estimate.value), style)
+        number = f"{estimate.value:.{self.decimals}f}"
+        margin = None
+        if estimate.interval is not None:
+            low, high = estimate.interval
+            margin = f"{(high - low) / 2:.{self.decimals}f}"
+        return INTERVALS[style](number, margin, SIGNIFICANT if estimate.significant else "")
 
 
-def render(columns: Sequence[Column], rows: Sequence[Sequence[float | str | None]], style: str = "text") -> str:
+def _text_interval(number: str, margin: str | None, mark: str) -> str:
+    """Two lines, so that a table with intervals is no wider; the mark in front, so that decimals stay aligned."""
+    return f"{mark}{number}" if margin is None else f"{mark}{number}\n±{margin}"
+
+
+def _inline_interval(number: str, margin: str | None, mark: str) -> str:
+    return f"{number}{mark}" if margin is None else f"{number}{mark} ±{margin}"
+
+
+def _latex_interval(number: str, margin: str | None, mark: str) -> str:
+    subscript, superscript = margin and rf"_{{\pm {margin}}}", mark and f"^{{{mark}}}"
+    return f"${number}{superscript}{subscript or ''}$"
+
+
+INTERVALS: dict[str, Callable[[str, str | None, str], str]] = {
+    "text": _text_interval,
+    "markdown": lambda number, margin, mark: _inline_interval(number, margin, mark and f"\\{mark}"),
+    "html": _inline_interval,
+    "latex": _latex_interval,
+}
+
+
+def render(columns: Sequence[Column], rows: Sequence[Sequence[Value]], style: str = "text") -> str:
     """Render rows of values, one a column; `style` is a key of FORMATS."""
+    cells = [[column.cell(value, style) for column, value in zip(columns, row, strict=True)] for row in rows]
+    headers = [escaped(column.header, style) for column in columns]
+    sides = ["left" if column.decimals is None else "right" for column in columns]
+    if style == "latex":
+        return _booktabs(headers, cells, "".join(side[0] for side in sides))
     from tabulate import tabulate
 
-    cells = [[_escaped(column.cell(value), style) for column, value in zip(columns, row, strict=True)] for row in rows]
     return tabulate(
         cells,
-        headers=[_escaped(column.header, style) for column in columns],
+        headers=headers,
         tablefmt=FORMATS[style],
-        colalign=["left" if column.decimals is None else "right" for column in columns] if cells else None,
+        colalign=sides if cells else None,
         disable_numparse=True,
     )
 
 
-def _escaped(text: str, style: str) -> str:
-    """A `|` would end a Markdown cell; tabulate escapes HTML itself."""
-    return text.replace("|", "\\|") if style == "markdown" else text
+def _booktabs(headers: Sequence[str], cells: Sequence[Sequence[str]], sides: str) -> str:
+    lines = [" & ".join(row) + r" \\" for row in [headers, *cells]]
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+        + [r"\end{tabular}"]
+    )
+
+
+def escaped(text: str, style: str) -> str:
+    """Text that must stay text, in a table or beside it."""
+    text = printable(text)
+    if style == "markdown":
+        return html.escape(MARKDOWN_MARKS.sub(r"\\\1", text), quote=False)
+    if style == "latex":
+        return "".join(LATEX_MARKS.get(character, character) for character in text)
+    return text  # tabulate escapes HTML itself
+
+
+def markdown_code(text: str) -> str:
+    """A code span, whatever backticks the text holds."""
+    text = printable(text)
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
