@@ -111,8 +111,15 @@ def test_without_references(written):
 
 def test_reference_file_replaces_references(written):
     references = written(["zero\n", "one\n", "two\n"], "references.txt")
-    generations = read_generations(written(flat(BLOCKS)), references)
+    generations = read_generations(written(flat(BLOCKS)), [references])
     assert [generation.reference for generation in generations] == ["zero", "one", "two"]
+
+
+def test_further_references(written):
+    first, second = written(["zero\n", "\n", "two\n"], "first.txt"), written(["0\n", "1\n", " \n"], "second.txt")
+    generations = read_generations(written(flat(BLOCKS)), [first, second])
+    found = [(generation.reference, generation.further_references) for generation in generations]
+    assert found == [("zero", ("0",)), ("", ("1",)), ("two", ())]
 
 
 def test_plain_text_keeps_empty_and_odd_lines(written):
@@ -189,5 +196,5 @@ def test_empty_file(written):
 
 def test_line_counts_differ(written):
     references = written(["one\n", "two\n"], "references.txt")
-    message = complaint(written(["a\n", "b\n", "c\n"], "plain.txt"), references=references)
+    message = complaint(written(["a\n", "b\n", "c\n"], "plain.txt"), references=[references])
     assert f"3 responses, but {references} has 2 lines" in message

@@ -137,6 +137,36 @@ def test_length_by_hand():
     assert measure(Length("tok:none"), DIVERSE).value == pytest.approx(6 / 4)
 
 
+def test_bleu_of_several_references_is_sacrebleu():
+    """n-grams may match in any reference, the closest length counts; None is sacrebleu's way to have fewer."""
+    from sacrebleu.metrics import BLEU
+
+    generator = random.Random(3)
+    lines = [[" ".join(generator.choices("abcd", k=generator.randrange(1, 12))) for _ in range(4)] for _ in range(40)]
+    hypotheses, columns = [line[0] for line in lines], [[line[i] for line in lines] for i in (1, 2, 3)]
+    columns[1][::3] = [None] * len(columns[1][::3])
+    columns[2][::2] = [None] * len(columns[2][::2])
+    references = [[text for text in texts if text is not None] for texts in zip(*columns, strict=True)]
+    ours = measure(Bleu("tok:none", "var"), hypotheses, references)
+    theirs = BLEU(tokenize="none", smooth_method="none", force=True)
+    assert ours.value == pytest.approx(theirs.corpus_score(hypotheses, columns).score)
+    assert ours.value != pytest.approx(measure(Bleu("tok:none"), hypotheses, columns[0]).value)
+    assert "nrefs:var" in ours.signature
+    assert "nrefs:var" in str(theirs.get_signature())
+
+
+def test_closest_reference_length_by_hand():
+    # 4 words; 3 and 5 are as close, the shorter counts.
+    assert measure(Bleu("tok:none"), ["a b c d"], [["v w x y z", "x y z", "x"]]).extra["reference_words"] == 3
+
+
+def test_f1_of_several_references_is_the_best():
+    score = measure(F1(references="2"), ["x y", "z"], [["q", "x y"], ["z z", "q"]])
+    # 1 against "x y"; "z" against "z z": 2 * 1 / (1 + 2) = 2/3.
+    assert score.value == pytest.approx(100 * (1 + 2 / 3) / 2)
+    assert score.signature.startswith("f1|nrefs:2|")
+
+
 METRICS = [Bleu("tok:none"), Distinct(1, "tok:none"), Distinct(2, "tok:none", "words"), F1(), Length("tok:none")]
 
 
@@ -148,3 +178,43 @@ def test_line_statistics_are_all_a_score_needs(metric):
     for chosen in ([0, 1, 2], [2, 0, 1], [0, 0, 2], [1], []):
         expected = measure(metric, [hypotheses[i] for i in chosen], [references[i] for i in chosen])
         assert metric.score([statistics[i] for i in chosen]) == expected
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_tables_sums_give_the_value(metric, samples):
+    hypotheses, references = EXAMPLES["some match"]
+    statistics = metric.statistics(hypotheses, references)
+    table = metric.table(statistics, samples)
+    assert len(table) == 3 // samples
+    assert metric.value(table.sum(axis=0)) == pytest.approx(metric.score(statistics).value)
+
+
+@pytest.mark.parametrize("denominator", ["ngrams", "words"])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_distinct_tables_are_a_jackknife(samples, denominator):
+    """Leaving a context out loses what its row of the table says: counted again, without it, by a plain loop."""
+    generator = random.Random(5)
+    lines = [" ".join(generator.choices("abcdefghij", k=generator.randrange(5))) for _ in range(20)]
+    metric = Distinct(2, "tok:none", denominator)
+    statistics = metric.statistics(lines)
+    table = metric.table(statistics, samples)
+    everything = len({pair for line in lines for pair in zip(line.split(), line.split()[1:], strict=False)})
+    contexts = [lines[start : start + samples] for start in range(0, 20, samples)]
+    lost = []
+    for left_out in range(len(contexts)):
+        rest = [line.split() for index, each in enumerate(contexts) if index != left_out for line in each]
+        lost.append(everything - len({pair for line in rest for pair in zip(line, line[1:], strict=False)}))
+    assert sum(lost) > 0
+    for row, alone, each in zip(table, lost, contexts, strict=True):
+        assert row[0] == pytest.approx(alone + (everything - sum(lost)) / len(contexts))
+        assert row[2] == sum(len(line.split()) for line in each)
+
+
+def test_distinct_never_exceeds_all_ngrams():
+    # Three contexts: "a b" twice, "c d e" once, which alone has its words. Drawn three times it would have 2/3 of a
+    # and of b beside its nine words: (3 * (3 + 2/3)) of 9.
+    metric = Distinct(1, "tok:none")
+    table = metric.table(metric.statistics(["a b", "a b", "c d e"]))
+    assert 3 * table[2][0] == pytest.approx(9 + 2)
+    assert metric.value(3 * table[2]) == 100

@@ -27,6 +27,7 @@ class Generation:
     reference: str | None
     hypotheses: tuple[str, ...]
     scores: tuple[float, ...] = ()
+    further_references: tuple[str, ...] = ()  # none without a first one
 
 
 @dataclass
@@ -80,8 +81,11 @@ def read_lines(path: str | Path) -> list[str]:
     return lines
 
 
-def read_generations(path: str | Path, references: str | Path | None = None) -> list[Generation]:
-    """Read a fairseq-generate output or plain text, ordered by id; `references` (a file) replaces the T- lines."""
+def read_generations(path: str | Path, references: Sequence[str | Path] = ()) -> list[Generation]:
+    """Read a fairseq-generate output or plain text, ordered by id; `references` (files) replace the T- lines.
+
+    Several files give each context several references; a context has fewer where a file after the first is blank.
+    """
     lines = list(numbered_lines(path))
     if any(RECORD.match(line) or FAIRSEQ_LOG.match(line) for _, line in lines):
         generations = _from_fairseq(path, lines)
@@ -89,17 +93,23 @@ def read_generations(path: str | Path, references: str | Path | None = None) -> 
         generations = [Generation(number - 1, None, None, (line,)) for number, line in lines]
     else:
         raise InputError(f"{path}: the file is empty; remedy: generate again and look at the log")
-    return generations if references is None else _with_references(generations, path, references)
+    return _with_references(generations, path, references) if references else generations
 
 
-def _with_references(generations: list[Generation], path: str | Path, references: str | Path) -> list[Generation]:
-    lines = read_lines(references)
-    if len(lines) != len(generations):
-        raise InputError(
-            f"{path}: {len(generations)} responses, but {references} has {len(lines)} lines; "
-            "remedy: give the references of the same test set, one a line, in the order of the data"
-        )
-    return [replace(generation, reference=line) for generation, line in zip(generations, lines, strict=True)]
+def _with_references(generations: list[Generation], path: str | Path, files: Sequence[str | Path]) -> list[Generation]:
+    columns = [read_lines(file) for file in files]
+    for file, lines in zip(files, columns, strict=True):
+        if len(lines) != len(generations):
+            raise InputError(
+                f"{path}: {len(generations)} responses, but {file} has {len(lines)} lines; "
+                "remedy: give the references of the same test set, one a line, in the order of the data"
+            )
+        if not any(map(str.strip, lines)):
+            raise InputError(f"{file}: all {len(lines)} lines are blank; remedy: give a file with references")
+    return [
+        replace(generation, reference=first, further_references=tuple(filter(str.strip, further)))
+        for generation, first, *further in zip(generations, *columns, strict=True)
+    ]
 
 
 def _from_fairseq(path: str | Path, lines: list[tuple[int, str]]) -> list[Generation]:

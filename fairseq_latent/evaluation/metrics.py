@@ -1,17 +1,21 @@
 """Automatic metrics of responses: BLEU, dist-n, inter-dist-n, F1 and length, each with a signature.
 
 A metric turns each line into a statistic (`statistics`), and any list of statistics into a score (`score`): the corpus
-value is the score of all of them, a bootstrap interval comes from scores of resampled lists. Lines have their words
-separated by spaces (`tokenize`).
+value is the score of all of them. For the bootstrap it writes them as a table with a row for each context (`table`) whose
+sums, over any choice of contexts, give that choice's value (`value`). Lines have their words separated by spaces
+(`tokenize`). A line's reference is a text, or a sequence of texts where a context has several.
 """
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 Lines = Sequence[str]
+References = Sequence[str | Sequence[str]]
 Ratio = tuple[float, float]
 
 
@@ -29,41 +33,73 @@ class Score:
     interval: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
-class Bleu:
-    """Corpus BLEU-4 of sacrebleu without smoothing, cased, one reference: multi-bleu.perl on the same words.
+class Additive:
+    """A metric whose statistics are numbers that add up."""
 
-    Zero when any n-gram precision is zero, as there.
+    interval = "percentile"
+
+    def table(self, statistics: Sequence[tuple[float, ...]], samples: int = 1) -> np.ndarray:
+        """(contexts, k): the statistics of each context, which has `samples` lines, one after the other."""
+        lines = np.array(statistics, dtype=np.float64)
+        return lines.reshape(len(lines) // samples, samples, -1).sum(axis=1)
+
+
+class Mean(Additive):
+    """A metric that is a mean over lines; its statistic is a line's value and its weight."""
+
+    def value(self, sums: Sequence[float]) -> float:
+        """Zero where there is nothing."""
+        total, count = sums
+        return total / count if count else 0.0
+
+
+@dataclass(frozen=True)
+class Bleu(Additive):
+    """Corpus BLEU-4 of sacrebleu without smoothing, cased: multi-bleu.perl on the same words.
+
+    Zero when any n-gram precision is zero, as there. Of several references each n-gram may match in any one, and the
+    length that counts is that of the reference closest in length, the shorter of two.
     """
 
     words: str  # the tokeniser's signature
+    references: str = "1"  # a context; "var" where they differ
     name: str = "BLEU"
 
-    def statistics(self, hypotheses: Lines, references: Lines) -> list[tuple[int, ...]]:
+    def statistics(self, hypotheses: Lines, references: References) -> list[tuple[int, ...]]:
         """Per line: words of hypothesis and reference, matched 1- to 4-grams, all 1- to 4-grams; they add up."""
         from sacrebleu.metrics import BLEU
 
         # effective_order only silences a warning about single sentences; the counts do not depend on it.
         counter = BLEU(tokenize="none", smooth_method="none", force=True, effective_order=True)
-        lines = (counter.sentence_score(line, [reference]) for line, reference in _pairs(hypotheses, references))
+        lines = (counter.sentence_score(line, texts) for line, texts in _pairs(hypotheses, references))
         return [(line.sys_len, line.ref_len, *line.counts, *line.totals) for line in lines]
 
+    def value(self, sums: Sequence[float]) -> float:
+        """BLEU of the summed counts."""
+        return _bleu(sums).score
+
     def score(self, statistics: Sequence[tuple[int, ...]]) -> Score:
-        """BLEU of the summed counts, with precisions, brevity penalty and length ratio as extras."""
+        """BLEU of the summed counts, with precisions, matches, brevity penalty and length ratio as extras."""
         from sacrebleu import __version__
-        from sacrebleu.metrics import BLEU
 
         sums = [sum(column) for column in zip(*statistics, strict=True)] or [0] * 10
-        bleu = BLEU.compute_bleu(sums[2:6], sums[6:], sums[0], sums[1], smooth_method="none")
+        bleu = _bleu(sums)
         extra = {
             "precisions": list(bleu.precisions),
+            "matches": list(sums[2:6]),
             "brevity_penalty": bleu.bp,
             "ratio": bleu.ratio,
             "hypothesis_words": sums[0],
             "reference_words": sums[1],
         }
-        signature = f"bleu|nrefs:1|case:mixed|{self.words}|smooth:none|version:sacrebleu-{__version__}"
+        signature = f"bleu|nrefs:{self.references}|case:mixed|{self.words}|smooth:none|version:sacrebleu-{__version__}"
         return Score(self.name, bleu.score, signature, extra)
+
+
+def _bleu(sums: Sequence[float]):
+    from sacrebleu.metrics import BLEU
+
+    return BLEU.compute_bleu(list(sums[2:6]), list(sums[6:]), int(sums[0]), int(sums[1]), smooth_method="none")
 
 
 @dataclass(frozen=True)
@@ -71,7 +107,16 @@ class Distinct:
     """Share of distinct n-grams in the whole file (Li et al., 2016); the papers divide by different counts.
 
     `ngrams`: 100 * distinct / all n-grams (Sato et al., 2021); `words`: distinct / words (Cho et al., 2022).
+
+    Its bootstrap is linear: a resample has the n-grams that stand in several contexts, and for each time it holds a
+    context the n-grams which that one alone has (a jackknife's influence: Efron and Stein, 1981,
+    https://doi.org/10.1214/aos/1176345462). The union over the resampled contexts would not do: a repeated context brings
+    no new n-gram, so that resamples lie below the value. In simulations with real responses (200 to 4,000 lines) the
+    union's percentile interval covered the expected value in 0 to 53 % of samples, its reverse one in 0 to 47 %, the one
+    moved to the value in 69 to 100 %; this one in 92 to 100 %, and 81 to 97 % for a model that says nearly always the same.
     """
+
+    interval = "jackknife-percentile"
 
     n: int
     words: str
@@ -82,7 +127,7 @@ class Distinct:
         """dist-n is a percentage of n-grams, Distinct-n a fraction of words: the papers' own spellings."""
         return f"dist-{self.n}" if self.denominator == "ngrams" else f"Distinct-{self.n}"
 
-    def statistics(self, hypotheses: Lines, references: Lines | None = None) -> list[tuple[tuple[int, ...], int]]:
+    def statistics(self, hypotheses: Lines, references: References | None = None) -> list[tuple[tuple[int, ...], int]]:
         """Per line: its n-grams (as numbers that hold within this list) and its words; they unite and add up."""
         numbers: dict[Hashable, int] = {}
         return [
@@ -90,18 +135,36 @@ class Distinct:
             for words in map(str.split, hypotheses)
         ]
 
+    def table(self, statistics: Sequence[tuple[tuple[int, ...], int]], samples: int = 1) -> np.ndarray:
+        """(contexts, 3): n-grams of this context alone and its share of the common ones, n-grams, words."""
+        contexts = [statistics[start : start + samples] for start in range(0, len(statistics), samples)]
+        unions = [set().union(*(numbers for numbers, _ in lines)) for lines in contexts]
+        holders = Counter(number for union in unions for number in union)
+        alone = [sum(holders[number] == 1 for number in union) for union in unions]
+        common = len(holders) - sum(alone)
+        ngram_counts = [sum(len(numbers) for numbers, _ in lines) for lines in contexts]
+        word_counts = [sum(words for _, words in lines) for lines in contexts]
+        return np.array([np.array(alone) + common / len(contexts), ngram_counts, word_counts], dtype=np.float64).T
+
+    def value(self, sums: Sequence[float]) -> float:
+        """Distinct n-grams (no more than there are n-grams) over the denominator."""
+        distinct, all_ngrams, words = sums
+        total = all_ngrams if self.denominator == "ngrams" else words
+        scale = 100 if self.denominator == "ngrams" else 1
+        return scale * min(distinct, all_ngrams) / total if total else 0.0
+
     def score(self, statistics: Sequence[tuple[tuple[int, ...], int]]) -> Score:
         """Size of the union of n-grams over the sum of the denominators."""
         distinct = len(set().union(*(numbers for numbers, _ in statistics)))
-        total = sum(len(numbers) if self.denominator == "ngrams" else words for numbers, words in statistics)
-        scale = 100 if self.denominator == "ngrams" else 1
+        all_ngrams = sum(len(numbers) for numbers, _ in statistics)
+        words = sum(count for _, count in statistics)
         signature = f"{self.name}|denominator:{self.denominator}|level:corpus|case:mixed|{self.words}"
-        value = scale * distinct / total if total else 0.0
-        return Score(self.name, value, signature, {"distinct": distinct, "total": total})
+        extra = {"distinct": distinct, "total": all_ngrams if self.denominator == "ngrams" else words}
+        return Score(self.name, self.value((distinct, all_ngrams, words)), signature, extra)
 
 
 @dataclass(frozen=True)
-class InterDistinct:
+class InterDistinct(Mean):
     """Diversity among the responses to one context: 100 * distinct n-grams / n-grams of all N, averaged over contexts.
 
     The inter-dist of latent-variable dialogue models (Gu et al., 2019, DialogWAE, https://arxiv.org/abs/1805.12352).
@@ -116,7 +179,7 @@ class InterDistinct:
         """inter-dist-n."""
         return f"inter-dist-{self.n}"
 
-    def statistics(self, contexts: Sequence[Lines], references: Lines | None = None) -> list[Ratio]:
+    def statistics(self, contexts: Sequence[Lines], references: References | None = None) -> list[Ratio]:
         """Per context (its N responses): the percentage, and 1 if there was any n-gram."""
         found = [[ngram for line in lines for ngram in ngrams(line.split(), self.n)] for lines in contexts]
         return [(100 * len(set(grams)) / len(grams), 1) if grams else (0.0, 0) for grams in found]
@@ -124,7 +187,8 @@ class InterDistinct:
     def score(self, statistics: Sequence[Ratio]) -> Score:
         """Mean over the contexts that have n-grams."""
         signature = f"{self.name}|denominator:ngrams|level:context|samples:{self.samples}|case:mixed|{self.words}"
-        return Score(self.name, _mean(statistics), signature, {"contexts": sum(count for _, count in statistics)})
+        sums = _sums(statistics)
+        return Score(self.name, self.value(sums), signature, {"contexts": sums[1]})
 
 
 PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\]\\^`{|}~_']""")
@@ -132,38 +196,44 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 @dataclass(frozen=True)
-class F1:
-    """Unigram F1 of ParlAI (ConvAI2): lower-cased, punctuation to spaces, articles dropped; percent, mean of lines."""
+class F1(Mean):
+    """Unigram F1 of ParlAI (ConvAI2): lower-cased, punctuation to spaces, articles dropped; percent, mean of lines.
+
+    Of several references the best one counts, as there.
+    """
 
     words: str = "tok:parlai"
+    references: str = "1"
     name: str = "F1"
 
-    def statistics(self, hypotheses: Lines, references: Lines) -> list[Ratio]:
+    def statistics(self, hypotheses: Lines, references: References) -> list[Ratio]:
         """Per line: its F1 in percent, and 1."""
-        return [(100 * unigram_f1(line, reference), 1) for line, reference in _pairs(hypotheses, references)]
+        pairs = _pairs(hypotheses, references)
+        return [(100 * max(unigram_f1(line, text) for text in texts), 1) for line, texts in pairs]
 
     def score(self, statistics: Sequence[Ratio]) -> Score:
         """Mean over lines."""
-        return Score(self.name, _mean(statistics), f"f1|case:lower|articles:dropped|{self.words}")
+        signature = f"f1|nrefs:{self.references}|case:lower|articles:dropped|{self.words}"
+        return Score(self.name, self.value(_sums(statistics)), signature)
 
 
 @dataclass(frozen=True)
-class Length:
+class Length(Mean):
     """Mean words a response."""
 
     words: str
     name: str = "length"
 
-    def statistics(self, hypotheses: Lines, references: Lines | None = None) -> list[Ratio]:
+    def statistics(self, hypotheses: Lines, references: References | None = None) -> list[Ratio]:
         """Per line: its words, and 1."""
         return [(len(line.split()), 1) for line in hypotheses]
 
     def score(self, statistics: Sequence[Ratio]) -> Score:
         """Mean over lines."""
-        return Score(self.name, _mean(statistics), f"length|{self.words}")
+        return Score(self.name, self.value(_sums(statistics)), f"length|{self.words}")
 
 
-def measure(metric, hypotheses, references: Lines | None = None) -> Score:
+def measure(metric, hypotheses, references: References | None = None) -> Score:
     """A metric's corpus value."""
     return metric.score(metric.statistics(hypotheses, references))
 
@@ -184,10 +254,10 @@ def _normalised(text: str) -> list[str]:
     return ARTICLES.sub(" ", PUNCTUATION.sub(" ", text.lower())).split()
 
 
-def _pairs(hypotheses: Lines, references: Lines):
-    return zip(hypotheses, references, strict=True)
+def _pairs(hypotheses: Lines, references: References) -> Iterator[tuple[str, Lines]]:
+    for line, texts in zip(hypotheses, references, strict=True):
+        yield line, [texts] if isinstance(texts, str) else texts
 
 
-def _mean(statistics: Sequence[Ratio]) -> float:
-    total, count = (sum(column) for column in zip(*statistics, strict=True)) if statistics else (0, 0)
-    return total / count if count else 0.0
+def _sums(statistics: Sequence[Ratio]) -> Ratio:
+    return tuple(sum(column) for column in zip(*statistics, strict=True)) if statistics else (0, 0)

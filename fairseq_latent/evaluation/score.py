@@ -1,15 +1,15 @@
 """`fairseq-latent score`: BLEU, dist-n, F1 and length of several systems' responses in one table."""
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.io import Generation, named_paths, read_generations
-from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct, Length, Score, measure
-from fairseq_latent.evaluation.tables import Column, render
+from fairseq_latent.evaluation.measured import Measurement, Row, resampled
+from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct, Length, Score
+from fairseq_latent.evaluation.significance import FEWEST, Bootstrap
 from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
 
@@ -40,43 +40,30 @@ class System:
         return len(self.generations[0].hypotheses)
 
     @property
-    def references(self) -> tuple[str, ...] | None:
-        """The references, or None where the file brings none."""
-        found = tuple(generation.reference for generation in self.generations)
-        return None if None in found else found
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A system against the baseline: for each metric that both have, the p-value of a paired bootstrap test."""
-
-    baseline: str
-    p_values: Mapping[str, float]
-    signature: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A measured system, or the references."""
-
-    name: str
-    file: str | None
-    contexts: int
-    responses_given: int  # a context
-    responses_measured: int
-    scores: dict[str, Score]
-    comparison: Comparison | None = None  # None for the references, the baseline, and where nothing was resampled
+    def references(self) -> tuple[tuple[str, ...], ...] | None:
+        """Each context's references, or None where the file brings none."""
+        if any(generation.reference is None for generation in self.generations):
+            return None
+        return tuple((generation.reference, *generation.further_references) for generation in self.generations)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `fairseq-latent score`."""
     parser.add_argument(
         "systems",
-        nargs="+",
+        nargs="*",
         metavar="NAME=FILE",
         help="a row's name and its responses: the output of fairseq-generate, or text with one response a line",
     )
-    parser.add_argument("--reference", metavar="FILE", help="references, one a line; default: the T- lines")
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="references, one a line, instead of the T- lines; several files of parallel lines: several references a "
+        "context, fewer where a file after the first has a blank line",
+    )
     parser.add_argument(
         "--lang",
         choices=LANGUAGES,
@@ -89,14 +76,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="first",
         help="of several responses a context, measure the first, or all of them and their diversity; default: first",
     )
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples of the contexts, for 95 %% intervals and p-values; 0: none; default: 1000",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the resamples; default: 1")
+    parser.add_argument("--baseline", metavar="NAME", help="the system that p-values compare with; default: the first")
+    parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
     parser.add_argument("--out", metavar="FILE", help="write there instead of to the standard output")
 
 
 def main(args: argparse.Namespace) -> None:
     """Read, measure, print."""
-    rows = measure_systems(read_systems(args.systems, args.reference), args.lang, args.hypothesis)
+    from .score_table import as_json, as_text
+
+    if not args.systems:  # argparse would not say that --reference took them
+        raise InputError("no system; remedy: fairseq-latent score NAME=FILE [NAME=FILE ...] --reference FILE")
+    systems = read_systems(args.systems, args.reference)
+    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline)
     text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
     if args.out is None:
         sys.stdout.write(text)
@@ -105,16 +106,16 @@ def main(args: argparse.Namespace) -> None:
         file.write(text)
 
 
-def read_systems(specifications: Sequence[str], reference: str | None = None) -> list[System]:
+def read_systems(specifications: Sequence[str], references: Sequence[str] = ()) -> list[System]:
     """Read each NAME=FILE; all must answer the same test set."""
-    return read_named(named_paths(specifications, "file"), reference)
+    return read_named(named_paths(specifications, "file"), references)
 
 
-def read_named(files: Sequence[tuple[str, str]], reference: str | None = None) -> list[System]:
+def read_named(files: Sequence[tuple[str, str]], references: Sequence[str] = ()) -> list[System]:
     """Read each (name, file); all must answer the same test set."""
-    systems = [System(name, file, tuple(read_generations(file, reference))) for name, file in files]
+    systems = [System(name, file, tuple(read_generations(file, references))) for name, file in files]
     for system in systems[1:]:
-        _check_same_test_set(systems[0], system, references_given=reference is not None)
+        _check_same_test_set(systems[0], system, references_given=bool(references))
     return systems
 
 
@@ -150,8 +151,7 @@ def measure_systems(
     With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
     (the name of a system; default: the first).
     """
-    if resamples:
-        raise NotImplementedError("bootstrap intervals are about to come")
+    _check_bootstrap(systems, resamples, seed, baseline)
     if hypothesis == "all" and len({system.samples for system in systems}) > 1:
         counts = ", ".join(f"{system.name} {system.samples}" for system in systems)
         raise InputError(
@@ -159,76 +159,78 @@ def measure_systems(
             "remedy: --hypothesis first, or the same --latent-samples for all"
         )
     words = tokenizer(language)
-    if systems[0].references is None:
-        return [_measure(system, None, words, language, hypothesis) for system in systems]
-    references = words(systems[0].references)
-    row = Row("Reference", None, len(references), 1, 1, _diversity(references, words.signature))
-    return [row, *(_measure(system, references, words, language, hypothesis) for system in systems)]
+    references = None if systems[0].references is None else _tokenised(systems[0].references, words)
+    measured = [_measure(system, references, words, language, hypothesis) for system in systems]
+    if references is not None:
+        first = [texts[0] for texts in references]  # one reference a context: dist-n falls with the amount of text
+        measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), _diversity(first, words.signature)))
+    rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
+    if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
+        return rows
+    return resampled(rows, [found for _, found in measured], Bootstrap(resamples, seed), baseline or systems[0].name)
 
 
-def _measure(system: System, references: list[str] | None, words: Tokenizer, language: str, hypothesis: str) -> Row:
+def _check_bootstrap(systems: Sequence[System], resamples: int, seed: int, baseline: str | None) -> None:
+    if resamples < 0 or 0 < resamples < FEWEST:
+        raise InputError(
+            f"--bootstrap {resamples}: too few for 95 % intervals; remedy: 1000, at least {FEWEST}, or 0 for none"
+        )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: negative; remedy: 0 or more")
+    names = [system.name for system in systems]
+    if baseline is not None and baseline not in names:
+        raise InputError(f"--baseline {baseline}: no such system; remedy: one of {', '.join(names)}")
+
+
+def _tokenised(references: Sequence[tuple[str, ...]], words: Tokenizer) -> list[tuple[str, ...]]:
+    found = iter(words(text for texts in references for text in texts))
+    return [tuple(next(found) for _ in texts) for texts in references]
+
+
+def _measure(
+    system: System, references: list[tuple[str, ...]] | None, words: Tokenizer, language: str, hypothesis: str
+) -> tuple[Row, list[Measurement]]:
     samples = system.samples if hypothesis == "all" else 1
+    row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
-    scores = _diversity(lines, words.signature)
+    found = _diversity(lines, words.signature, samples)
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
-        scores |= _named(measure(InterDistinct(n, samples, words.signature), contexts) for n in (1, 2))
+        metrics = [InterDistinct(n, samples, words.signature) for n in (1, 2)]
+        found += [Measurement(metric, metric.statistics(contexts)) for metric in metrics]
     if references is not None:
         repeated, raw_repeated = (_repeated(texts, samples) for texts in (references, system.references))
+        sizes = {len(texts) for texts in references}
+        count = str(*sizes) if len(sizes) == 1 else "var"  # sacrebleu's word
+        bleu = Bleu(words.signature, count)
+        found.append(Measurement(bleu, bleu.statistics(lines, repeated), samples))
         # ParlAI's F1 has its own normalisation of raw English; Japanese needs words first.
-        f1 = (F1(words.signature), lines, repeated) if language == "ja" else (F1(), raw, raw_repeated)
-        scores |= _named([measure(Bleu(words.signature), lines, repeated), measure(*f1)])
-    return Row(system.name, system.file, len(system.generations), system.samples, samples, scores)
+        if language == "ja":
+            f1, texts = F1(words.signature, count), (lines, repeated)
+        else:
+            f1, texts = F1(references=count), (raw, raw_repeated)
+        found.append(Measurement(f1, f1.statistics(*texts), samples))
+    return row, found
 
 
-def _repeated(texts: Sequence[str], times: int) -> list[str]:
+def _repeated(texts: Sequence, times: int) -> list:
     return [text for text in texts for _ in range(times)]
 
 
-def _diversity(lines: Sequence[str], signature: str) -> dict[str, Score]:
-    scores = [measure(Length(signature), lines)]
+def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:
+    length = Length(signature)
+    found = [Measurement(length, length.statistics(lines), samples)]
     for n in (1, 2):
         statistics = Distinct(n, signature).statistics(lines)  # the same for both denominators
-        scores += [Distinct(n, signature, denominator).score(statistics) for denominator in ("ngrams", "words")]
-    return _named(scores)
+        found += [
+            Measurement(Distinct(n, signature, denominator), statistics, samples) for denominator in ("ngrams", "words")
+        ]
+    return found
 
 
-def _named(scores) -> dict[str, Score]:
-    named = {score.name: score for score in scores}
+def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:
+    named = {found.metric.name: found.score() for found in measurements}
     if unknown := named.keys() - COLUMNS.keys():
         raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in {__name__}")
     return named
-
-
-def as_text(rows: Sequence[Row], style: str = "text") -> str:
-    """The table, the parts of each BLEU as multi-bleu.perl prints them, and the signatures."""
-    names = [name for name in COLUMNS if any(name in row.scores for row in rows) or name in ("BLEU", "F1")]
-    columns = [Column("system"), *(Column(name, COLUMNS[name]) for name in names)]
-    values = [[row.name, *(row.scores[name].value if name in row.scores else None for name in names)] for row in rows]
-    notes = [_note(row) for row in rows if row.file is not None]
-    if rows[0].file is not None:
-        notes.append("no references, so neither BLEU nor F1; remedy: --reference FILE")
-    signatures = {score.signature: None for name in names for row in rows if (score := row.scores.get(name))}
-    items = [*notes, *signatures]
-    if style == "markdown":
-        items = [f"- `{item}`" for item in items]
-    return "\n".join([render(columns, values, style), "", *items]) + "\n"
-
-
-def _note(row: Row) -> str:
-    note = f"{row.name}: {row.responses_measured} of {row.responses_given} responses to each of {row.contexts} contexts"
-    if "BLEU" not in row.scores:
-        return note
-    bleu = row.scores["BLEU"]
-    parts = bleu.extra
-    precisions = "/".join(f"{precision:.1f}" for precision in parts["precisions"])
-    return (
-        f"{note}; BLEU = {bleu.value:.2f}, {precisions} (BP={parts['brevity_penalty']:.3f}, "
-        f"ratio={parts['ratio']:.3f}, hyp_len={parts['hypothesis_words']}, ref_len={parts['reference_words']})"
-    )
-
-
-def as_json(rows: Sequence[Row]) -> str:
-    """All rows with values, signatures and parts, for programs."""
-    return json.dumps({"rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2) + "\n"

@@ -24,7 +24,6 @@ LATEX_MARKS = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "|": r"\textbar{}",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
-    "-": "-{}",  # -- would become a dash
     MISSING: "--",
 }
 
@@ -117,7 +116,8 @@ def escaped(text: str, style: str) -> str:
     if style == "markdown":
         return html.escape(MARKDOWN_MARKS.sub(r"\\\1", text), quote=False)
     if style == "latex":
-        return "".join(LATEX_MARKS.get(character, character) for character in text)
+        marked = "".join(LATEX_MARKS.get(character, character) for character in text)
+        return marked if text == MISSING else re.sub("-(?=-)", "-{}", marked)  # two hyphens would become a dash
     return text  # tabulate escapes HTML itself
 
 

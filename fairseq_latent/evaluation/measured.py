@@ -1,0 +1,95 @@
+"""Rows of measured systems, and the intervals and comparisons that a bootstrap adds to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .metrics import Score
+from .significance import Bootstrap, interval, p_value, sacrebleu_p_value
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A metric with its statistics of one system: the score, and the table that a bootstrap needs."""
+
+    metric: Any  # one of `metrics`
+    statistics: list
+    samples: int = 1  # statistics a context
+
+    def score(self) -> Score:
+        """The corpus value."""
+        return self.metric.score(self.statistics)
+
+    def table(self) -> np.ndarray:
+        """(contexts, k)."""
+        return self.metric.table(self.statistics, self.samples)
+
+    def values(self, sums: np.ndarray) -> np.ndarray:
+        """(resamples, k) sums of the table -> (resamples,) values."""
+        return np.array([self.metric.value(each) for each in sums.tolist()])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A system against the baseline: for each metric the p-value of a two-sided paired bootstrap test."""
+
+    baseline: str
+    p_values: Mapping[str, float]
+    signature: str
+    sacrebleu_p: float | None = None  # of BLEU, as `sacrebleu --paired-bs` has it; None without references
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured system, or the references."""
+
+    name: str
+    file: str | None
+    contexts: int
+    responses_given: int  # a context
+    responses_measured: int
+    scores: dict[str, Score]
+    comparison: Comparison | None = None  # None for the references, the baseline, and where nothing was resampled
+
+
+def resampled(
+    rows: Sequence[Row], measurements: Sequence[Sequence[Measurement]], bootstrap: Bootstrap, baseline: str
+) -> list[Row]:
+    """The rows with intervals, and with comparisons to the system named `baseline`."""
+    sums = iter(bootstrap.sums([each.table() for found in measurements for each in found]))
+    values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
+    base = next(index for index, row in enumerate(rows) if row.file is not None and row.name == baseline)
+    result = []
+    for index, (row, found) in enumerate(zip(rows, measurements, strict=True)):
+        scores = dict(row.scores)
+        for metric in (each.metric for each in found):
+            scores[metric.name] = _with_interval(
+                scores[metric.name], metric.interval, values[index][metric.name], bootstrap
+            )
+        row = replace(row, scores=scores)
+        if row.file is not None and index != base:
+            row = replace(row, comparison=_compared(row, rows[base], values[index], values[base], bootstrap))
+        result.append(row)
+    return result
+
+
+def _with_interval(score: Score, kind: str, values: np.ndarray, bootstrap: Bootstrap) -> Score:
+    signature = f"{score.signature}|interval:{kind}|{bootstrap.signature}"
+    return replace(score, interval=interval(values), signature=signature)
+
+
+def _compared(
+    row: Row, base: Row, values: Mapping[str, np.ndarray], base_values: Mapping[str, np.ndarray], bootstrap: Bootstrap
+) -> Comparison:
+    tests = {
+        name: (score.value - base.scores[name].value, values[name] - base_values[name])
+        for name, score in row.scores.items()
+    }
+    return Comparison(
+        base.name,
+        {name: p_value(*test) for name, test in tests.items()},
+        f"paired-bootstrap|two-sided|{bootstrap.signature}",
+        sacrebleu_p_value(*tests["BLEU"]) if "BLEU" in tests else None,
+    )
