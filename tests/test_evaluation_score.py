@@ -1,72 +1,25 @@
 """`fairseq-latent score` as a user runs it, and its rows."""
 
 import json
-import os
 import random
-import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.io import read_generations
 from fairseq_latent.evaluation.score import measure_systems, read_systems
 
-REFERENCES = ["I like green tea .", "no , not at all .", "it is late now ."]
-BASE = ["I like green tea too .", "no .", "it is late now ."]
-OURS = ["I like green tea .", "not at all .", "is it late now ?"]
-
-
-def text(lines):
-    return "".join(f"{line}\n" for line in lines)
-
-
-def generated(responses, references=REFERENCES):
-    """A fairseq-generate file; `responses` holds one list a context."""
-    lines = []
-    for number, (answers, reference) in enumerate(zip(responses, references, strict=True)):
-        lines += [f"S-{number}\tcontext {number}", f"T-{number}\t{reference}"]
-        for answer in answers:
-            lines += [f"H-{number}\t-1.0\t{answer}", f"D-{number}\t-1.0\t{answer}"]
-    return text([*lines, "Generate test with beam=1: BLEU4 = 1.00, 1.0/1.0/1.0/1.0"])
-
-
-def conversation(seed, lines=80):
-    """(references, responses) of a model that gets about half of the words right."""
-    generator = random.Random(0)
-    references = [" ".join(generator.choices("abcdefg", k=generator.randrange(4, 12))) for _ in range(lines)]
-    generator = random.Random(seed)
-    kept = seed / 10
-    return references, [
-        " ".join(word if generator.random() < kept else generator.choice("abcdefghij") for word in line.split())
-        for line in references
-    ]
+from .scored import BASE, REFERENCES, fails, generated, rows, score, text, write_files
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """A folder with two systems and their references; the test runs inside it."""
+    """A folder with systems and their references; the test runs inside it."""
     monkeypatch.chdir(tmp_path)
-    for name, content in {
-        "base.txt": text(BASE),
-        "ours.txt": text(OURS),
-        "references.txt": text(REFERENCES),
-        "base.gen": generated([[line] for line in BASE]),
-        "ours.gen": generated([[line] for line in OURS]),
-        "r.txt": text(conversation(5)[0]),
-        "s5.txt": text(conversation(5)[1]),
-        "s7.txt": text(conversation(7)[1]),
-        "many.gen": generated([["a b", "a b"], ["a b", "c"], ["d", "e"]]),
-    }.items():
-        (tmp_path / name).write_text(content, encoding="utf-8")
+    write_files(tmp_path)
     return tmp_path
-
-
-def score(*arguments):
-    return main(["score", *arguments])
 
 
 def test_table(files, capsys):
@@ -154,123 +107,6 @@ def test_japanese(files, capsys):
     assert (row[1], row[6], row[7]) == ("100.00", "100.00", "6.0")  # 今日 は 良い 天気 です ね
 
 
-TWO = ["five=s5.txt", "seven=s7.txt", "--reference", "r.txt", "--lang", "none", "--bootstrap", "100"]
-
-
-def rows(capsys, *arguments):
-    """The rows of --json by name."""
-    assert score(*arguments, "--json") == 0
-    return {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-
-
-def test_intervals_and_p_values_are_those_of_the_sacrebleu_command(files, capsys):
-    command = [
-        sys.executable,
-        "-m",
-        "sacrebleu",
-        "r.txt",
-        "-i",
-        "s5.txt",
-        "s7.txt",
-        "--paired-bs",
-        "--paired-bs-n",
-        "100",
-        "--force",
-    ]
-    command += ["--tokenize", "none", "--smooth-method", "none", "--format", "json", "--width", "6"]
-    environment = os.environ | {"SACREBLEU_SEED": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
-    five, seven = (found["BLEU"] for found in json.loads(done.stdout))
-    ours = rows(capsys, *TWO, "--seed", "3")
-    for name, theirs in (("five", five), ("seven", seven)):
-        bleu = ours[name]["scores"]["BLEU"]
-        assert bleu["value"] == pytest.approx(theirs["score"], rel=1e-4)
-        assert (bleu["interval"][1] - bleu["interval"][0]) / 2 == pytest.approx(theirs["ci"], rel=1e-3)
-    assert ours["seven"]["comparison"]["sacrebleu_p"] == pytest.approx(seven["p_value"])
-
-
-def test_each_score_has_an_interval_around_it(files, capsys):
-    for row in rows(capsys, *TWO).values():
-        for found in row["scores"].values():
-            low, high = found["interval"]
-            assert low < found["value"] < high
-            kind = "jackknife-percentile" if "ist" in found["name"] else "percentile"
-            assert found["signature"].endswith(f"|interval:{kind}|bs:100|seed:1")
-
-
-def test_the_seed_decides(files, capsys):
-    one = rows(capsys, *TWO)
-    assert rows(capsys, *TWO) == one
-    other = rows(capsys, *TWO, "--seed", "2")
-    assert other["five"]["scores"]["BLEU"]["interval"] != one["five"]["scores"]["BLEU"]["interval"]
-    assert other["five"]["scores"]["BLEU"]["value"] == one["five"]["scores"]["BLEU"]["value"]
-
-
-def test_a_better_system_gets_a_mark(files, capsys):
-    found = rows(capsys, *TWO)
-    assert found["five"]["comparison"] is None
-    assert found["Reference"]["comparison"] is None
-    comparison = found["seven"]["comparison"]
-    assert comparison["baseline"] == "five"
-    assert comparison["p_values"]["BLEU"] == 1 / 101  # seven words of ten against five
-    assert comparison["p_values"]["length"] == 1  # as long, line by line
-    assert score(*TWO) == 0
-    out = capsys.readouterr().out
-    line = next(line for line in out.splitlines() if line.startswith("seven "))
-    assert line.split()[1].startswith("*")
-    assert not line.split()[-1].startswith("*")
-    assert max(map(len, out.split("\n\n")[0].splitlines())) <= 100
-    assert "*: p < 0.05 against five, two-sided" in out
-    assert "seven against five, p: BLEU 0.010, " in out
-
-
-def test_another_baseline(files, capsys):
-    forth = rows(capsys, *TWO)["seven"]["comparison"]
-    back = rows(capsys, *TWO, "--baseline", "seven")
-    assert back["seven"]["comparison"] is None
-    assert back["five"]["comparison"] == forth | {"baseline": "seven"}
-    assert "no such system; remedy: one of five, seven" in fails(capsys, *TWO, "--baseline", "nine")
-
-
-def test_identical_systems_do_not_differ(files, capsys):
-    found = rows(capsys, "a=s5.txt", "b=s5.txt", "--reference", "r.txt", "--bootstrap", "40")
-    assert set(found["b"]["comparison"]["p_values"].values()) == {1.0}
-
-
-def test_contexts_are_resampled_not_responses(files, capsys):
-    """Saying everything twice is no more evidence: the intervals of lengths and BLEU stay as they are."""
-    (files / "once.gen").write_text(generated([[line] for line in BASE]), encoding="utf-8")
-    (files / "twice.gen").write_text(generated([[line, line] for line in BASE]), encoding="utf-8")
-    once = rows(capsys, "x=once.gen", "--hypothesis", "all")["x"]["scores"]
-    twice = rows(capsys, "x=twice.gen", "--hypothesis", "all")["x"]["scores"]
-    for name in ("length", "BLEU", "F1"):
-        assert once[name]["interval"] == pytest.approx(twice[name]["interval"])
-        assert once[name]["interval"][0] < once[name]["interval"][1]
-    assert once["dist-1"]["interval"][1] == pytest.approx(2 * twice["dist-1"]["interval"][1])
-
-
-def test_few_matches_are_said(files, capsys):
-    assert score("base=base.gen") == 0
-    assert re.search(r"base: BLEU rests on \d matched 4-grams, too few", capsys.readouterr().out)
-
-
-def test_one_context_has_no_interval(files, capsys):
-    (files / "one.txt").write_text("hello\n", encoding="utf-8")
-    assert score("a=one.txt", "b=one.txt") == 0
-    out = capsys.readouterr().out
-    assert "±" not in out
-    assert "one context has no spread, so no intervals" in out
-
-
-@pytest.mark.parametrize("number", ["-1", "1", "39"])
-def test_bad_numbers_of_resamples(files, capsys, number):
-    assert "too few for 95 % intervals" in fails(capsys, *TWO, "--bootstrap", number)
-
-
-def test_negative_seed(files, capsys):
-    assert "--seed -1: negative" in fails(capsys, *TWO, "--seed", "-1")
-
-
 def test_several_references(files, capsys):
     """Either order of the flag, from T- lines or text; a blank line in a further file is no reference."""
     from sacrebleu.metrics import BLEU
@@ -308,45 +144,6 @@ def test_reference_files_that_do_not_fit(files, capsys):
     (files / "latin.txt").write_bytes("a\nb\ncaf\u00e9\n".encode("latin-1"))
     assert "latin.txt: line 3: invalid UTF-8" in fails(capsys, "a=base.txt", "--reference", "latin.txt")
     assert "no system; remedy: " in fails(capsys, "--reference", "references.txt", "a=base.txt")
-
-
-HOSTILE = "\x1b[31m\x9b2J|\u202e\n<b>`$x_{y}%&#~^\\input{x}--"
-
-
-@pytest.mark.parametrize("style", ["text", "markdown", "latex", "json"])
-def test_hostile_names_and_texts_are_text(files, capsys, style):
-    """In the table, the notes and the errors."""
-    (files / "bad.txt").write_text(text([HOSTILE.replace("\n", "\r"), "`|`", "\x1b]0;x\x07"]), encoding="utf-8")
-    arguments = [f"{HOSTILE}=bad.txt", "b=bad.txt", "--reference", "bad.txt", "--format", style, "--out", "out"]
-    assert score(*arguments) == 0
-    out = (files / "out").read_text(encoding="utf-8")
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", out)
-    if style == "json":
-        assert json.loads(out)["rows"][1]["name"] == HOSTILE
-    assert "no such system; remedy: one of \\u001b[31m\\u009b2J|\\u202e\\u000a<b>" in fails(
-        capsys, *arguments, "--baseline", "\x1bx"
-    )
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
-def test_the_latex_table_compiles(files):
-    arguments = [f"{HOSTILE}=base.gen", "ours=ours.gen", "--format", "latex", "--out", "table.tex"]
-    assert score(*arguments) == 0
-    page = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n\\input{table}\\end{document}\n"
-    (files / "page.tex").write_text(page, encoding="utf-8")
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "page.tex"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout
-
-
-def fails(capsys, *arguments):
-    """Exit code 2 and one line on stderr, nothing on stdout."""
-    assert score(*arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert "remedy: " in err
-    return err
 
 
 def test_bad_specifications(files, capsys):

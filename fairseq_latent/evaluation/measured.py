@@ -33,7 +33,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A system against the baseline: for each metric the p-value of a two-sided paired bootstrap test."""
+    """A system against the baseline: for each metric the p-value of a two-sided paired bootstrap test.
+
+    Metrics whose resamples say nothing (`undersampled`) have none.
+    """
 
     baseline: str
     p_values: Mapping[str, float]
@@ -52,6 +55,14 @@ class Row:
     responses_measured: int
     scores: dict[str, Score]
     comparison: Comparison | None = None  # None for the references, the baseline, and where nothing was resampled
+
+
+FEW_MATCHES = 10
+
+
+def undersampled(score: Score) -> bool:
+    """Whether BLEU rests on so few matched 4-grams that resamples with and without them decide everything."""
+    return score.name == "BLEU" and score.extra["matches"][3] < FEW_MATCHES
 
 
 def resampled(
@@ -89,7 +100,11 @@ def _compared(
     }
     return Comparison(
         base.name,
-        {name: p_value(*test) for name, test in tests.items()},
+        {
+            name: p_value(*test)
+            for name, test in tests.items()
+            if not (undersampled(row.scores[name]) or undersampled(base.scores[name]))
+        },
         f"paired-bootstrap|two-sided|{bootstrap.signature}",
         sacrebleu_p_value(*tests["BLEU"]) if "BLEU" in tests else None,
     )

@@ -6,12 +6,10 @@ from dataclasses import asdict
 
 from fairseq_latent.errors import printable
 
-from .measured import Row
+from .measured import Row, undersampled
 from .score import COLUMNS
 from .significance import LEVEL
 from .tables import Column, Estimate, markdown_code, render
-
-FEW_MATCHES = 10
 
 NOTES = {  # how a format shows the lines below (LaTeX: above) its table
     "text": printable,
@@ -47,9 +45,10 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     if any(score.interval for row in rows for score in row.scores.values()):
         notes.append("±: half of the 95 % bootstrap interval; --format json has both ends")
         notes += [
-            f"{row.name}: BLEU rests on {matches} matched 4-grams, too few for its interval and p to mean much"
+            f"{row.name}: matched 4-grams: {row.scores['BLEU'].extra['matches'][3]}, so BLEU's interval means little, "
+            "and there is no test of it; remedy: more contexts, or more references"
             for row in rows
-            if "BLEU" in row.scores and (matches := row.scores["BLEU"].extra["matches"][3]) < FEW_MATCHES
+            if "BLEU" in row.scores and undersampled(row.scores["BLEU"])
         ]
     if rows[0].contexts == 1:
         notes.append("one context has no spread, so no intervals; remedy: give more contexts")

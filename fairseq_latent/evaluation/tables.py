@@ -24,6 +24,8 @@ LATEX_MARKS = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "|": r"\textbar{}",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
+    "[": "{[}",  # at a line's beginning it would belong to the line break before, as would the star
+    "*": "{*}",
     MISSING: "--",
 }
 
