@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `fairseq-latent score`."""
     parser.add_argument(
         "systems",
-        nargs="*",
+        nargs="+",
         metavar="NAME=FILE",
         help="a row's name and its responses: the output of fairseq-generate, or text with one response a line",
     )
@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="references, one a line, instead of the T- lines; several files of parallel lines: several references a "
-        "context, fewer where a file after the first has a blank line",
+        help="after the systems: references, one a line, instead of the T- lines; several files of parallel lines: "
+        "several references a context, fewer where a file after the first has a blank line",
     )
     parser.add_argument(
         "--lang",
@@ -94,8 +94,6 @@ def main(args: argparse.Namespace) -> None:
     """Read, measure, print."""
     from .score_table import as_json, as_text
 
-    if not args.systems:  # argparse would not say that --reference took them
-        raise InputError("no system; remedy: fairseq-latent score NAME=FILE [NAME=FILE ...] --reference FILE")
     systems = read_systems(args.systems, args.reference)
     rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline)
     text = as_json(rows) if args.format == "json" else as_text(rows, args.format)

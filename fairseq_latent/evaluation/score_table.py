@@ -27,7 +27,12 @@ def as_text(rows: Sequence[Row], style: str = "text") -> str:
     notes = [NOTES[style](note) for note in [*_notes(rows), *signatures]]
     table = render(columns, values, style)
     if style == "latex":
-        return "\n".join([r"% needs \usepackage{booktabs}", *notes, table]) + "\n"
+        return (
+            "\n".join(
+                [r"% needs \usepackage{booktabs}; put \footnotesize before it where it is too wide", *notes, table]
+            )
+            + "\n"
+        )
     return "\n".join([table, "", *notes]) + "\n"
 
 
