@@ -29,7 +29,7 @@ def as_text(rows: Sequence[Row], style: str = "text") -> str:
     if style == "latex":
         return (
             "\n".join(
-                [r"% needs \usepackage{booktabs}; put \footnotesize before it where it is too wide", *notes, table]
+                [r"% needs \usepackage{booktabs}; too wide for one column: \footnotesize\setlength{\tabcolsep}{2pt} before it", *notes, table]
             )
             + "\n"
         )
