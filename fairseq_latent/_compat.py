@@ -1,7 +1,7 @@
 """Every work-around for the fairseq and torch versions we run on: why it is here, and when to delete it.
 
 `apply()` patches module attributes, which fairseq always looks up at call time. It runs when the package is imported,
-before any data set, checkpoint or process group is touched.
+before any data set, checkpoint or process group is touched. Those for several processes: `_compat_distributed.py`.
 """
 
 import argparse
@@ -10,21 +10,23 @@ import functools
 import os
 import pickle
 import shutil
-import socket
 import sys
 import types
 import warnings
 
 import numpy as np
 import torch
-import torch.distributed as dist
-from fairseq import checkpoint_utils, options, utils
+from fairseq import checkpoint_utils, options
 from fairseq.data import data_utils
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from fairseq.models import distributed_fairseq_model
 from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
+from fairseq.trainer import Trainer
 
+from . import _compat_distributed as distributed
 from . import failures
 from .errors import InputError
 from .files import DISK_ERRORS
@@ -44,12 +46,22 @@ def apply() -> None:
     checkpoint_utils.load_checkpoint_to_cpu = name_broken_checkpoints(checkpoint_utils.load_checkpoint_to_cpu)
     PathManager.copy = staticmethod(copy_whole)
     checkpoint_utils.torch_persistent_save = save_whole(checkpoint_utils.torch_persistent_save)
-    distributed_utils._broadcast_object_slow = unpickle_own_objects(distributed_utils._broadcast_object_slow)
-    distributed_utils.all_gather_list = gather_without_cuda(distributed_utils.all_gather_list)
-    distributed_utils._infer_torch_distributed_launch_init = infer_torchrun(
+    distributed_utils._broadcast_object_slow = distributed.unpickle_own_objects(
+        distributed_utils._broadcast_object_slow
+    )
+    distributed_utils.all_gather_list = distributed.gather_without_cuda(distributed_utils.all_gather_list)
+    distributed_utils._infer_torch_distributed_launch_init = distributed.infer_torchrun(
         distributed_utils._infer_torch_distributed_launch_init
     )
-    distributed_utils.call_main = call_main_anywhere(distributed_utils.call_main)
+    distributed_utils.call_main = distributed.call_main_anywhere(distributed_utils.call_main)
+    distributed_utils.distributed_main = distributed.distributed_main
+    distributed_utils.distributed_init = distributed.meet_in_time(distributed_utils.distributed_init)
+    EpochBatchIterator.state_dict = distributed.note_workers(EpochBatchIterator.state_dict)
+    EpochBatchIterator.load_state_dict = distributed.place_of_workers(EpochBatchIterator.load_state_dict)
+    distributed_fairseq_model.DistributedDataParallel = distributed.parallel_on_cpus(
+        distributed_fairseq_model.DistributedDataParallel
+    )
+    Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
     options.parse_args_and_arch = show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
@@ -248,107 +260,3 @@ def written_aside(checkpoint: str):
             f"{checkpoint}: not written, {cause.strerror}; earlier checkpoints are intact; "
             "remedy: free space, then run the same command"
         ) from error
-
-
-# --- distributed training --------------------------------------------------------------------------------------------
-
-
-def unpickle_own_objects(broadcast_object_slow):
-    """A distributed resume unpickles what our own rank 0 sent, with torch.load. Delete when it asks weights_only=False."""
-    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"  # torch reads it at every call
-
-    @functools.wraps(broadcast_object_slow)
-    def wrapped(*args, **kwargs):
-        before = os.environ.get(variable)
-        os.environ[variable] = "1"
-        try:
-            return broadcast_object_slow(*args, **kwargs)
-        finally:
-            if before is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = before
-
-    return wrapped
-
-
-def gather_without_cuda(all_gather_list):
-    """all_gather_list makes a torch.cuda.ByteTensor. Delete when it asks the group's backend for a device."""
-
-    @functools.wraps(all_gather_list)
-    def wrapped(data, group=None, max_size=16384):
-        group = distributed_utils.get_global_group() if group is None else group
-        if dist.get_backend(group) != "gloo":
-            return all_gather_list(data, group=group, max_size=max_size)
-        gathered = [None] * distributed_utils.get_world_size(group=group)
-        dist.all_gather_object(gathered, utils.move_to_cpu(data), group=group)
-        return gathered
-
-    return wrapped
-
-
-def infer_torchrun(infer_launch):
-    """torchrun without a GPU: rank modulo 0 devices. Delete when fairseq counts CPU processes."""
-
-    @functools.wraps(infer_launch)
-    def wrapped(cfg):
-        if torch.cuda.device_count():
-            return infer_launch(cfg)
-        cfg.distributed_init_method = "env://"
-        cfg.distributed_world_size = int(os.environ["WORLD_SIZE"])
-        cfg.distributed_rank = int(os.environ["RANK"])
-        cfg.device_id, cfg.distributed_no_spawn = 0, True
-        return None
-
-    return wrapped
-
-
-def call_main_anywhere(call_main):
-    """Several processes on CPUs, and refusals where fairseq would crash or train nothing.
-
-    `--cpu --distributed-world-size 2` finds 0 devices (with --distributed-init-method it exits 0 having trained
-    nothing); torchrun with one device a node trains every rank alone. Delete when fairseq spawns as many processes as it
-    was told.
-    """
-
-    @functools.wraps(call_main)
-    def wrapped(cfg, main, **kwargs):
-        training = cfg.distributed_training
-        under_torchrun = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
-        if under_torchrun and training.distributed_world_size == 1:
-            training.distributed_world_size = int(os.environ["WORLD_SIZE"])
-        if cfg.common.cpu or not torch.cuda.is_available():
-            check_precision(cfg)
-            if training.distributed_world_size > 1:
-                training.distributed_backend = "gloo"
-                training.ddp_backend = "legacy_ddp"  # torch's own asks for device_ids=[0]
-                if not under_torchrun and not training.distributed_no_spawn:
-                    return spawn(cfg, main, kwargs)
-        elif cfg.common.bf16:
-            cfg.common.tpu = training.tpu = False  # options.py takes bf16 for a TPU's
-        return call_main(cfg, main, **kwargs)
-
-    return wrapped
-
-
-def check_precision(cfg) -> None:
-    """float16 and GPU autocast are CUDA only; bfloat16 works on CPUs once fairseq stops looking for a TPU."""
-    for name in ("fp16", "memory_efficient_fp16", "amp"):
-        if getattr(cfg.common, name, False):
-            raise InputError(f"--{name.replace('_', '-')} needs a GPU; remedy: drop it, or --bf16, which CPUs can do")
-    cfg.common.tpu = cfg.distributed_training.tpu = False
-
-
-def spawn(cfg, main, kwargs) -> None:
-    """One process a rank, on this machine."""
-    training = cfg.distributed_training
-    if training.distributed_init_method is None:
-        with socket.socket() as free_port:
-            free_port.bind(("127.0.0.1", 0))
-            training.distributed_port = free_port.getsockname()[1]
-        training.distributed_init_method = f"tcp://127.0.0.1:{training.distributed_port}"
-    training.distributed_rank = None  # start_rank + index of the process
-    kwargs["start_rank"] = 0
-    torch.multiprocessing.spawn(
-        distributed_utils.distributed_main, args=(main, cfg, kwargs), nprocs=training.distributed_world_size, join=True
-    )

@@ -70,6 +70,29 @@ REMEDIES = (
         "{1}: no such file; remedy: check the path",
     ),
     (
+        r"server socket has failed to listen on any local network address\. port: (\d+)",
+        "port {1} is in use on this machine; remedy: another port, or end what holds it: fuser {1}/tcp",
+    ),
+    (
+        r"client socket has (?:timed out|failed).*?\(([^\s,]+), (\d+)\)|Ping failed, invalid value",
+        "the rendezvous address is not answered by rank 0 of this training; remedy: the host and port of rank 0",
+    ),
+    (
+        r"process (\d+) terminated with signal (\w+)",
+        "training process {1} was ended by {2}, as for want of memory; "
+        "remedy: the same command goes on from the last checkpoint",
+    ),
+    (
+        r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:exited|is killed)",
+        "a process that loads data was ended, as for want of memory; remedy: the same command goes on from the last "
+        "checkpoint, with --num-workers 0 it needs no such process",
+    ),
+    (
+        r"gloo.*(?:closed by peer|reset by peer|Broken pipe)|remote process exited or there was a network error",
+        "another training process ended, its own output says why; "
+        "remedy: the same command goes on from the last checkpoint",
+    ),
+    (
         r"Could not infer language pair",
         "no data found; remedy: a folder made by fairseq-preprocess, and --source-lang src --target-lang tgt",
     ),
@@ -101,6 +124,8 @@ def one_line_hook(previous):
         if issubclass(kind, BrokenPipeError):  # `command | head` closed our output
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0)
+        if getattr(error, "exit_code", None) == EXIT_CODE:  # a spawned process, which has said why
+            raise SystemExit(EXIT_CODE)
         line = translate(error) if issubclass(kind, Exception) else None
         if line is None:
             return previous(kind, error, traceback)

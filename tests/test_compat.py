@@ -11,7 +11,6 @@ import os
 import pickle
 import shutil
 import socket
-import sys
 from argparse import Namespace
 
 import fairseq.file_io
@@ -19,16 +18,19 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from fairseq import checkpoint_utils, options
-from fairseq.data import data_utils
+from fairseq import checkpoint_utils, options, utils
+from fairseq.data import ListDataset, data_utils
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from fairseq.models import distributed_fairseq_model
 from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
+from torch.nn.parallel import DistributedDataParallel
 
-from fairseq_latent import _compat
+from fairseq_latent import _compat, _compat_distributed
 from fairseq_latent.errors import InputError
 from fairseq_latent.search import TopKTopPSampling
 
@@ -324,27 +326,6 @@ def test_unmended_processes_on_cpus_train_nothing_and_say_nothing(no_gpu, data_b
     assert not printed.log and not (tmp_path / "run").exists()
 
 
-def test_two_processes_on_cpus_train(data_bin, tmp_path):
-    """Two workers with batches of 8 are one with batches of 16: 120 pairs are 8 updates an epoch."""
-    flags = ["--distributed-world-size", "2", "--max-update", "0", "--max-epoch", "1"]
-    flags += ["--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
-    kind = ("--arch", "t_cvae_tiny", "--criterion", "speculative_elbo", "--save-dir", tmp_path)
-    done = programs.command("fairseq-train", data_bin, *programs.PLUG_IN, *kind, *programs.TINY_TRAINING, *flags)
-    assert done.returncode == 0, done.stderr
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "checkpoint_last.pt"))
-    assert state["optimizer_history"][-1]["num_updates"] == 8
-
-
-def test_torchrun_on_cpus_trains_together(data_bin, tmp_path):
-    kind = ("--arch", "t_cvae_tiny", "--criterion", "elbo", "--save-dir", tmp_path)
-    launch = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port())
-    program = (shutil.which("fairseq-train"), data_bin, *programs.PLUG_IN, *kind, *programs.TINY_TRAINING)
-    done = programs.command(*launch, *program, "--max-update", "0", "--max-epoch", "1")
-    assert done.returncode == 0, done.stderr
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "checkpoint_last.pt"))
-    assert state["optimizer_history"][-1]["num_updates"] == 8
-
-
 def test_torchrun_is_understood_without_a_gpu(no_gpu, monkeypatch):
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -390,6 +371,80 @@ def test_our_own_rank_zero_may_send_configurations(monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
     distributed_utils._broadcast_object_slow(*arguments)
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "0"
+
+
+def draws(train_step, rank, workers, batches, seed=1, updates=0):
+    """A random number for each batch of an update, as a worker draws them."""
+    trainer = Namespace(
+        cfg=config(seed=seed),
+        get_num_updates=lambda: updates,
+        data_parallel_rank=rank,
+        data_parallel_world_size=workers,
+    )
+    utils.set_torch_seed(seed + updates)  # Trainer.train_step begins with it
+    return train_step(trainer, [{} for _ in range(batches)])
+
+
+def test_workers_draw_what_one_would_draw_for_their_batches():
+    """Two workers with two batches each are one with four: batch i of worker r is the one's batch 2 i + r."""
+
+    def drawing(trainer, samples):
+        return [float(torch.rand(())) for _, _ in enumerate(samples)]
+
+    assert draws(drawing, 0, 2, 2) == draws(drawing, 1, 2, 2)  # unmended
+    mended = _compat_distributed.seed_batches_apart(drawing)
+    alone, first, second = draws(mended, 0, 1, 4), draws(mended, 0, 2, 2), draws(mended, 1, 2, 2)
+    assert alone == [first[0], second[0], first[1], second[1]]
+    assert len({*alone, *draws(mended, 0, 1, 4, updates=1), *draws(mended, 0, 1, 4, seed=3)}) == 12
+    assert alone[0] == draws(drawing, 0, 1, 1)[0]  # one worker with one batch keeps fairseq's numbers
+
+    def drawing_twice(trainer, samples):  # as after an overflow, and to find a NaN
+        return drawing(trainer, samples) == drawing(trainer, samples)
+
+    assert draws(_compat_distributed.seed_batches_apart(drawing_twice), 1, 2, 2)
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (2, 4), (4, 4), (3, 1)])
+def test_another_number_of_workers_goes_on_at_the_same_batch(before, after):
+    def iterator(workers, rank):
+        batches = [[index] for index in range(48)]
+        return EpochBatchIterator(
+            ListDataset(list(range(48)), [1] * 48), list, batches, seed=1, num_shards=workers, shard_id=rank, epoch=1
+        )
+
+    def batches_left(state, workers):
+        """What all workers still train on, in turn."""
+        left = []
+        for rank in range(workers):
+            resumed = iterator(workers, rank)
+            resumed.load_state_dict(state)
+            left.append([batch[0] for batch in resumed.next_epoch_itr()])
+        return [index for step in zip(*left, strict=True) for index in step]
+
+    began = iterator(before, 0)
+    steps = began.next_epoch_itr()
+    whole = [index for step in zip(*[
+        [batch[0] for batch in iterator(after, rank).next_epoch_itr()] for rank in range(after)
+    ], strict=True) for index in step]  # fmt: skip
+    for _ in range(12 // before):
+        next(steps)
+    state = began.state_dict()
+    assert batches_left(state, after) == whole[12:]
+    unmended = {name: value for name, value in state.items() if name != "num_shards"}
+    assert (batches_left(unmended, after) == whole[12:]) == (before == after)
+
+
+def test_torchs_own_parallel_model_takes_a_cpu(tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="device_ids"):
+            DistributedDataParallel(torch.nn.Linear(2, 2), device_ids=[0], output_device=0)  # unmended
+        mended = distributed_fairseq_model.DistributedDataParallel(
+            torch.nn.Linear(2, 2), device_ids=[0], output_device=0
+        )
+        assert type(mended) is DistributedDataParallel and mended.device_ids is None
+    finally:
+        dist.destroy_process_group()
 
 
 def test_mends_are_applied_once():
