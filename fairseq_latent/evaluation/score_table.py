@@ -17,6 +17,11 @@ NOTES = {  # how a format shows the lines below (LaTeX: above) its table
     "latex": lambda note: f"% {printable(note)}",
 }
 
+LATEX_HEAD = (
+    r"% needs \usepackage{booktabs}",
+    r"% where it is too wide: \footnotesize\setlength{\tabcolsep}{2pt} before it",
+)
+
 
 def as_text(rows: Sequence[Row], style: str = "text") -> str:
     """The table, the parts of each BLEU as multi-bleu.perl prints them, what the marks mean, and the signatures."""
@@ -27,12 +32,7 @@ def as_text(rows: Sequence[Row], style: str = "text") -> str:
     notes = [NOTES[style](note) for note in [*_notes(rows), *signatures]]
     table = render(columns, values, style)
     if style == "latex":
-        return (
-            "\n".join(
-                [r"% needs \usepackage{booktabs}; too wide for one column: \footnotesize\setlength{\tabcolsep}{2pt} before it", *notes, table]
-            )
-            + "\n"
-        )
+        return "\n".join([*LATEX_HEAD, *notes, table]) + "\n"
     return "\n".join([table, "", *notes]) + "\n"
 
 
