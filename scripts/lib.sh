@@ -33,7 +33,12 @@ activate() {
     fi
     command -v fairseq-train >/dev/null || die "fairseq-train is not installed; remedy: bash scripts/setup.sh"
     export PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive # threads that spin slow a shared machine down
-    if nvidia-smi >/dev/null 2>&1; then DEVICE=(); else DEVICE=(--cpu); fi
+    case ${FAIRSEQ_LATENT_DEVICE:-} in # what a dry run for another machine must be told
+        '') if nvidia-smi >/dev/null 2>&1; then DEVICE=(); else DEVICE=(--cpu); fi ;;
+        cpu) DEVICE=(--cpu) ;;
+        gpu) DEVICE=() ;;
+        *) die "FAIRSEQ_LATENT_DEVICE=$FAIRSEQ_LATENT_DEVICE is unknown; remedy: cpu or gpu" ;;
+    esac
 }
 
 # Processors to share out among parallel jobs.
@@ -61,12 +66,41 @@ budget_and_rest() {
 # smaller LIMIT LIMIT: 0 is no limit; what is no number fairseq-train refuses itself.
 smaller() { [[ $1$2 != *[!0-9]* ]] && ((${1:-0} > 0 && (${2:-0} == 0 || $1 < $2))); }
 
+# share_out PROCESSES FLAGS...: sets `shared`, the flags with --update-freq shared out among the processes.
+share_out() {
+    local processes=$1 word before=''
+    shift
+    shared=()
+    for word in "$@"; do
+        if [[ $before == --update-freq ]] && ((processes > 1)); then
+            if [[ $word == *[!0-9]* ]] || ((word % processes)); then
+                die "--update-freq $word cannot be shared by $processes processes; remedy: a multiple, UPDATE_FREQ=$processes"
+            fi
+            word=$((word / processes))
+        fi
+        before=$word shared+=("$word")
+    done
+}
+
 # train DATA RUN FLAGS...: one training run into folder RUN, resumed where it was, not repeated once done, extended by a
-# larger budget.
+# larger budget. With PROCESSES=4 four processes share out each update's batches, which changes no number; they are
+# started by the words of LAUNCH, or by fairseq. DRY_RUN=1 only prints the command.
 train() {
     local data=$1 folder=$2
     shift 2
-    local flags updates epochs rest trained_updates trained_epochs
+    local flags updates epochs rest shared launch trained_updates trained_epochs
+    [[ ${PROCESSES:-1} =~ ^[1-9][0-9]*$ ]] || die "PROCESSES=$PROCESSES is no number of processes; remedy: PROCESSES=2"
+    share_out "${PROCESSES:-1}" "$@"
+    read -ra launch <<<"${LAUNCH:-}"
+    local training=(fairseq-train)
+    [[ -z ${LAUNCH:-} ]] || training=("${launch[@]}" "$(command -v fairseq-train)") # torchrun takes a file
+    training+=("$data" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} --distributed-world-size "${PROCESSES:-1}" "${shared[@]}"
+        --save-dir "$folder" --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-100}"
+        --log-file "$folder/train.log")
+    if [[ -n ${DRY_RUN:-} ]]; then
+        printf '%s&&%s\n' "$(printf '%q ' mkdir -p "$folder")" "$(printf ' %q' "${training[@]}")"
+        return
+    fi
     budget_and_rest "$@"
     flags=$(printf '%q ' "$data" "${rest[@]}")
     flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx 2>/dev/null | digest || true)"
@@ -91,8 +125,6 @@ train() {
             die "$folder was trained with a larger budget ($folder/done: updates, epochs); remedy: RUN=another folder"
         fi
     fi
-    local training=(fairseq-train "$data" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} "$@" --save-dir "$folder"
-        --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-100}" --log-file "$folder/train.log")
     printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
     run "${training[@]}" >"$folder/train.out" 2>&1 ||
         die "training $folder failed: $(grep -E '^error: ' "$folder/train.out" | tail -n 1 || tail -n 1 "$folder/train.out")"
