@@ -78,6 +78,11 @@ REMEDIES = (
         "the rendezvous address is not answered by rank 0 of this training; remedy: the host and port of rank 0",
     ),
     (
+        r"encoded data size \((\d+)\) exceeds max_size \((\d+)\)",
+        "a worker's validation log of {1} bytes, which grows with the latent, exceeds --all-gather-list-size {2}; "
+        "remedy: --all-gather-list-size 65536",
+    ),
+    (
         r"process (\d+) terminated with signal (\w+)",
         "training process {1} was ended by {2}, as for want of memory; "
         "remedy: the same command goes on from the last checkpoint",

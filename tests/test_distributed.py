@@ -9,8 +9,9 @@ import time
 
 import pytest
 import torch
+from torch.multiprocessing import ProcessExitedException
 
-from fairseq_latent import rendezvous
+from fairseq_latent import failures, rendezvous
 from fairseq_latent.errors import InputError
 
 from . import programs
@@ -235,3 +236,27 @@ def test_a_process_that_dies_ends_the_others_with_one_line(data_bin, tmp_path):
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "ended" in line and line.endswith("goes on from the last checkpoint")
+
+
+@pytest.mark.parametrize("message, said", [
+    ("The server socket has failed to listen on any local network address. port: 29500, useIpv6: false, code: -98, name: "
+     "EADDRINUSE, message: address already in use", "port 29500 is in use on this machine; remedy: "),
+    ("The client socket has timed out after 6000ms while trying to connect to (node1, 29500).", "not answered by rank 0"),
+    ("Ping failed, invalid value returned from server. Expected: 9564, Got: 1347703880", "not answered by rank 0"),
+    ("process 1 terminated with signal SIGKILL", "training process 1 was ended by SIGKILL"),
+    ("[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:3",
+     "another training process ended"),
+    ("DataLoader worker (pid(s) 12, 13) exited unexpectedly", "a process that loads data was ended"),
+    ("encoded data size (18333) exceeds max_size (16384)", "--all-gather-list-size 65536"),
+])  # fmt: skip
+def test_what_torch_says_is_one_line_with_a_remedy(message, said):
+    line = failures.translate(RuntimeError(message))
+    assert said in line and "remedy: " in line
+
+
+def test_a_spawned_process_that_has_said_why_is_not_reported_again(capsys):
+    error = ProcessExitedException("process 0 terminated with exit code 2", 0, 7, 2)
+    with pytest.raises(SystemExit) as stop:
+        failures.one_line_hook(None)(type(error), error, None)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == ""
