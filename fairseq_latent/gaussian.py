@@ -1,6 +1,7 @@
 """Diagonal Gaussians and the record of a model's latent: the only place with exp(0.5 * logvar) or a KL formula."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,5 +91,13 @@ def seeded_noise(seeds: Tensor, num_latents: int, latent_dim: int) -> Tensor:
 
     The first rows for a larger N are the rows for a smaller one, so more latents a context only add responses.
     """
-    rows = [np.random.default_rng(int(seed)).standard_normal((num_latents, latent_dim)) for seed in seeds.tolist()]
-    return torch.from_numpy(np.stack(rows)).float().to(seeds.device)
+    return next(seeded_noise_chunks(seeds, num_latents, latent_dim, num_latents))
+
+
+def seeded_noise_chunks(seeds: Tensor, num_latents: int, latent_dim: int, chunk: int) -> Iterator[Tensor]:
+    """(B,) -> (B, n, Z) with n at most `chunk`: the same rows as `seeded_noise`, in order, without holding all of them."""
+    generators = [np.random.default_rng(int(seed)) for seed in seeds.tolist()]
+    for start in range(0, num_latents, chunk):
+        size = (min(chunk, num_latents - start), latent_dim)
+        rows = np.stack([generator.standard_normal(size) for generator in generators])
+        yield torch.from_numpy(rows).float().to(seeds.device)

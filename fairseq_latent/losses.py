@@ -175,3 +175,13 @@ def active_units(mean_sum: Tensor, mean_square_sum: Tensor, count: int, threshol
     """
     variance = (mean_square_sum.double() - mean_sum.double().square() / count) / (count - 1)
     return int((variance >= threshold).sum())
+
+
+def importance_weighted_nll(nll: Tensor, log_prior: Tensor, log_posterior: Tensor) -> Tensor:
+    """(K, B) each, -log p(y|x, z), log p(z|x), log q(z|x, y) of K posterior samples z -> (B,) nats, float64.
+
+    -log 1/K sum_k p(y|x, z_k) p(z_k|x) / q(z_k|x, y) (Burda et al., 2016; arXiv 1509.00519): in expectation never below
+    -log p(y|x), and closer to it the larger K. K = 1 is the negative ELBO with the KL of that one sample.
+    """
+    log_weight = log_prior.double() - log_posterior.double() - nll.double()
+    return torch.log(log_weight.new_tensor(float(len(log_weight)))) - log_weight.logsumexp(0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions
 
-from fairseq_latent.gaussian import DiagonalGaussian, seeded_noise
+from fairseq_latent.gaussian import DiagonalGaussian, seeded_noise, seeded_noise_chunks
 
 
 def gaussian(*shape: int) -> DiagonalGaussian:
@@ -101,6 +101,13 @@ def test_seeded_noise_does_not_depend_on_the_batch():
 def test_more_latents_only_add_rows():
     seeds = torch.tensor([3, 4])
     assert torch.equal(seeded_noise(seeds, 5, 4)[:, :2], seeded_noise(seeds, 2, 4))
+
+
+def test_chunks_of_noise_are_its_rows():
+    seeds = torch.tensor([3, 4])
+    chunks = list(seeded_noise_chunks(seeds, 7, 4, chunk=3))
+    assert [chunk.size(1) for chunk in chunks] == [3, 3, 1]
+    assert torch.equal(torch.cat(chunks, 1), seeded_noise(seeds, 7, 4))
 
 
 def test_seeded_noise_is_standard_normal():

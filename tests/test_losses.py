@@ -365,3 +365,57 @@ def test_mutual_information_is_at_most_log_batch():
 def test_mutual_information_of_identical_posteriors_is_zero(random):
     posterior = spread(5, 0.0)
     assert losses.mutual_information(posterior, posterior.rsample()).abs().max() < 1e-9
+
+
+# --- importance weights: z ~ N(0.5, 2^2) and y | z ~ N(3 z + 1, 1.5^2), whose log p(y) is known ----------------------------
+
+OBSERVED = 4.0
+
+
+def gaussian(mean, variance):
+    return DiagonalGaussian(torch.tensor([[mean]]), torch.tensor([[math.log(variance)]]))
+
+
+TOY_PRIOR = gaussian(0.5, 4.0)
+TOY_NLL = -gaussian(3 * 0.5 + 1, 9 * 4 + 2.25).log_prob(torch.tensor([[OBSERVED]])).item()
+# precision 1 / 4 + 9 / 2.25 = 4.25, mean (0.5 / 4 + 3 (y - 1) / 2.25) / 4.25
+TOY_POSTERIOR = gaussian((0.125 + 3 * (OBSERVED - 1) / 2.25) / 4.25, 1 / 4.25)
+WRONG_POSTERIOR = gaussian(0.8, 0.5)
+
+
+def toy_bound(posterior, num_latents, repeats):
+    """(repeats,)"""
+    z = posterior.rsample(torch.randn(num_latents, repeats, 1))
+    nll = -DiagonalGaussian(3 * z + 1, torch.full_like(z, math.log(2.25))).log_prob(torch.full_like(z, OBSERVED))
+    return losses.importance_weighted_nll(nll, TOY_PRIOR.log_prob(z), posterior.log_prob(z))
+
+
+def test_importance_weighted_nll_equals_a_loop(random):
+    nll, log_prior, log_posterior = torch.rand(3, 4, 2).double()
+    expected = []
+    for b in range(2):
+        weights = [math.exp(log_prior[k, b] - log_posterior[k, b] - nll[k, b]) for k in range(4)]
+        expected.append(-math.log(sum(weights) / 4))
+    found = losses.importance_weighted_nll(nll, log_prior, log_posterior)
+    torch.testing.assert_close(found, torch.tensor(expected).double())
+
+
+def test_one_importance_sample_is_the_sampled_elbo(random):
+    nll, log_prior, log_posterior = 5000 * torch.rand(3, 1, 6).double()
+    found = losses.importance_weighted_nll(nll, log_prior, log_posterior)
+    torch.testing.assert_close(found, (nll + log_posterior - log_prior)[0])
+
+
+def test_samples_of_the_true_posterior_give_the_exact_likelihood(random):
+    for num_latents in (1, 7):
+        found = toy_bound(TOY_POSTERIOR, num_latents, 50)
+        torch.testing.assert_close(found, torch.full((50,), TOY_NLL).double(), atol=1e-4, rtol=0)
+
+
+def test_the_importance_weighted_bound_falls_to_the_likelihood(random):
+    bounds = [toy_bound(WRONG_POSTERIOR, num_latents, 4000).mean().item() for num_latents in (1, 2, 5, 50)]
+    gap = WRONG_POSTERIOR.kl(TOY_POSTERIOR).item()  # of the ELBO, exactly
+    assert bounds[0] == pytest.approx(TOY_NLL + gap, abs=0.02)
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == pytest.approx(TOY_NLL, abs=0.02)
+    assert toy_bound(WRONG_POSTERIOR, 50_000, 1).item() == pytest.approx(TOY_NLL, abs=0.02)
