@@ -5,11 +5,13 @@ Logits come packed: one row (V) a real target token, in the order of `target[tar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .gaussian import DiagonalGaussian
 
 PAIR_ELEMENTS = 2**24  # pairwise terms hold at most this many floats at once
+ROWS_ELEMENTS = 2**19  # logits worked on at once
 
 
 def sentence_index(mask: Tensor) -> Tensor:
@@ -29,13 +31,54 @@ def token_nll(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> t
     Smoothing spreads epsilon over all V words, (1 - e) * nll + e / V * sum_v -log p_v, as fairseq 0.8 did for
     Sato et al. (2021); fairseq 0.12 spreads it over V - 1.
     """
-    logits = logits.float()
-    normaliser = logits.logsumexp(-1)
-    nll = normaliser - logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    nll, uniform = _TokenNLL.apply(logits, target, bool(label_smoothing))
     if not label_smoothing:
         return nll, nll
-    uniform = normaliser - logits.mean(-1)
     return (1 - label_smoothing) * nll + label_smoothing * uniform, nll
+
+
+class _TokenNLL(torch.autograd.Function):
+    """(N, V), (N,) -> -log p of the target, and its mean over all words: (N,) each, nats, float32.
+
+    The gradient, softmax minus target, is written once and a few rows at a time; autograd would make five tensors (N, V).
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, target: Tensor, with_uniform: bool):
+        target = target.unsqueeze(-1)
+        normaliser = torch.cat([_float(rows).logsumexp(-1) for rows in _few_rows(logits)])
+        nll = normaliser - _float(logits.gather(-1, target).squeeze(-1))
+        uniform = normaliser - logits.mean(-1, dtype=normaliser.dtype) if with_uniform else torch.zeros_like(nll)
+        ctx.save_for_backward(logits, target, normaliser)
+        ctx.with_uniform = with_uniform
+        return nll, uniform
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_nll: Tensor, of_uniform: Tensor):
+        logits, target, normaliser = ctx.saved_tensors
+        if not ctx.with_uniform:
+            of_uniform = torch.zeros_like(of_nll)
+        gradient = torch.empty_like(logits)
+        columns = ((of_nll + of_uniform).unsqueeze(-1), (of_uniform / logits.size(-1)).unsqueeze(-1))
+        parts = zip(*map(_few_rows, (gradient, logits)), strict=True)
+        start = 0
+        for out, rows in parts:
+            here = slice(start, start := start + len(rows))
+            softmax = torch.sub(rows, normaliser[here].unsqueeze(-1)).exp_().mul_(columns[0][here])
+            out.copy_(softmax.sub_(columns[1][here]) if ctx.with_uniform else softmax)
+        gradient.scatter_add_(-1, target, -of_nll.unsqueeze(-1).to(gradient))
+        return gradient, None, None
+
+
+def _float(values: Tensor) -> Tensor:
+    """float32, unless it is double."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _few_rows(matrix: Tensor) -> tuple[Tensor, ...]:
+    """(N, V) in parts that stay in a processor's cache; whole on a GPU."""
+    return matrix.split(max(1, ROWS_ELEMENTS // matrix.size(-1))) if matrix.device.type == "cpu" else (matrix,)
 
 
 def sequence_nll(logits: Tensor, target: Tensor, pad: int, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,10 @@ from fairseq.logging import metrics
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian, LatentOutput
 from fairseq_latent.losses import bow_nll, free_bits, fusion_distance, podi, same_rows
+from fairseq_latent.modules.fusion import DecodedResponse
 
 from . import programs
-from .tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, gradients
+from .tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, fairseq_encoding, gradients
 
 FAMILY = ("elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo")
 EVERY = (*FAMILY, "spacefusion")
@@ -28,6 +29,7 @@ MIX = (
     *("--k", "3", "--kl-schedule", "cyclical", "--kl-cycle", "4", "--kl-weight", "0.5", "--free-bits", "0.1"),
     *("--bow-weight", "0.7", "--bow-target", "tokens", "--bow-hidden-dim", "5", "--label-smoothing", "0.1"),
     *("--podi-weight", "2", "--podi-form", "auto", "--selection-dtype", "bfloat16"),
+    *("--selection-words", "8", "--autocast", "bfloat16"),
     *("--loss-scale", "released"),
 )
 
@@ -161,7 +163,7 @@ def test_spacefusion_decodes_three_latents(task):
     _, extra = model(**sample["net_input"], target=sample["target"], interpolate=True)
     latent = extra["latent"]
     z = {"prior": latent.prior_z, "posterior": latent.z, "interpolation": (latent.prior_z + latent.z) / 2}
-    context = model.encoder.encode(sample["net_input"]["src_tokens"])
+    context = fairseq_encoding(model, sample["net_input"]["src_tokens"])
     states, _ = model.decoder.extract_features(sample["net_input"]["prev_output_tokens"], context)
     mean_length = sample["target"].ne(1).sum() / len(LENGTHS)
     expected = 7.0 * fusion_distance(latent.prior_z, latent.z, 0.3)
@@ -517,3 +519,57 @@ def test_the_mutual_information_uses_the_decoded_latent(task):
         for z, own in ((0.5, 0.0), (2.0, 2.0))
     )
     assert _validation_log(latent)["mi"].item() == pytest.approx(expected)
+
+
+# --- precision and extent of the scoring; autocast -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [{}, {"selection_dtype": "bfloat16"}, {"selection_words": 6}])
+def test_the_choice_costs_nothing_in_the_loss_itself(task, flags):
+    """However the K samples are ranked, the loss is the winner's exact one: float32, over all words."""
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    criterion = build_criterion(task, "speculative_elbo", k=5, **flags)
+    model.train(), criterion.train()
+    torch.manual_seed(3)
+    _, _, log = criterion(model, sample)
+    torch.manual_seed(3)
+    logits, extra = criterion.decode(model, sample)
+    prior, posterior, decoded = model.distributions(
+        sample["net_input"]["src_tokens"], sample["net_input"]["prev_output_tokens"], sample["target"]
+    )
+    torch.testing.assert_close(log["nll"], decoded.nll(extra["latent"].z).sum())
+
+
+def test_how_much_of_the_vocabulary_ranks_reaches_the_model(task, monkeypatch):
+    model, seen = build_model(task), []
+    monkeypatch.setattr(
+        DecodedResponse, "nll", lambda self, z, dtype, words: seen.append((dtype, words)) or z.square().sum(-1)
+    )
+    for flags in ({}, {"selection_dtype": "bfloat16", "selection_words": 6}):
+        build_criterion(task, "elbo", k=2, **flags)(model, batch(task))
+    assert seen == [(torch.float32, 0), (torch.bfloat16, 6)]
+
+
+@pytest.mark.parametrize("words", [-1, 1])
+def test_too_few_words_to_rank_by_are_refused(task, words):
+    with pytest.raises(InputError, match=f"--selection-words {words} is no sample of the words; remedy"):
+        build_criterion(task, selection_words=words)
+
+
+@pytest.mark.parametrize("arch, name", [("t_cvae_tiny", "podi_elbo"), ("t_spacefusion_tiny", "spacefusion")])
+def test_autocast_trains_in_bfloat16_and_validates_in_float32(task, arch, name):
+    model, sample = build_model(task, arch, **NO_DROPOUT), batch(task)
+    losses = {}
+    for autocast in ("none", "bfloat16"):
+        criterion = build_criterion(task, name, autocast=autocast, label_smoothing=0.1)
+        for training in (True, False):
+            model.train(training), criterion.train(training), model.zero_grad()
+            torch.manual_seed(1)
+            loss, _, _ = criterion(model, sample)
+            loss.backward()
+            assert loss.dtype == torch.float32
+            assert all(p.grad is None or p.grad.dtype == torch.float32 for p in model.parameters())
+            losses[autocast, training] = loss.item()
+    assert losses["none", False] == losses["bfloat16", False]
+    assert losses["none", True] != losses["bfloat16", True]
+    assert losses["none", True] == pytest.approx(losses["bfloat16", True], rel=0.02)

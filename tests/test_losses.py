@@ -51,6 +51,42 @@ def test_an_empty_batch_of_tokens_sums_to_zero():
     assert losses.sum_by_sentence(torch.zeros(0), mask).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_gradients_of_token_nll(random, smoothing, monkeypatch):
+    """Against finite differences, in parts of one row and whole."""
+    logits, target = torch.randn(5, V, dtype=torch.float64, requires_grad=True), torch.randint(V, (5,))
+    for elements in (V, 2**20):
+        monkeypatch.setattr(losses, "ROWS_ELEMENTS", elements)
+        assert torch.autograd.gradcheck(lambda x: losses.token_nll(x, target, smoothing), [logits])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_token_nll_equals_the_formula_and_its_gradient(random, smoothing):
+    logits, target = 3 * torch.randn(40, 300), torch.randint(300, (40,))
+    weight = torch.randn(40)  # each sentence's share in a loss
+    found = []
+    for formula in (lambda x: losses.token_nll(x, target, smoothing)[0], None):
+        leaf = logits.clone().requires_grad_()
+        if formula is None:
+            log_probs = leaf.log_softmax(-1)
+            nll = -log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+            value = (1 - smoothing) * nll - smoothing * log_probs.mean(-1)
+        else:
+            value = formula(leaf)
+        (gradient,) = torch.autograd.grad((weight * value).sum(), [leaf])
+        found.append((value, gradient))
+    torch.testing.assert_close(*found)
+
+
+def test_logits_in_bfloat16_get_a_gradient_in_bfloat16(random):
+    logits, target = torch.randn(6, V).bfloat16().requires_grad_(), torch.randint(V, (6,))
+    losses.token_nll(logits, target, 0.1)[0].sum().backward()
+    exact = logits.detach().float().requires_grad_()
+    losses.token_nll(exact, target, 0.1)[0].sum().backward()
+    assert logits.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.grad.float(), exact.grad, rtol=0.01, atol=0.005)
+
+
 def test_sequence_nll_equals_cross_entropy(random):
     logits = torch.randn(3, 4, V)
     smoothed, nll = losses.sequence_nll(packed(logits), TARGET, PAD)

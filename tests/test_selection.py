@@ -7,10 +7,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from fairseq_latent.gaussian import DiagonalGaussian
 from fairseq_latent.losses import sum_by_sentence, token_nll
+from fairseq_latent.models import t_cvae
 from fairseq_latent.modules.fusion import DecodedResponse, LatentFusion
-from fairseq_latent.selection import TILE_ROWS, TILE_WORDS, choose_noise, projected_nll
+from fairseq_latent.modules.packed import PackedStates, Packing
+from fairseq_latent.selection import TILE, VocabularyScorer, choose_noise
 
-from .tiny import NO_DROPOUT, batch, build_criterion, build_model, gradients
+from .tiny import NO_DROPOUT, batch, build_criterion, build_model, fairseq_encoding, fairseq_latent, gradients
 
 
 def posterior(size=6, latent_dim=3):
@@ -89,26 +91,94 @@ def test_other_reductions_are_refused():
 
 # --- scoring ---------------------------------------------------------------------------------------------------------
 
-SHAPES = [(1, 5), (7, 50), (TILE_ROWS, TILE_WORDS), (TILE_ROWS + 3, TILE_WORDS + 5), (2 * TILE_ROWS + 1, 11)]
+ROWS, WORDS = TILE["cpu"]
+SHAPES = [(1, 5), (7, 50), (ROWS, WORDS), (ROWS + 3, WORDS + 5), (2 * ROWS + 1, 11)]
+
+
+def random_projection(rows, words, width=16, scale=1.0):
+    return torch.randn(rows, width), scale * torch.randn(words, width), torch.randint(words, (rows,))
 
 
 @pytest.mark.parametrize("rows, words", SHAPES)
-def test_projected_nll_equals_cross_entropy(random, rows, words):
-    hidden, weight, target = torch.randn(rows, 16), torch.randn(words, 16), torch.randint(words, (rows,))
+def test_scores_equal_cross_entropy(random, rows, words):
+    hidden, weight, target = random_projection(rows, words)
     expected = F.cross_entropy((hidden.double() @ weight.double().T), target, reduction="none")
-    torch.testing.assert_close(projected_nll(hidden, weight, target), expected.float(), rtol=1e-5, atol=2e-5)
+    found = VocabularyScorer(weight, target)(hidden)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=2e-5)
 
 
-def test_projected_nll_in_bfloat16_is_close(random):
-    hidden, weight, target = torch.randn(700, 16), 0.3 * torch.randn(5000, 16), torch.randint(5000, (700,))
-    exact = projected_nll(hidden, weight, target)
-    rough = projected_nll(hidden, weight, target, torch.bfloat16)
+def test_scores_of_several_latents_are_those_of_each(random):
+    hidden, weight, target = random_projection(ROWS - 7, WORDS + 5)
+    several = torch.stack([hidden, 2 * hidden, -hidden])
+    score = VocabularyScorer(weight, target)
+    torch.testing.assert_close(score(several), torch.stack([score(one) for one in several]))
+
+
+def test_a_later_tile_may_hold_far_larger_logits(random):
+    """e^88 is the largest float32: relative to the first tile's best word, others would overflow."""
+    hidden, weight, target = random_projection(9, WORDS + 30)
+    weight[WORDS + 7] = 40 * hidden[0]
+    expected = F.cross_entropy((hidden.double() @ weight.double().T), target, reduction="none")
+    assert expected.max() > 200
+    torch.testing.assert_close(VocabularyScorer(weight, target)(hidden), expected.float(), rtol=1e-5, atol=1e-4)
+
+
+def test_scores_in_bfloat16_are_close(random):
+    hidden, weight, target = random_projection(700, 5000, scale=0.3)
+    exact = VocabularyScorer(weight, target)(hidden)
+    rough = VocabularyScorer(weight, target, torch.bfloat16)(hidden)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, exact, rtol=0.01, atol=0.02)
 
 
-def test_projected_nll_of_nothing():
-    assert projected_nll(torch.zeros(0, 4), torch.zeros(6, 4), torch.zeros(0, dtype=torch.long)).shape == (0,)
+def test_scores_of_nothing():
+    score = VocabularyScorer(torch.zeros(6, 4), torch.zeros(0, dtype=torch.long))
+    assert score(torch.zeros(0, 4)).shape == (0,)
+
+
+# --- a sample of the words -------------------------------------------------------------------------------------------
+
+
+def test_a_sample_of_the_words_equals_the_sum_it_stands_for(random, monkeypatch):
+    """Target + head + factor * sample, the target once: by a loop over words."""
+    hidden, weight, target = random_projection(40, 300, scale=0.5)
+    order = torch.randperm(250)
+    monkeypatch.setattr(torch, "randperm", lambda count, device=None: order[:count] if count == 250 else None)
+    found = VocabularyScorer(weight, target, words=100)(hidden)
+    counted = torch.cat([torch.ones(50), torch.zeros(250)])
+    counted[50 + order[:50]] = 250 / 50
+    logits = (hidden @ weight.T).double()
+    for row, word in enumerate(target.tolist()):
+        weights = counted.clone()
+        weights[word] = 1
+        expected = (weights * logits[row].exp()).sum().log() - logits[row, word]
+        assert found[row].item() == pytest.approx(expected.item(), abs=1e-4)
+    assert len({counted[word].item() for word in target.tolist()}) == 3  # in the head, in the sample, left out
+
+
+def test_a_sample_estimates_the_sum_over_all_words(random):
+    hidden, weight, target = random_projection(200, 2000, scale=0.3)
+    exact = VocabularyScorer(weight, target)(hidden)
+    estimates = torch.stack([VocabularyScorer(weight, target, words=600)(hidden) for _ in range(60)])
+    assert (estimates.mean(0) - exact).abs().mean() < 0.02
+    assert 0.005 < estimates.std(0).mean() < 0.2
+
+
+@pytest.mark.parametrize("words", [50, 51, 4000])
+def test_as_many_words_as_there_are_is_all_of_them(random, words):
+    hidden, weight, target = random_projection(7, 50)
+    expected = VocabularyScorer(weight, target)(hidden)
+    assert torch.equal(VocabularyScorer(weight, target, words=words)(hidden), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("spread", [1.0, 200.0])
+def test_a_sample_never_gives_infinities(random, dtype, spread):
+    """Targets inside and outside the sample, that outweigh all other words or are outweighed by them."""
+    hidden, weight, target = random_projection(300, 500, scale=spread)
+    nll = VocabularyScorer(weight, target, dtype, words=60)(hidden)
+    assert nll.isfinite().all()
+    assert (nll > -0.02 * spread).all()
 
 
 # --- the whole model -------------------------------------------------------------------------------------------------
@@ -117,9 +187,9 @@ def test_projected_nll_of_nothing():
 def plain_best_of_k(model, sample, num_latents, label_smoothing):
     """All K samples decoded with gradient, then argmin, as the released code of Sato et al. (2021) does."""
     net_input, target = sample["net_input"], sample["target"]
-    context = model.encoder.encode(net_input["src_tokens"])
-    prior = model.encoder.prior(context)
-    latent = model.encoder.posterior(net_input["src_tokens"], context, net_input["prev_output_tokens"])
+    context = fairseq_encoding(model, net_input["src_tokens"])
+    prior = fairseq_latent(model, context)
+    latent = fairseq_latent(model, context, fairseq_encoding(model, net_input["prev_output_tokens"]))
     states, _ = model.decoder.extract_features(net_input["prev_output_tokens"], context)
     real = target.ne(model.decoder.padding_idx).float()
     unsmoothed, smoothed, latents = [], [], []
@@ -184,11 +254,12 @@ def test_choice_and_gradients_equal_a_plain_implementation(task, num_latents, se
 def test_the_decoder_body_runs_once_whatever_k(task, random, monkeypatch):
     model = build_model(task)
     calls = []
-    for name, module in (("encoder", model.encoder.layers[0]), ("decoder", model.decoder.layers[0])):
-        module.register_forward_hook(lambda *_, name=name: calls.append(name))
+    for name in ("encoder_layer", "decoder_layer"):
+        layer = getattr(t_cvae, name)
+        monkeypatch.setattr(t_cvae, name, lambda *args, name=name, layer=layer: calls.append(name) or layer(*args))
     sample = batch(task)
     model(**sample["net_input"], target=sample["target"], num_latents=20)
-    assert calls == ["encoder", "encoder", "decoder"]  # context, response; one decoding
+    assert calls == 2 * ["encoder_layer"] + 2 * ["decoder_layer"]  # two layers; context and response together
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -206,30 +277,37 @@ def peak_and_largest(run) -> tuple[int, int]:
     return peak, largest
 
 
+def response(target, width) -> PackedStates:
+    packing = Packing(target.ne(1))
+    return PackedStates(torch.randn(len(packing), width), packing)
+
+
 def test_memory_does_not_grow_with_k(random):
     sentences, length, words, width, latent_dim = 64, 24, 6000, 16, 4
     target = torch.randint(4, words, (sentences, length))
     fusion, projection = LatentFusion(width, latent_dim, "leaky_relu"), torch.nn.Linear(width, words, bias=False)
-    decoded = DecodedResponse(fusion, projection, torch.randn(sentences, length, width), target, 1)
+    decoded = DecodedResponse(fusion, projection, response(target, width), target)
     latent = posterior(sentences, latent_dim)
     peaks = {}
     for num_latents in (2, 16):
         peaks[num_latents], largest = peak_and_largest(
             lambda k=num_latents: choose_noise(latent, k, "best", decoded.nll)
         )
-        assert 0 < largest <= 4 * max(TILE_ROWS * TILE_WORDS, words * width)
+        assert 0 < largest <= 4 * max(ROWS * WORDS, words * width)
         assert largest < 4 * sentences * length * words / 4  # nowhere near all logits, let alone K times them
-    noise = 4 * sentences * latent_dim
-    scores = 4 * 2 * sentences  # (B,) of each sample, and their stack
-    assert peaks[16] - peaks[2] <= 14 * (noise + 2 * scores)
+    latents = 4 * 2 * sentences * latent_dim  # each sample's noise and z
+    scores = 4 * 2 * sentences  # each sample's (B,), and their stack
+    assert peaks[16] - peaks[2] <= 14 * (latents + 2 * scores)
 
 
 def test_scoring_equals_the_logits_it_never_makes(random):
     target = torch.tensor([[4, 5, 2], [6, 2, 1]])
     fusion, projection = LatentFusion(8, 4, "leaky_relu"), torch.nn.Linear(8, 9, bias=False)
-    decoded = DecodedResponse(fusion, projection, torch.randn(2, 3, 8), target, 1)
-    z = torch.randn(2, 4)
-    logits = decoded.logits(z)
-    assert logits.shape == (5, 9)  # pads are never projected
-    expected = sum_by_sentence(token_nll(logits, target[target.ne(1)])[1], target.ne(1))
-    torch.testing.assert_close(decoded.nll(z), expected)
+    decoded = DecodedResponse(fusion, projection, response(target, 8), target)
+    z = torch.randn(3, 2, 4)
+    for several, latent in zip(decoded.nll(z), z, strict=True):
+        logits = decoded.logits(latent)
+        assert logits.shape == (5, 9)  # pads are never projected
+        expected = sum_by_sentence(token_nll(logits, target[target.ne(1)])[1], target.ne(1))
+        torch.testing.assert_close(several, expected)
+        torch.testing.assert_close(decoded.nll(latent), expected)

@@ -10,7 +10,17 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.modules.latent_head import FixedVarianceHead
 
-from .tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, dataset, widened
+from .tiny import (
+    LENGTHS,
+    NO_DROPOUT,
+    batch,
+    build_criterion,
+    build_model,
+    dataset,
+    fairseq_encoding,
+    fairseq_latent,
+    widened,
+)
 
 ARCHS = ("t_cvae_tiny", "t_spacefusion_tiny")
 WIDTHS = {  # H, feed-forward, layers, heads, Z
@@ -117,9 +127,14 @@ def test_evaluation_computes_what_training_computes(task):
     """No fused layer of torch's may step in with an activation of its own."""
     model, sample = build_model(task, **NO_DROPOUT), batch(task)
     with torch.no_grad():
-        evaluated = model.eval().encoder.encode(sample["net_input"]["src_tokens"])["encoder_out"][0]
-        trained = model.train().encoder.encode(sample["net_input"]["src_tokens"])["encoder_out"][0]
-    assert torch.equal(evaluated, trained)
+        evaluated, trained = (
+            model.train(mode).distributions(
+                *(sample["net_input"][name] for name in ("src_tokens", "prev_output_tokens")), sample["target"]
+            )
+            for mode in (False, True)
+        )
+    assert torch.equal(evaluated[1].mean, trained[1].mean)
+    assert torch.equal(evaluated[2].states, trained[2].states)
 
 
 # --- what the posterior reads ----------------------------------------------------------------------------------------
@@ -173,12 +188,8 @@ def test_what_the_posterior_reads_of_the_context(task, arch, encoding, reads_con
 def test_separate_encoding_joins_states_in_time(task):
     """Attention over [context states; response states] of two encoder runs."""
     model, sample = build_model(task).eval(), batch(task)
-    encode = model.encoder.encode
-    parts = [encode(sample["net_input"][name]) for name in ("src_tokens", "prev_output_tokens")]
-    states = torch.cat([part["encoder_out"][0] for part in parts])
-    mask = torch.cat([part["encoder_padding_mask"][0] for part in parts], dim=1)
-    expected = model.encoder.latent.posterior(states, mask).mean
-    torch.testing.assert_close(posterior_mean(model, sample), expected)
+    parts = [fairseq_encoding(model, sample["net_input"][name]) for name in ("src_tokens", "prev_output_tokens")]
+    torch.testing.assert_close(posterior_mean(model, sample), fairseq_latent(model, *parts).mean)
 
 
 def test_spacefusion_refuses_a_joint_encoding(task):
@@ -232,9 +243,8 @@ def test_without_a_target_the_prior_is_used(task, arch):
     model.encoder.latent.posterior_net.register_forward_hook(lambda *_: seen.append("posterior"))
     logits, _ = model(**net_input)
     assert seen == ["prior"] and logits.shape == (*net_input["prev_output_tokens"].shape, len(task.target_dictionary))
-    context = model.encoder.encode(net_input["src_tokens"])
-    noise = seeded_noise(net_input["noise_seed"], 1, model.latent_dim)[:, 0]
-    expected = model.encoder.prior(context).rsample(noise)
+    prior = run(model, sample)[1]["latent"].prior
+    expected = prior.rsample(seeded_noise(net_input["noise_seed"], 1, model.latent_dim)[:, 0])
     torch.testing.assert_close(model.encoder(**without_previous(net_input))["latent"][0], expected)
 
 
@@ -245,7 +255,7 @@ def without_previous(net_input, **more):
 def test_the_mean_latent_is_the_priors_mean(task):
     model, sample = build_model(task).eval(), batch(task)
     out = model.encoder(**without_previous(sample["net_input"]), prior_mean=True)
-    assert torch.equal(out["latent"][0], model.encoder.prior(out).mean)
+    torch.testing.assert_close(out["latent"][0], run(model, sample)[1]["latent"].prior.mean)
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -288,12 +298,12 @@ def test_all_beams_of_a_context_share_one_latent(task, monkeypatch):
 def test_several_latents_encode_a_context_once(task):
     model, sample = build_model(task).eval(), batch(task, ((3, 2), (5, 2)))
     rows = []
-    model.encoder.layers[0].register_forward_hook(lambda module, args, out: rows.append(args[0].size(1)))
+    model.encoder.embed_tokens.register_forward_hook(lambda module, args, out: rows.append(args[0].numel()))
     net_input = {
         name: value.repeat_interleave(4, dim=0) for name, value in without_previous(sample["net_input"]).items()
     }
     several = model.encoder(**net_input, num_latents=4)
-    assert rows == [2]
+    assert rows == [int(sample["net_input"]["src_tokens"].ne(1).sum())]
     assert several["encoder_out"][0].size(1) == several["latent"][0].size(0) == 8
     one = model.encoder(**without_previous(sample["net_input"]))
     assert torch.equal(several["latent"][0][::4], one["latent"][0])  # the first of N is the only one of one

@@ -7,8 +7,10 @@ import torch
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
 from fairseq.data import LanguagePairDataset, ListDataset
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY, MODEL_DATACLASS_REGISTRY
+from fairseq.models.transformer import TransformerEncoderBase
 
 from fairseq_latent.data.seeded_dataset import SeededDataset
+from fairseq_latent.gaussian import DiagonalGaussian
 
 LENGTHS = ((3, 4), (5, 2), (2, 6), (4, 1), (6, 3))  # words of context and response
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
@@ -75,6 +77,22 @@ def widened(task, sample: dict, left: int = 2, right: int = 3) -> dict:
     net_input["src_tokens"] = torch.cat([pads(left), net_input["src_tokens"]], dim=1)
     net_input["prev_output_tokens"] = torch.cat([net_input["prev_output_tokens"], pads(right)], dim=1)
     return {**sample, "net_input": net_input, "target": torch.cat([sample["target"], pads(right)], dim=1)}
+
+
+def fairseq_encoding(model, tokens: torch.Tensor) -> dict:
+    """The encoder as fairseq runs it, pads and all: an oracle for ours."""
+    return TransformerEncoderBase.forward(model.encoder, tokens)
+
+
+def fairseq_latent(model, *encodings: dict):
+    """Prior (one encoding) or posterior (two, joined in time): torch's attention over padded states, an oracle for ours."""
+    head = model.encoder.latent
+    states = torch.cat([encoding["encoder_out"][0] for encoding in encodings])
+    pads = torch.cat([encoding["encoder_padding_mask"][0] for encoding in encodings], dim=1)
+    query = head.pool.query.expand(-1, states.size(1), -1)
+    pooled, _ = head.pool.attention(query, states, states, key_padding_mask=pads, need_weights=False)
+    network = head.prior_net if len(encodings) == 1 else head.posterior_net
+    return DiagonalGaussian(*network(pooled[0]).chunk(2, -1))
 
 
 def gradients(model) -> dict[str, torch.Tensor]:

@@ -31,6 +31,12 @@ class ELBOConfig(LatentCriterionConfig):
     selection_dtype: ChoiceEnum(["float32", "bfloat16"]) = field(
         default="float32", metadata={"help": "precision of the products that only rank the K samples"}
     )
+    selection_words: int = field(
+        default=0,
+        metadata={
+            "help": "rank the K samples by the target, half as many frequent words and a sample of the rest; 0: all V"
+        },
+    )
     kl_weight: float = field(default=1.0, metadata={"help": "weight of the KL term, once the schedule has risen"})
     kl_schedule: ChoiceEnum(["constant", "linear", "cyclical"]) = field(
         default="constant", metadata={"help": "how the KL weight rises from 0"}
@@ -75,6 +81,7 @@ class ELBOCriterion(LatentCriterion):
         self.k = cfg.k
         self.sample_reduction = str(cfg.sample_reduction)
         self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
+        self.selection_words = cfg.selection_words
         self.free_bits, self.loss_scale = cfg.free_bits, str(cfg.loss_scale)
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
@@ -112,6 +119,8 @@ class ELBOCriterion(LatentCriterion):
             choice = {"num_latents": self.k, "reduce": self.sample_reduction}
             if self.selection_dtype != torch.float32:
                 choice["selection_dtype"] = self.selection_dtype
+            if self.selection_words:
+                choice["selection_words"] = self.selection_words
         return model(**sample["net_input"], target=sample["target"], **choice)
 
     def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:
@@ -150,6 +159,10 @@ def _check(cfg: ELBOConfig) -> None:
     """Refuse values that no training can mean."""
     if cfg.k < 1:
         raise InputError(f"--k {cfg.k}: at least one latent sample is needed; remedy: --k 1, or --k 5 for best of five")
+    if cfg.selection_words < 0 or cfg.selection_words == 1:
+        raise InputError(
+            f"--selection-words {cfg.selection_words} is no sample of the words; remedy: 4096, or 0 for all"
+        )
     check_weights(cfg, "kl_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim", "kl_warmup")
     if cfg.podi_weight and not 0 < cfg.podi_target < math.inf:
         raise InputError(f"--podi-target {cfg.podi_target}: the hinge needs a positive lambda; remedy: 0.15")

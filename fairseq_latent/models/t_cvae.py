@@ -28,6 +28,7 @@ from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
+from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..selection import choose_noise
 
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
@@ -81,9 +82,14 @@ class TCVAEEncoder(TransformerEncoderBase):
         self.posterior_encoding = posterior_encoding
         self.response_alone = response_alone
 
-    def encode(self, tokens: Tensor) -> dict[str, list[Tensor]]:
-        """(B, S) -> fairseq's encoder output, without a latent."""
-        return super().forward(tokens)
+    def encode(self, *batches: tuple[Tensor, Packing]) -> list[PackedStates]:
+        """Tokens (B, S) of contexts, of responses, ... -> their states, by one pass through the layers for all."""
+        packings = [packing for _, packing in batches]
+        states = torch.cat([embed(self, tokens, packing) for tokens, packing in batches])
+        for layer in self.layers:
+            states = encoder_layer(layer, states, packings)
+        parts = states.split([len(packing) for packing in packings])
+        return [PackedStates(part, packing) for part, packing in zip(parts, packings, strict=True)]
 
     def forward(
         self,
@@ -97,8 +103,10 @@ class TCVAEEncoder(TransformerEncoderBase):
 
         With num_latents = N, src_tokens holds every context N times in a row; each is encoded once and gets N latents.
         """
-        out = self.encode(src_tokens[::num_latents])
-        prior = self.prior(out)
+        tokens = src_tokens[::num_latents]
+        (context,) = self.encode((tokens, self.packing(tokens)))
+        prior = self.latent.prior([context])
+        out = as_fairseq(context)
         size, latent_dim = prior.mean.shape
         if prior_mean:
             noise = prior.mean.new_zeros(size, num_latents, latent_dim)
@@ -111,26 +119,38 @@ class TCVAEEncoder(TransformerEncoderBase):
             out, prior = super().reorder_encoder_out(out, rows), prior[rows]
         return {**out, "latent": [prior.rsample(noise.flatten(0, 1))]}
 
-    def prior(self, context: dict[str, list[Tensor]]) -> DiagonalGaussian:
-        """Encoder output of the context -> p(z|x) over (B, Z)."""
-        return self.latent.prior(context["encoder_out"][0], context["encoder_padding_mask"][0])
+    def packing(self, tokens: Tensor) -> Packing:
+        """(B, S): where the real tokens stand."""
+        return Packing(tokens.ne(self.padding_idx))
 
-    def posterior(self, src_tokens: Tensor, context: dict[str, list[Tensor]], response: Tensor) -> DiagonalGaussian:
-        """Tokens (B, S) and their encoder output, response (B, T) -> q(z|x, y) over (B, Z)."""
+    def distributions(
+        self, src_tokens: Tensor, response: Tensor, packing: Packing
+    ) -> tuple[PackedStates, DiagonalGaussian, DiagonalGaussian]:
+        """Contexts (B, S) and responses (B, T) -> the contexts' states, p(z|x) and q(z|x, y) over (B, Z)."""
+        batches = [(src_tokens, self.packing(src_tokens)), (response, packing)]
         if self.posterior_encoding == "joint":
-            parts = [self.encode(torch.cat([src_tokens, response], dim=1))]
-        elif self.response_alone:
-            parts = [self.encode(response)]
-        else:
-            parts = [context, self.encode(response)]
-        states = torch.cat([part["encoder_out"][0] for part in parts], dim=0)
-        padding_mask = torch.cat([part["encoder_padding_mask"][0] for part in parts], dim=1)
-        return self.latent.posterior(states, padding_mask)
+            joined = torch.cat([src_tokens, response], dim=1)
+            batches[1] = (joined, self.packing(joined))
+        context, read = self.encode(*batches)
+        alone = self.response_alone or self.posterior_encoding == "joint"
+        return context, self.latent.prior([context]), self.latent.posterior([read] if alone else [context, read])
 
     def reorder_encoder_out(self, encoder_out, new_order):
         """fairseq's, which forgets the latent."""
         reordered = super().reorder_encoder_out(encoder_out, new_order)
         return {**reordered, "latent": [encoder_out["latent"][0].index_select(0, new_order)]}
+
+
+def as_fairseq(context: PackedStates) -> dict[str, list[Tensor]]:
+    """What fairseq's decoder and beam search expect of an encoder."""
+    return {
+        "encoder_out": [context.padded().transpose(0, 1)],  # (S, B, H)
+        "encoder_padding_mask": [~context.packing.mask],
+        "encoder_embedding": [],
+        "encoder_states": [],
+        "src_tokens": [],
+        "src_lengths": [],
+    }
 
 
 class TCVAEDecoder(TransformerDecoderBase):
@@ -145,10 +165,14 @@ class TCVAEDecoder(TransformerDecoderBase):
         states, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
         return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
 
-    def decode(self, prev_output_tokens: Tensor, context: dict[str, list[Tensor]], target: Tensor) -> DecodedResponse:
+    def decode(
+        self, prev_output_tokens: Tensor, packing: Packing, context: PackedStates, target: Tensor
+    ) -> DecodedResponse:
         """(B, T): one pass through the layers, which any number of latents can then share."""
-        states, _ = self.extract_features(prev_output_tokens, encoder_out=context)
-        return DecodedResponse(self.fusion, self.output_projection, states, target, self.padding_idx)
+        states = embed(self, prev_output_tokens, packing)
+        for layer in self.layers:
+            states = decoder_layer(layer, states, packing, context)
+        return DecodedResponse(self.fusion, self.output_projection, PackedStates(states, packing), target)
 
 
 @register_model("t_cvae", dataclass=TCVAEConfig)
@@ -199,6 +223,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         num_latents: int = 1,
         reduce: str = "best",
         selection_dtype: torch.dtype = torch.float32,
+        selection_words: int = 0,
         interpolate: bool = False,
         noise_seed: Tensor | None = None,
         prior_mean: bool = False,
@@ -218,7 +243,7 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target)
 
         def score(z: Tensor) -> Tensor:
-            return decoded.nll(z, selection_dtype)
+            return decoded.nll(z, selection_dtype, selection_words)
 
         noise = prior_noise = None
         if noise_seed is not None and not self.training:
@@ -238,11 +263,10 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedResponse]:
         """Prior and posterior of each pair, and its response decoded up to the latent; measures and pictures use it too."""
-        context = self.encoder.encode(src_tokens)
-        prior = self.encoder.prior(context)
+        packing = self.encoder.packing(target)  # the decoder's input is as long
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
-        posterior = self.encoder.posterior(src_tokens, context, response)
-        return prior, posterior, self.decoder.decode(prev_output_tokens, context, target)
+        context, prior, posterior = self.encoder.distributions(src_tokens, response, packing)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
 
     def add_bow_head(self, hidden_dim: int) -> None:
         """Build the bag-of-words head, which only a criterion that uses it asks for."""

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..losses import sentence_index, sum_by_sentence
-from ..selection import projected_nll
+from ..selection import VocabularyScorer
 from .activations import ACTIVATIONS
 from .latent_head import bias_free
+from .packed import PackedStates
 
 
 class LatentFusion(nn.Module):
@@ -38,12 +39,12 @@ class DecodedResponse:
     T-CVAE's latent enters after the decoder body, so that K latents cost K fusions and projections, not K decodings.
     """
 
-    def __init__(self, fusion: LatentFusion, projection: nn.Linear, states: Tensor, target: Tensor, pad: int):
+    def __init__(self, fusion: LatentFusion, projection: nn.Linear, response: PackedStates, target: Tensor):
         self.fusion, self.projection = fusion, projection
-        self.mask = target.ne(pad)
-        self.words = target[self.mask]  # (N,)
+        self.mask = response.packing.mask
+        self.words = response.packing.pack(target)  # (N,)
         self.sentence = sentence_index(self.mask)
-        self.states = fusion.of_states(states[self.mask])  # (N, H)
+        self.states = fusion.of_states(response.states)  # (N, H)
 
     def hidden(self, z: Tensor) -> Tensor:
         """(..., B, Z) -> (..., N, H)"""
@@ -53,6 +54,13 @@ class DecodedResponse:
         """(..., B, Z) -> (..., N, V)"""
         return self.projection(self.hidden(z))
 
-    def nll(self, z: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(B, Z) -> (B,) nats a sentence, unsmoothed, without gradient and without N x V logits."""
-        return sum_by_sentence(projected_nll(self.hidden(z), self.projection.weight, self.words, dtype), self.mask)
+    def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
+        """(..., B, Z) -> (..., B) nats a sentence, unsmoothed, without gradient and without N x V logits.
+
+        dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
+        """
+        score = VocabularyScorer(self.projection.weight, self.words, dtype, words)
+        latents = z.flatten(0, -3) if z.dim() > 2 else z.unsqueeze(0)  # (K, B, Z)
+        together = max(1, score.rows // max(1, len(self.words)))  # small batches: several latents fill a tile
+        parts = [sum_by_sentence(score(self.hidden(part)), self.mask) for part in latents.split(together)]
+        return torch.cat(parts).view(z.shape[:-1])

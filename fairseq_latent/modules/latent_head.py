@@ -1,11 +1,14 @@
 """Heads that read a prior and a posterior off encoder states (T-CVAE: Wang and Wan, 2019; Sato et al., 2021)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..gaussian import DiagonalGaussian
+from .packed import PackedStates
 
 
 def bias_free(inputs: int, outputs: int) -> nn.Linear:
@@ -16,7 +19,11 @@ def bias_free(inputs: int, outputs: int) -> nn.Linear:
 
 
 class QueryAttention(nn.Module):
-    """One learned query attends over encoder states: a sequence becomes a vector."""
+    """One learned query attends over encoder states: sequences become vectors.
+
+    The query never changes within a batch, so that it is taken through the key projection once, and the weighted mean of
+    the states, not each state, through the value projection: what `nn.MultiheadAttention` computes, at no cost a token.
+    """
 
     def __init__(self, embed_dim: int, heads: int, dropout: float):
         super().__init__()
@@ -24,11 +31,18 @@ class QueryAttention(nn.Module):
         nn.init.xavier_normal_(self.query)
         self.attention = nn.MultiheadAttention(embed_dim, heads, dropout=dropout, bias=False)
 
-    def forward(self, states: Tensor, padding_mask: Tensor) -> Tensor:
-        """(S, B, H), (B, S) -> (B, H)"""
-        query = self.query.expand(-1, states.size(1), -1)
-        pooled, _ = self.attention(query, states, states, key_padding_mask=padding_mask, need_weights=False)
-        return pooled[0]
+    def forward(self, parts: Sequence[PackedStates]) -> Tensor:
+        """Sequences of the same B examples, joined in time -> (B, H)"""
+        heads, embed_dim = self.attention.num_heads, self.attention.embed_dim
+        of_query, of_key, of_value = self.attention.in_proj_weight.view(3, heads, -1, embed_dim)
+        query = (of_query @ self.query.flatten()) * (embed_dim // heads) ** -0.5  # (heads, H / heads)
+        key = torch.einsum("hd,hde->eh", query, of_key)  # (H, heads)
+        scores = [part.packing.pad(part.states @ key, -math.inf) for part in parts]  # (B, S, heads) each
+        weights = F.dropout(torch.cat(scores, dim=1).softmax(1), self.attention.dropout, self.training)
+        weights = weights.transpose(1, 2).split([score.size(1) for score in scores], dim=2)
+        pooled = sum(weight @ part.padded() for weight, part in zip(weights, parts, strict=True))  # (B, heads, H)
+        values = torch.einsum("bhe,hde->bhd", pooled, of_value)
+        return self.attention.out_proj(values.flatten(1))
 
 
 def prior_network(embed_dim: int, hidden_dim: int, outputs: int) -> nn.Module:
@@ -36,6 +50,12 @@ def prior_network(embed_dim: int, hidden_dim: int, outputs: int) -> nn.Module:
     if not hidden_dim:
         return bias_free(embed_dim, outputs)
     return nn.Sequential(bias_free(embed_dim, hidden_dim), nn.Tanh(), bias_free(hidden_dim, outputs))
+
+
+def in_parameters_precision(network: nn.Module, pooled: Tensor) -> Tensor:
+    """(B, H) -> (B, outputs), outside autocast: a KL divergence is a small difference of large numbers."""
+    with torch.autocast(pooled.device.type, enabled=False):
+        return network(pooled.to(next(network.parameters()).dtype))
 
 
 class LatentHead(nn.Module):
@@ -47,13 +67,13 @@ class LatentHead(nn.Module):
         self.prior_net = prior_network(embed_dim, prior_hidden_dim, 2 * latent_dim)
         self.posterior_net = bias_free(embed_dim, 2 * latent_dim)
 
-    def prior(self, states: Tensor, padding_mask: Tensor) -> DiagonalGaussian:
-        """(S, B, H), (B, S) -> p(z|x) over (B, Z)"""
-        return DiagonalGaussian(*self.prior_net(self.pool(states, padding_mask)).chunk(2, -1))
+    def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
+        """States of contexts -> p(z|x) over (B, Z)"""
+        return DiagonalGaussian(*in_parameters_precision(self.prior_net, self.pool(parts)).chunk(2, -1))
 
-    def posterior(self, states: Tensor, padding_mask: Tensor) -> DiagonalGaussian:
-        """(S + T, B, H), (B, S + T) -> q(z|x, y) over (B, Z)"""
-        return DiagonalGaussian(*self.posterior_net(self.pool(states, padding_mask)).chunk(2, -1))
+    def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
+        """States of contexts and responses -> q(z|x, y) over (B, Z)"""
+        return DiagonalGaussian(*in_parameters_precision(self.posterior_net, self.pool(parts)).chunk(2, -1))
 
 
 class FixedVarianceHead(nn.Module):
@@ -68,13 +88,13 @@ class FixedVarianceHead(nn.Module):
         self.posterior_net = bias_free(embed_dim, latent_dim)
         self.logvar = 2 * math.log(sigma)
 
-    def prior(self, states: Tensor, padding_mask: Tensor) -> DiagonalGaussian:
-        """(S, B, H), (B, S) -> (B, Z) around the context's mean"""
-        return self._around(self.prior_net(self.pool(states, padding_mask)))
+    def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
+        """States of contexts -> (B, Z) around the context's mean"""
+        return self._around(in_parameters_precision(self.prior_net, self.pool(parts)))
 
-    def posterior(self, states: Tensor, padding_mask: Tensor) -> DiagonalGaussian:
-        """(T, B, H), (B, T) -> (B, Z) around the response's mean"""
-        return self._around(self.posterior_net(self.pool(states, padding_mask)))
+    def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
+        """States of responses -> (B, Z) around the response's mean"""
+        return self._around(in_parameters_precision(self.posterior_net, self.pool(parts)))
 
     def _around(self, mean: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(mean, torch.full_like(mean, self.logvar))
