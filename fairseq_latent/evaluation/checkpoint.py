@@ -10,6 +10,8 @@ import torch
 import fairseq_latent
 from fairseq_latent.errors import InputError
 
+from .io import PIECE
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -36,11 +38,34 @@ class Trained:
         from fairseq import utils
 
         dataset = self.task.dataset(self.split)
-        wrong = [index for index in indices if not 0 <= index < len(dataset)]
-        if wrong:
-            raise InputError(f"{self.split} has no example {wrong[0]}; remedy: ids from 0 to {len(dataset) - 1}")
+        for index in indices:
+            self._check(index)
         batch = dataset.collater([dataset[index] for index in indices])
         return utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+
+    def _check(self, index: int) -> None:
+        dataset = self.task.dataset(self.split)
+        if not 0 <= index < len(dataset):
+            raise InputError(f"{self.split} has no example {index}; remedy: ids from 0 to {len(dataset) - 1}")
+        sizes = [len(dataset[index][side]) for side in ("source", "target")]
+        if any(size > limit for size, limit in zip(sizes, self.model.max_positions(), strict=True)):
+            longest = " and ".join(f"{limit:,}" for limit in self.model.max_positions())
+            raise InputError(
+                f"{self.split} example {index} has {sizes[0]:,} and {sizes[1]:,} tokens, the model takes {longest}; "
+                "remedy: another example"
+            )
+
+    def texts(self, index: int) -> tuple[str, str]:
+        """Context and reference of an example as text, SentencePiece's pieces joined."""
+        from fairseq.data.data_utils import post_process
+
+        example = self.task.dataset(self.split)[index]
+        sides = (
+            self.task.source_dictionary.string(example["source"]),
+            self.task.target_dictionary.string(example["target"]),
+        )
+        pieces = any(PIECE in text for text in sides)
+        return tuple(post_process(text, "sentencepiece" if pieces else "none").strip() for text in sides)
 
 
 def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: bool = False) -> Trained:

@@ -1,9 +1,10 @@
 """Latents of one context-response pair, projected to the plane, each with what the response is worth under it.
 
 The data behind Figure 2 of Sato et al. (2021), https://aclanthology.org/2021.conll-1.16: samples of prior and posterior
-by t-SNE, coloured by the log-probability of the reference response.
+by t-SNE, a map for each model and pair, coloured by the log-probability of the reference response.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ FEWEST = 2
 class LatentSamples:
     """Samples of one model for one pair: `num_prior` of p(z|x) first, then those of q(z|x, y).
 
-    points (N, 2): the projection. log_prob (N,): of the reference under each latent, nats a token. kl: nats, of the pair.
+    points (N, 2): the projection. log_prob (N,): of the reference under each latent, nats a token; `tokens` of them, with
+    the end of sentence, make the reference. kl: nats, of the pair.
     """
 
     points: np.ndarray
@@ -32,47 +34,84 @@ class LatentSamples:
         """The rows of `prior` or `posterior`."""
         return slice(0, self.num_prior) if kind == "prior" else slice(self.num_prior, None)
 
+    @property
+    def log_likelihood(self) -> np.ndarray:
+        """(N,): log-probability of the whole reference, nats."""
+        return self.log_prob * self.tokens
+
     def spread(self, kind: str) -> tuple[float, float]:
         """Least and largest log-probability."""
         values = self.log_prob[self.of(kind)]
         return float(values.min()), float(values.max())
 
 
-def sample_latents(
-    checkpoint: str | Path,
+@dataclass(frozen=True)
+class SampledPair:
+    """One context-response pair and what each system's latents make of it."""
+
+    id: int
+    context: str
+    reference: str
+    samples: Mapping[str, LatentSamples]
+
+
+def sample_pairs(
+    checkpoints: Mapping[str, str | Path],
     data: str | Path,
     split: str,
-    example: int,
+    examples: Sequence[int],
     num_prior: int = 300,
     num_posterior: int = 50,
     seed: int = 1,
     cpu: bool = False,
-) -> LatentSamples:
-    """Draw latents for one pair, score the reference under each and project all of them together."""
-    import torch
-
-    from fairseq_latent.gaussian import seeded_noise
+) -> list[SampledPair]:
+    """Sample the latents of every system (name -> checkpoint) for the pairs with these ids; each model is loaded once."""
+    from tqdm import tqdm
 
     from .checkpoint import load
 
     if min(num_prior, num_posterior) < FEWEST:
         raise InputError(f"{num_prior} and {num_posterior} samples are too few for a picture; remedy: {FEWEST} or more")
     _require_tsne()
-    trained = load(checkpoint, data, split, seed, cpu)
+    texts: dict[int, tuple[str, str]] = {}
+    samples: dict[int, dict[str, LatentSamples]] = {example: {} for example in examples}
+    total = len(checkpoints) * len(samples)
+    with tqdm(total=total, desc="latents", unit="panel", disable=None if total > 4 else True) as bar:
+        for name, checkpoint in checkpoints.items():
+            trained = load(checkpoint, data, split, seed, cpu)
+            for example, found in samples.items():
+                found[name] = sample_latents(trained, example, num_prior, num_posterior, seed)
+                texts[example] = trained.texts(example)
+                bar.update()
+    return [SampledPair(example, *texts[example], found) for example, found in samples.items()]
+
+
+def sample_latents(trained, example: int, num_prior: int, num_posterior: int, seed: int) -> LatentSamples:
+    """Draw latents of a `checkpoint.Trained` for one pair, score the reference under each, project all of them together."""
+    import torch
+
+    from fairseq_latent.data.seeded_dataset import example_seeds
+    from fairseq_latent.gaussian import seeded_noise
+
     batch = trained.examples([example])
     inputs = batch["net_input"]
     with torch.no_grad():
         prior, posterior, decoded = trained.model.distributions(
             inputs["src_tokens"], inputs["prev_output_tokens"], batch["target"]
         )
-        seeds = torch.tensor([seed], device=trained.device)
-        noise = seeded_noise(seeds, num_prior + num_posterior, prior.mean.size(-1))[0]
+        seeds = example_seeds(torch.tensor([example]), seed).to(trained.device)
+        noise = seeded_noise(seeds, num_prior + num_posterior, prior.mean.size(-1)).transpose(0, 1)  # (N, 1, Z)
         z = torch.cat([prior.rsample(noise[:num_prior]), posterior.rsample(noise[num_prior:])])
-        # one pass through the decoder's body serves them all
-        nll = torch.cat([decoded.nll(latent) for latent in z.split(1)])
+        nll = decoded.nll(z).squeeze(1)  # (N,): one pass through the decoder's body serves them all
+    if not (z.isfinite().all() and nll.isfinite().all()):
+        raise InputError(
+            f"{trained.split} example {example}: the model's latents or probabilities are not finite numbers, its training "
+            "has diverged; remedy: an earlier checkpoint"
+        )
     tokens = len(decoded.words)
     log_prob = (-nll / tokens).double().cpu().numpy()
-    return LatentSamples(project(z.cpu().numpy(), seed), log_prob, num_prior, posterior.kl(prior).item(), tokens)
+    points = project(z.squeeze(1).double().cpu().numpy(), seed)
+    return LatentSamples(points, log_prob, num_prior, posterior.kl(prior).item(), tokens)
 
 
 def project(z: np.ndarray, seed: int) -> np.ndarray:
@@ -81,8 +120,10 @@ def project(z: np.ndarray, seed: int) -> np.ndarray:
         return np.zeros((len(z), 2))
     from openTSNE import TSNE
 
+    if z.shape[1] == 1:
+        z = np.pad(z, ((0, 0), (0, 1)))  # openTSNE begins with two principal components
     perplexity = min(PERPLEXITY, (len(z) - 1) / 3)
-    return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit(z.astype(np.float64)))
+    return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit(z))
 
 
 def _require_tsne() -> None:

@@ -1,18 +1,22 @@
 """`fairseq-latent plot`: one picture of several trainings, KL curves, loss curves or latent space."""
 
 import argparse
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.files import written_whole
+from fairseq_latent.files import written_together
 
+from .latent_samples import SampledPair
 from .run_folder import CHECKPOINT, LOG, RunFolder, run_folders
 
 PICTURES = {
     "kl": "KL between posterior and prior over updates",
     "loss": "negative log-likelihood and reconstruction perplexity over updates",
-    "latents": "prior and posterior samples of one pair, coloured by the reference's log-probability",
+    "latents": "prior and posterior samples of chosen pairs, coloured by the reference's log-probability",
 }
+COLOURS = ("panel", "pair")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "latents":
             picture.add_argument("--data", required=True, metavar="DATA", help="folder made by fairseq-preprocess")
             picture.add_argument("--split", default="test", help="default: test")
-            picture.add_argument("--example", type=int, default=0, metavar="ID", help="line of the split (default: 0)")
+            picture.add_argument(
+                "--example", type=int, nargs="+", default=[0], metavar="ID", help="lines of the split (default: 0)"
+            )
+            picture.add_argument(
+                "--colours",
+                choices=COLOURS,
+                default="panel",
+                help="normalise the log-probabilities in each panel, as the paper does, or show them in nats a token on "
+                "one scale for all models of a pair (default: panel)",
+            )
+            picture.add_argument(
+                "--points", metavar="FILE", help="write what is drawn as numbers, too: .tsv, or .json with the texts"
+            )
             add_sampling_arguments(picture)
 
 
@@ -43,37 +59,72 @@ def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
     from . import plots
 
-    kind = Path(args.out).suffix.removeprefix(".")
-    if kind not in plots.FORMATS:
-        endings = " or ".join(f".{known}" for known in plots.FORMATS)
-        raise InputError(f"{args.out}: not the name of a picture; remedy: a name that ends in {endings}")
+    kind = _ending(args.out, plots.FORMATS, "picture")
     runs = run_folders(args.runs)
-    picture = plots.encoded(_draw(args, runs), kind)
-    with written_whole(args.out, "wb") as file:
-        file.write(picture)
+    if args.picture == "latents":
+        files = _latents(args, runs, kind)
+    else:
+        files = {args.out: plots.encoded(_curves(args.picture, runs), kind)}
+    with written_together(files, "wb") as opened:
+        for file, content in zip(opened, files.values(), strict=True):
+            file.write(content)
 
 
-def _draw(args: argparse.Namespace, runs: list[RunFolder]):
+def _ending(path: str, known: Iterable[str], what: str) -> str:
+    kind = Path(path).suffix.removeprefix(".")
+    if kind not in known:
+        endings = " or ".join(f".{each}" for each in known)
+        raise InputError(f"{path}: not the name of a {what}; remedy: a name that ends in {endings}")
+    return kind
+
+
+def _curves(picture: str, runs: list[RunFolder]):
     from . import plots
     from .training_log import read_training_log
 
-    if args.picture == "latents":
-        return plots.latent_picture(sampled_latents(args, runs, args.data, args.split, args.example))
     for run in runs:
         run.require(LOG)
     logs = {run.name: read_training_log(run.file(LOG)) for run in runs}
-    return (plots.kl_curves if args.picture == "kl" else plots.loss_curves)(logs)
+    return (plots.kl_curves if picture == "kl" else plots.loss_curves)(logs)
+
+
+def _latents(args: argparse.Namespace, runs: list[RunFolder], kind: str) -> dict[str, bytes]:
+    """File name -> content: the picture, and its points where they were asked for."""
+    from . import latent_points, plots
+    from .latent_picture import latent_picture
+
+    points = args.points and _ending(args.points, latent_points.FORMATS, "table of points")
+    pairs = sampled_pairs(args, runs, args.data, args.split, args.example)
+    files = {args.out: plots.encoded(latent_picture(pairs, args.colours), kind)}
+    if points:
+        files[args.points] = latent_points.FORMATS[points](pairs).encode()
+    _tell_of_absent_characters(pairs)
+    return files
+
+
+def _tell_of_absent_characters(pairs: Sequence[SampledPair]) -> None:
+    from .picture_text import absent, families
+
+    texts = [text for pair in pairs for text in (pair.context, pair.reference, *pair.samples)]
+    lacking = absent(texts, families(texts))
+    if lacking:
+        print(
+            f"the picture lacks {len(lacking)} characters, such as {lacking[:5]}, as no installed font has them; "
+            "remedy: install one that has, e.g. apt install fonts-noto-cjk",
+            file=sys.stderr,
+        )
+
+
+def sampled_pairs(
+    args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, examples: Sequence[int]
+) -> list[SampledPair]:
+    """Latents of all runs for these pairs; `args` come from `add_sampling_arguments`."""
+    from .latent_samples import sample_pairs
+
+    checkpoints = {run.name: run.file(CHECKPOINT) for run in runs}
+    return sample_pairs(checkpoints, data, split, examples, args.prior, args.posterior, args.seed, args.cpu)
 
 
 def sampled_latents(args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, example: int) -> dict:
-    """System -> LatentSamples of one pair; `args` come from `add_sampling_arguments`."""
-    from .latent_samples import sample_latents
-
-    for run in runs:
-        run.require(CHECKPOINT)
-    return {
-        run.name: sample_latents(
-            run.file(CHECKPOINT), data, split, example, args.prior, args.posterior, args.seed, args.cpu
-        )
-        for run in runs
-    }
+    """System -> LatentSamples of one pair."""
+    return dict(sampled_pairs(args, runs, data, split, [example])[0].samples)

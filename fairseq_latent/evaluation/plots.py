@@ -1,4 +1,4 @@
-"""Pictures of trainings and latents: functions from numbers to matplotlib figures, without pyplot's global state.
+"""Pictures of trainings: functions from numbers to matplotlib figures, without pyplot's global state.
 
 Text stays readable when a picture is as wide as a phone; every system keeps its colour in all pictures of a report.
 """
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from .latent_samples import LatentSamples
+from .picture_text import FONT, drawable, families
 from .training_log import TrainingLog
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the pale yellow is left out.
@@ -22,7 +22,7 @@ LINES = ("-", "--", ":")  # the eighth system has the first colour again, and an
 MARKERS = "osD^vPX"
 INK, PALE = "#222222", "#777777"
 STYLE = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.spines.top": False,
@@ -37,16 +37,17 @@ STYLE = {
 WIDTH = 5.4
 SMOOTHED_POINTS = 5
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-LEAST_SPAN = 0.05  # nats a token: smaller differences are no difference to the eye, and must not look like one
 
 
-def _styled(draw):
+def styled(draw):
+    """Decorates a function of NAME -> anything that draws; names in any script find an installed font that has it."""
+
     @wraps(draw)
-    def styled(*args, **kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
+    def drawn(named, *args, **kwargs) -> Figure:
+        with matplotlib.rc_context({**STYLE, "font.family": list(families(named))}):
+            return draw(named, *args, **kwargs)
 
-    return styled
+    return drawn
 
 
 def encoded(figure: Figure, kind: str = "png") -> bytes:
@@ -67,7 +68,7 @@ def smoothed(values: Sequence[float], points: int = SMOOTHED_POINTS) -> list[flo
     return [float(np.mean(values[max(0, end - points) : end])) for end in range(1, len(values) + 1)]
 
 
-@_styled
+@styled
 def kl_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     """KL(q || p) over updates: lines from training, points from validation; the KL weight below where it changes."""
     weights = {name: log.series("train", "kl_weight") for name, log in logs.items()}
@@ -102,7 +103,7 @@ def _limit_height(axis, logs: Mapping[str, TrainingLog]) -> None:
         axis.set_ylim(bottom=0)
 
 
-@_styled
+@styled
 def loss_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     """Negative log-likelihood a response, and reconstruction perplexity a token, over updates."""
     figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
@@ -150,53 +151,7 @@ def _finish(figure: Figure, axes: Sequence, logs: Mapping[str, TrainingLog]) -> 
     figure.legend([*systems, *marks], labels, loc="outside upper left", ncols=2, handlelength=1.4)
 
 
-@_styled
-def latent_picture(named: Mapping[str, LatentSamples]) -> Figure:
-    """In the manner of Figure 2 of Sato et al. (2021): one panel a model, dots from the prior, triangles from the posterior.
-
-    Colour: log-probability of the reference response under each latent, on one scale for all panels.
-    """
-    columns = min(2, len(named))
-    rows = -(-len(named) // columns)
-    figure = Figure(figsize=(WIDTH, 1.5 + rows * (3.1 if columns == 2 else 5.4)), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    low, high = colour_limits(list(named.values()))
-    for panel in panels[len(named) :]:
-        panel.set_axis_off()
-    for (name, samples), panel in zip(named.items(), panels, strict=False):
-        shades = {"cmap": "viridis", "vmin": low, "vmax": high}
-        for kind, marker, size, edge in (("prior", "o", 16, "none"), ("posterior", "^", 46, INK)):
-            rows_of = samples.of(kind)
-            x, y = samples.points[rows_of].T
-            drawn = panel.scatter(
-                x, y, s=size, c=samples.log_prob[rows_of], marker=marker, edgecolors=edge, linewidths=0.7, **shades
-            )
-        panel.set_title(f"{_label(name)}\nKL(q‖p) = {samples.kl:.2f} nats", fontsize=12, loc="left", linespacing=1.4)
-        panel.set(xticks=[], yticks=[])
-        panel.set_box_aspect(1)
-        panel.spines[:].set_visible(True)
-    bar = figure.colorbar(drawn, ax=list(panels), location="bottom", aspect=32, shrink=0.9, pad=0.03)
-    bar.set_label("log-probability of the reference, nats a token")
-    bar.ax.xaxis.set_major_locator(MaxNLocator(5))
-    bar.outline.set_visible(False)
-    marks = [
-        Line2D([], [], color=PALE, linestyle="none", marker="o", markersize=5),
-        Line2D([], [], color=PALE, linestyle="none", marker="^", markersize=8, markeredgecolor=INK),
-    ]
-    labels = ["prior p(z | context)", "posterior q(z | context, reference)"]
-    figure.legend(marks, labels, loc="outside upper left", handlelength=1)
-    return figure
-
-
-def colour_limits(samples: Sequence[LatentSamples]) -> tuple[float, float]:
-    """Least and largest log-probability of all panels, at least LEAST_SPAN apart: a collapsed model has one colour."""
-    values = np.concatenate([each.log_prob for each in samples])
-    low, high = float(values.min()), float(values.max())
-    missing = max(0.0, LEAST_SPAN - (high - low)) / 2
-    return low - missing, high + missing
-
-
 def _label(name: str) -> str:
     """A system's name is no formula to matplotlib, and may begin with an underscore."""
-    plain = name.replace("$", r"\$")
+    plain = drawable(name, matplotlib.rcParams["font.family"]).replace("$", r"\$")
     return f"\u200b{plain}" if plain.startswith("_") else plain

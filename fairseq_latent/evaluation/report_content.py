@@ -139,9 +139,12 @@ def introduction(systems: Sequence[MeasuredSystem], sizes: dict[str, tuple[int, 
 def pictures(args: argparse.Namespace, systems: Sequence[MeasuredSystem], example: Generation) -> list[Picture]:
     """KL curves, loss curves, latent space."""
     from . import plots
+    from .latent_picture import latent_picture
+    from .latent_samples import SampledPair
 
     logs = {system.name: system.log for system in systems}
     samples = sampled_latents(args, [system.run for system in systems], args.data, "test", example.id)
+    pair = SampledPair(example.id, example.source or "", example.reference or "", samples)
     best = ""
     if any(system.settings.flag("k") not in ("1", MISSING) for system in systems):
         best = " Training with K > 1 logs the best (or mean) of K latents, validation always a single one."
@@ -168,7 +171,7 @@ def pictures(args: argparse.Namespace, systems: Sequence[MeasuredSystem], exampl
             f"{args.posterior} of the posterior, mapped to the plane by t-SNE, whose distances and axes have no unit; "
             "after Figure 2 of Sato et al. (2021). Colour: how probable the model finds the reference given that latent. "
             f"One colour all over: the latent does not matter. {picture_of_latents(samples)}",
-            plots.encoded(plots.latent_picture(samples)),
+            plots.encoded(latent_picture([pair], "pair", columns=2)),
         ),
     ]
 
