@@ -107,7 +107,7 @@ def test_importance_weighted_perplexity_finds_the_likelihood(data_bin, spread_ch
 
 def test_neither_batches_nor_chunks_change_it(data_bin, spread_checkpoint, monkeypatch):
     together = statistics(data_bin, spread_checkpoint, 7)
-    monkeypatch.setattr(measure, "LATENT_ELEMENTS", 8 * 21 * 3)  # three of the seven samples at a time
+    monkeypatch.setattr(measure, "LATENT_ELEMENTS", 1)  # one of the seven samples at a time
     batches = Trained.batches
     monkeypatch.setattr(Trained, "batches", lambda trained: batches(trained, max_tokens=30))
     assert vars(statistics(data_bin, spread_checkpoint, 7)) == {
