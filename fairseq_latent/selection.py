@@ -9,11 +9,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .gaussian import DiagonalGaussian
 
 TILE = {"cpu": (512, 1024), "cuda": (4096, 8192)}  # rows and words of logits held at once: what a cache, a GPU takes
+ROUNDED = 64  # rows
 
 Score = Callable[[Tensor], Tensor]  # latents (K, B, Z) -> unsmoothed NLL (K, B), nats
 
@@ -75,11 +77,13 @@ class VocabularyScorer:
             columns = [hidden.to(self.tiles[0][0].dtype).flatten(0, -2), target_score.flatten()]
             if self.left_out is not None:
                 columns.append(self.left_out.expand_as(target_score).flatten())
+            # a round number of rows: libraries compile and keep a kernel for every shape they meet
+            columns = [F.pad(column, (0, 0) * (column.dim() - 1) + (0, -len(column) % ROUNDED)) for column in columns]
             parts = list(zip(*(column.split(self.rows) for column in columns), strict=True))
             normaliser = torch.cat([self._normaliser(*part) for part in parts])
             if not normaliser.isfinite().all():
                 normaliser = torch.cat([self._safe_normaliser(*part) for part in parts])
-        return normaliser.view_as(target_score) - target_score
+        return normaliser[: target_score.numel()].view_as(target_score) - target_score
 
     def _normaliser(self, hidden: Tensor, target_score: Tensor, left_out: Tensor | None = None) -> Tensor:
         """(R, H) -> (R,): log sum exp, relative to the largest logit of the first tile.

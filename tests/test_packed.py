@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fairseq_latent.modules import packed
 from fairseq_latent.modules.packed import Packing
 
 from .tiny import NO_DROPOUT, batch, build_model, fairseq_encoding, gradients, widened
@@ -84,3 +85,19 @@ def test_work_does_not_grow_with_pads(task):
     model(**widened(task, sample)["net_input"], target=widened(task, sample)["target"])
     context, response = sample["net_input"]["src_tokens"].ne(1).sum(), sample["target"].ne(1).sum()
     assert rows == [context + response, response]
+
+
+def test_autocast_on_a_cpu_rounds_rows_that_nobody_reads(task, monkeypatch):
+    """States, loss and gradients are those without the added rows."""
+    found = []
+    for rounded in (1, 64):
+        monkeypatch.setattr(packed, "ROUNDED", rounded)
+        torch.manual_seed(1)
+        model, sample = build_model(task, **NO_DROPOUT), batch(task)
+        with torch.autocast("cpu", torch.bfloat16):
+            packing = Packing(sample["target"].ne(1))
+            logits, extra = model(**sample["net_input"], target=sample["target"])
+        assert len(packing) % rounded == 0 and len(packing.real(packing.pack(sample["target"]))) == len(logits)
+        (logits.float().square().sum() + extra["latent"].posterior.kl(extra["latent"].prior).sum()).backward()
+        found.append((logits, gradients(model)))
+    torch.testing.assert_close(*found, rtol=0.02, atol=0.02)

@@ -31,6 +31,7 @@ from ..modules.latent_head import LatentHead
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..selection import choose_noise
 
+NO_LAYER = -1
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
 
 
@@ -162,7 +163,11 @@ class TCVAEDecoder(TransformerDecoderBase):
 
     def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **kwargs):
         """(B, T) and an encoder output with a latent -> logits (B, T, V), extras."""
-        states, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state)
+        # attention weights are for --print-alignment alone; beam search would carry them along at every step
+        alignment_layer = None if self.layers[-1].need_attn else NO_LAYER
+        states, extra = self.extract_features(
+            prev_output_tokens, encoder_out, incremental_state, alignment_layer=alignment_layer
+        )
         return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
 
     def decode(

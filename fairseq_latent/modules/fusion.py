@@ -25,8 +25,10 @@ class LatentFusion(nn.Module):
         return F.linear(states, self.linear.weight[:, : self.embed_dim])
 
     def of_latent(self, z: Tensor) -> Tensor:
-        """(..., Z) -> (..., H): the part of W [state; z] that the latent adds."""
-        return F.linear(z, self.linear.weight[:, self.embed_dim :])
+        """(..., Z) -> (..., H): the part of W [state; z] that the latent adds; outside autocast, for z is."""
+        weight = self.linear.weight[:, self.embed_dim :]
+        with torch.autocast(z.device.type, enabled=False):
+            return F.linear(z.to(weight.dtype), weight)
 
     def forward(self, states: Tensor, z: Tensor) -> Tensor:
         """(..., H), (..., Z) -> (..., H)"""
@@ -42,17 +44,23 @@ class DecodedResponse:
     def __init__(self, fusion: LatentFusion, projection: nn.Linear, response: PackedStates, target: Tensor):
         self.fusion, self.projection = fusion, projection
         self.mask = response.packing.mask
-        self.words = response.packing.pack(target)  # (N,)
-        self.sentence = sentence_index(self.mask)
-        self.states = fusion.of_states(response.states)  # (N, H)
+        self.words = target[self.mask]  # (N,)
+        # with the rows that a packing adds to make their number round; only `_real` ones leave this class
+        self.states = fusion.of_states(response.states)  # (N', H)
+        sentence = sentence_index(self.mask)
+        self.sentence = F.pad(sentence, (0, len(self.states) - len(sentence)))  # (N',)
 
-    def hidden(self, z: Tensor) -> Tensor:
-        """(..., B, Z) -> (..., N, H)"""
+    def _hidden(self, z: Tensor) -> Tensor:
+        """(..., B, Z) -> (..., N', H)"""
         return self.fusion.activation(self.states + self.fusion.of_latent(z)[..., self.sentence, :])
+
+    def _real(self, rows: Tensor) -> Tensor:
+        """(..., N', W) -> (..., N, W)"""
+        return rows[..., : len(self.words), :]
 
     def logits(self, z: Tensor) -> Tensor:
         """(..., B, Z) -> (..., N, V)"""
-        return self.projection(self.hidden(z))
+        return self._real(self.projection(self._hidden(z)))
 
     def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
         """(..., B, Z) -> (..., B) nats a sentence, unsmoothed, without gradient and without N x V logits.
@@ -62,5 +70,5 @@ class DecodedResponse:
         score = VocabularyScorer(self.projection.weight, self.words, dtype, words)
         latents = z.flatten(0, -3) if z.dim() > 2 else z.unsqueeze(0)  # (K, B, Z)
         together = max(1, score.rows // max(1, len(self.words)))  # small batches: several latents fill a tile
-        parts = [sum_by_sentence(score(self.hidden(part)), self.mask) for part in latents.split(together)]
+        parts = [sum_by_sentence(score(self._real(self._hidden(part))), self.mask) for part in latents.split(together)]
         return torch.cat(parts).view(z.shape[:-1])

@@ -1,7 +1,8 @@
 """Heads that read a prior and a posterior off encoder states (T-CVAE: Wang and Wan, 2019; Sato et al., 2021)."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,10 +53,16 @@ def prior_network(embed_dim: int, hidden_dim: int, outputs: int) -> nn.Module:
     return nn.Sequential(bias_free(embed_dim, hidden_dim), nn.Tanh(), bias_free(hidden_dim, outputs))
 
 
-def in_parameters_precision(network: nn.Module, pooled: Tensor) -> Tensor:
-    """(B, H) -> (B, outputs), outside autocast: a KL divergence is a small difference of large numbers."""
-    with torch.autocast(pooled.device.type, enabled=False):
-        return network(pooled.to(next(network.parameters()).dtype))
+def outside_autocast(read: Callable) -> Callable:
+    """Read a Gaussian in the parameters' own precision: a KL divergence is a small difference of large numbers."""
+
+    @functools.wraps(read)
+    def in_full(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
+        dtype = self.pool.query.dtype
+        with torch.autocast(self.pool.query.device.type, enabled=False):
+            return read(self, [PackedStates(part.states.to(dtype), part.packing) for part in parts])
+
+    return in_full
 
 
 class LatentHead(nn.Module):
@@ -67,13 +74,15 @@ class LatentHead(nn.Module):
         self.prior_net = prior_network(embed_dim, prior_hidden_dim, 2 * latent_dim)
         self.posterior_net = bias_free(embed_dim, 2 * latent_dim)
 
+    @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> p(z|x) over (B, Z)"""
-        return DiagonalGaussian(*in_parameters_precision(self.prior_net, self.pool(parts)).chunk(2, -1))
+        return DiagonalGaussian(*self.prior_net(self.pool(parts)).chunk(2, -1))
 
+    @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts and responses -> q(z|x, y) over (B, Z)"""
-        return DiagonalGaussian(*in_parameters_precision(self.posterior_net, self.pool(parts)).chunk(2, -1))
+        return DiagonalGaussian(*self.posterior_net(self.pool(parts)).chunk(2, -1))
 
 
 class FixedVarianceHead(nn.Module):
@@ -88,13 +97,15 @@ class FixedVarianceHead(nn.Module):
         self.posterior_net = bias_free(embed_dim, latent_dim)
         self.logvar = 2 * math.log(sigma)
 
+    @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> (B, Z) around the context's mean"""
-        return self._around(in_parameters_precision(self.prior_net, self.pool(parts)))
+        return self._around(self.prior_net(self.pool(parts)))
 
+    @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of responses -> (B, Z) around the response's mean"""
-        return self._around(in_parameters_precision(self.posterior_net, self.pool(parts)))
+        return self._around(self.posterior_net(self.pool(parts)))
 
     def _around(self, mean: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(mean, torch.full_like(mean, self.logvar))

@@ -12,13 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+ROUNDED = 128  # rows, where every new number of rows costs the time to compile a kernel
+
 
 class Packing:
-    """Where the real tokens of a batch (B, T) stand; packed tensors (N, ...) hold them sentence by sentence."""
+    """Where the real tokens of a batch (B, T) stand; packed tensors (N, ...) hold them sentence by sentence.
+
+    Under autocast on a CPU, whose library compiles and keeps a kernel for every shape it meets, some rows that nobody reads
+    make N a round number.
+    """
 
     def __init__(self, mask: Tensor):
         self.mask = mask  # (B, T), true for real tokens
-        self.rows = mask.flatten().nonzero().squeeze(1)  # (N,)
+        self.tokens = mask.flatten().nonzero().squeeze(1)  # where they stand in B * T
+        rounded = ROUNDED if mask.device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
+        self.rows = F.pad(self.tokens, (0, -len(self.tokens) % rounded))  # (N,)
 
     def __len__(self) -> int:
         return self.rows.size(0)
@@ -27,10 +35,14 @@ class Packing:
         """(B, T, ...) -> (N, ...)"""
         return padded.flatten(0, 1).index_select(0, self.rows)
 
+    def real(self, packed: Tensor) -> Tensor:
+        """(N, ...) -> those of the tokens."""
+        return packed[: len(self.tokens)]
+
     def pad(self, packed: Tensor, value: float = 0.0) -> Tensor:
         """(N, ...) -> (B, T, ...)"""
         padded = packed.new_full((self.mask.numel(), *packed.shape[1:]), value)
-        return padded.index_copy(0, self.rows, packed).unflatten(0, self.mask.shape)
+        return padded.index_copy(0, self.tokens, self.real(packed)).unflatten(0, self.mask.shape)
 
     @cached_property
     def keys(self) -> Tensor:
@@ -92,13 +104,16 @@ def _attend(
     attention: nn.Module, query: Tensor, key: Tensor, value: Tensor, queries: Packing, keys: Packing, mask: Tensor
 ) -> Tensor:
     """(N, H), (M, H), (M, H) -> (N, H)"""
-    heads = attention.num_heads
+    heads, dropout = attention.num_heads, attention.dropout_module.p if attention.training else 0.0
     query, key, value = (
         packing.pad(states).unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, T, H / heads)
         for packing, states in ((queries, query), (keys, key), (keys, value))
     )
-    dropout = attention.dropout_module.p if attention.training else 0.0
-    attended = F.scaled_dot_product_attention(query, key, value, mask, dropout)
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # as many shapes as batches, see `Packing`
+        with torch.autocast("cpu", enabled=False):
+            attended = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, dropout)
+    else:
+        attended = F.scaled_dot_product_attention(query, key, value, mask, dropout)
     return queries.pack(attended.transpose(1, 2).flatten(2))
 
 
