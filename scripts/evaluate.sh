@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
+             IMPORTANCE_SAMPLES=0 (latents a sentence for the importance-weighted perplexity; slow)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
   What another checkpoint, data set or variable made is made again."
 data=$1
@@ -28,6 +29,7 @@ decode_and_measure() {
     for split in valid test; do
         whole "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
             --path "$folder/checkpoint_best.pt" --split "$split" --seed "${SEED:-1}" --format json \
+            --importance-samples "${IMPORTANCE_SAMPLES:-0}" \
             ${DEVICE[@]+"${DEVICE[@]}"}
     done
 }

@@ -41,8 +41,8 @@ activate() {
     esac
 }
 
-# Processors to share out among parallel jobs.
-cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
+# Processors to share out among parallel jobs; nproc would take OMP_NUM_THREADS for their number.
+cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
 
 # The binarised data set's and the plugin's flags, the same for training, decoding and measuring.
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task dialogue)
@@ -154,64 +154,72 @@ whole() {
     rm -f "$file.err"
 }
 
-# in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders at once, the processors shared out; what
-# `COUNTER FOLDER` prints shows how far each is. The first that fails ends all.
+# in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders, JOBS (default: one a processor) at a time,
+# the processors shared out; what `COUNTER FOLDER` prints shows how far each is. The first that fails ends all.
 in_parallel() {
-    local label=$1 counter=$2 command=$3 folder jobs=() threads watcher='' failed=0 job
+    local label=$1 counter=$2 command=$3 jobs=() limit threads running failed=0 drawn=$SECONDS job
     shift 3
-    threads=$(($(cores) / $#))
+    limit=${JOBS:-$(cores)}
+    [[ $limit =~ ^[1-9][0-9]*$ ]] || die "JOBS=$limit is no number of jobs; remedy: JOBS=2"
+    ((limit < $#)) || limit=$#
+    threads=$(($(cores) / limit))
     trap '_end_jobs; exit 129' HUP
     trap '_end_jobs; exit 130' INT
     trap '_end_jobs; exit 143' TERM
-    set -m # each job is a process group: what it started ends with it
-    for folder in "$@"; do
-        (
-            export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
-            "$command" "$folder"
-        ) &
-        jobs+=($!)
-    done
-    _watch "$@" &
-    watcher=$!
-    set +m
-    local running=1
-    while ((running)); do
+    while :; do
         running=0
-        for job in "${jobs[@]}"; do
+        for job in ${jobs[@]+"${jobs[@]}"}; do
             if kill -0 "$job" 2>/dev/null; then
-                running=1
-            elif ! wait "$job"; then
+                running=$((running + 1))
+            elif ((!failed)) && ! wait "$job"; then
                 failed=1
-                kill -- "${jobs[@]/#/-}" 2>/dev/null || true
+                _end_jobs
             fi
         done
+        while ((!failed && running < limit && ${#jobs[@]} < $#)); do
+            _start_job "${@:${#jobs[@]}+1:1}"
+            running=$((running + 1))
+        done
+        ((running)) || break
+        if [[ -t 2 ]] && ((SECONDS > drawn)); then # redrawn on a terminal, a line every half minute elsewhere
+            printf '\r\033[K%s' "$(_progress "$@")" >&2
+            drawn=$SECONDS
+        elif ((SECONDS >= drawn + 30)); then
+            printf '%s\n' "$(_progress "$@")" >&2
+            drawn=$SECONDS
+        fi
         sleep 0.3
     done
-    kill -- "-$watcher" 2>/dev/null || true
     trap - HUP INT TERM
-    wait "$watcher" 2>/dev/null || true
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
     ((!failed)) || exit 2
     printf '%s\n' "$(_progress "$@")" >&2
 }
 
-# The jobs of in_parallel, and what they started.
-_end_jobs() { kill -- "${jobs[@]/#/-}" ${watcher:+"-$watcher"} 2>/dev/null || true; }
-
-# A line of progress: redrawn on a terminal, one every half minute elsewhere.
-_watch() {
-    while sleep "$([[ -t 2 ]] && echo 1 || echo 30)"; do
-        if [[ -t 2 ]]; then printf '\r\033[K%s' "$(_progress "$@")" >&2; else printf '%s\n' "$(_progress "$@")" >&2; fi
-    done
+_start_job() {
+    exec 8>&2 2>/dev/null # bash would tell of every job that ends
+    set -m                # each job is a process group: what it started ends with it
+    (
+        exec 2>&8 8>&-
+        export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+        "$command" "$1"
+    ) &
+    jobs+=($!)
+    set +m
+    exec 2>&8 8>&-
 }
 
-_progress() { # how far the job of each folder is
+# The jobs of in_parallel, and what they started.
+_end_jobs() { kill -- ${jobs[@]+"${jobs[@]/#/-}"} 2>/dev/null || true; }
+
+_progress() { # how far the job of each folder is; those that wait are counted
     local line=$label index=0 folder
-    for folder in "$@"; do
+    for folder in "${@:1:${#jobs[@]}}"; do
         line+="  $(basename "$folder") $("$counter" "$folder")"
         kill -0 "${jobs[index]}" 2>/dev/null || line+=", finished"
         index=$((index + 1))
     done
+    ((index == $#)) || line+="  and $(($# - index)) to come"
     printf '%s' "$line"
 }
 

@@ -17,12 +17,14 @@ ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "scripts/recipes").glob("*.sh"))
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-LOSSES = {  # what makes a row of the paper's tables
+LOSSES = {  # what makes a row of the tables
     "t_cvae": "--criterion elbo",
     "cyclical": "--criterion elbo --kl-schedule cyclical --kl-cycle epoch",
     "spacefusion": "--criterion spacefusion",
     "bow": "--criterion bow_elbo",
     "mc": "--criterion mc_elbo --k 5",
+    "linear": "--criterion elbo --kl-schedule linear --kl-warmup 10000",
+    "speculative_k5_podi": "--criterion speculative_elbo --k 5 --podi-weight 1",
     **{f"speculative_k{k}": f"--criterion speculative_elbo --k {k}" for k in (2, 5, 10, 20, 40)},
 }
 
@@ -276,6 +278,21 @@ def test_parallel_jobs_say_that_they_finished():
     job = f"source {ROOT}/scripts/lib.sh; count() {{ echo 3 lines; }}; in_parallel label count true /x/a /x/b"
     done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
     assert done.stderr == "label  a 3 lines, finished  b 3 lines, finished\n"
+
+
+def test_as_many_jobs_run_at_once_as_there_are_processors(tmp_path):
+    """Not as many as OMP_NUM_THREADS says, which nproc would take for their number; the others wait, and are counted."""
+    job = f"""job() {{ touch {tmp_path}/$1; sleep 1; ls {tmp_path} >&2; rm {tmp_path}/$1; }}; count() {{ :; }}
+    source {ROOT}/scripts/lib.sh; cores; in_parallel label count job a b c"""
+    variables = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30, env=variables)
+    assert int(done.stdout) == len(os.sched_getaffinity(0))
+    two = subprocess.run(["bash", "-euc", f"JOBS=2; {job}"], capture_output=True, text=True, timeout=30)
+    lines = two.stderr.splitlines()
+    assert lines[:2] == ["a", "b"]  # what the first job lists at its end
+    assert "c" in lines and "label  a , finished  b , finished  c , finished" in lines
+    refused = subprocess.run(["bash", "-euc", f"JOBS=0; {job}"], capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 2 and "JOBS=0 is no number of jobs; remedy: JOBS=2" in refused.stderr
 
 
 def test_no_script_names_a_path_of_one_machine():

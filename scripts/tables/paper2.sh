@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The rows of Sato et al. (2021), Tables 1 and 2, and what mixes with them, trained with one budget on one data set, then
+# decoded, measured and reported beside the paper's. Stopped and started again, it goes on where it was, row by row.
+# Variables: DATA RUNS ROWS JOBS, those of scripts/recipes/*.sh and of scripts/evaluate.sh.
+set -euo pipefail
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+activate
+
+rows=(t_cvae linear cyclical spacefusion bow mc speculative_k2 speculative_k5 speculative_k10 speculative_k20
+    speculative_k40 speculative_k5_podi)
+[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
+
+for row in "${rows[@]}"; do
+    [[ -f $ROOT/scripts/recipes/$row.sh ]] || die "ROWS: $row is no recipe; remedy: names from scripts/recipes"
+done
+
+export SEED=${SEED:-1}
+# data        packaged chit-chat, a turn and its answer, unless DATA names a folder of fairseq-preprocess
+runs=${RUNS:-$ROOT/runs/paper2}
+mkdir -p "$runs"
+if [[ -z ${DATA:-} ]]; then
+    export DATA=$ROOT/data-bin/chitchat MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1}
+    export VOCABULARY=${VOCABULARY:-4000} VALID=${VALID:-0.03} TEST=${TEST:-0.05}
+    [[ -f $runs/conversations.jsonl ]] || run python -m preprocess.chitchat --out "$runs/conversations.jsonl"
+    run bash "$ROOT/scripts/prepare.sh" "$runs/conversations.jsonl" "$DATA"
+fi
+[[ -f $DATA/dict.src.txt ]] || die "DATA=$DATA is no folder of fairseq-preprocess; remedy: bash scripts/prepare.sh, or no DATA"
+export DATA
+# budget      the same for all rows: 1,200 updates of a small model
+export MAX_UPDATE=${MAX_UPDATE:-1200} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=${UPDATE_FREQ:-1}
+export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} KL_WARMUP=${KL_WARMUP:-$((MAX_UPDATE / 2))}
+export MAX_LENGTH=${MAX_LENGTH:-30} SAMPLES=${SAMPLES:-100} IMPORTANCE_SAMPLES=${IMPORTANCE_SAMPLES:-20}
+size=${SIZE:-small}
+# precision   bfloat16 products in training (--autocast); AUTOCAST=none where the processor has no units for them
+autocast=${AUTOCAST:-bfloat16}
+
+heading() { # the row's name in the table
+    case $1 in
+        t_cvae) echo "T-CVAE" ;;
+        linear) echo "+ linear annealing" ;;
+        cyclical) echo "+ cyclical annealing" ;;
+        spacefusion) echo "SpaceFusion" ;;
+        bow) echo "+ bag of words" ;;
+        mc) echo "+ Monte Carlo, K=5" ;;
+        speculative_k5_podi) echo "+ speculative, K=5, + L_Po-di" ;;
+        speculative_k*) echo "+ speculative, K=${1#speculative_k}" ;;
+        *) echo "$1" ;;
+    esac
+}
+
+train_row() { # RUN, named after its recipe
+    local recipe flags=(--autocast "$autocast") arch=t_cvae
+    recipe=$(basename "$1")
+    if [[ $recipe == speculative* ]]; then flags+=(--selection-dtype bfloat16); fi
+    if [[ $recipe == spacefusion ]]; then arch=t_spacefusion; fi
+    local every=$((MAX_UPDATE / 8 > 0 ? MAX_UPDATE / 8 : 1))
+    ARCH=${arch}_$size RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
+        bash "$ROOT/scripts/recipes/$recipe.sh" "${flags[@]}" --validate-interval-updates "$every" \
+        --save-interval-updates "$every" --keep-interval-updates 1
+}
+
+folders=("${rows[@]/#/$runs/}")
+in_parallel "training" updates_done train_row "${folders[@]}"
+systems=()
+for row in "${rows[@]}"; do systems+=("$(heading "$row")=$runs/$row"); done
+TITLE=${TITLE:-"Latent-variable dialogue models, one budget"} \
+    bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "${systems[@]}"
