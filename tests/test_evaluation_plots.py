@@ -68,10 +68,24 @@ def test_same_numbers_same_bytes(kind):
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
 
 
-def test_systems_beyond_the_colours_get_another_line():
-    lines = plots.loss_curves({str(index): training_log() for index in range(8)}).axes[0].lines
-    assert lines[0].get_color() == lines[14].get_color()
-    assert lines[0].get_linestyle() != lines[14].get_linestyle()
+@pytest.mark.parametrize("draw", [plots.kl_curves, plots.loss_curves])
+def test_each_of_many_systems_has_a_panel_with_the_others_behind_it(draw):
+    names = [f"K={index}" for index in range(plots.MANY + 1)]
+    panels = [axis for axis in draw({name: training_log() for name in names}).axes if axis.get_visible()]
+    assert [axis.get_title("left") for axis in panels] == names
+    for axis in panels:
+        assert len(axis.lines) == len(names) + 1  # the others' lines, its own, its validation
+        assert len({line.get_color() for line in axis.lines}) == 2
+    # a few have one panel, and colours that differ
+    few = draw({name: training_log() for name in names[:-1]}).axes[0]
+    assert len({line.get_color() for line in few.lines}) == plots.MANY
+
+
+def test_a_long_name_takes_no_room_from_the_curves():
+    figure = plots.kl_curves({"x" * 300: training_log(), "b": training_log()})
+    label = figure.legends[0].texts[0].get_text()
+    assert label.endswith("…")
+    assert len(label) < 80
 
 
 def test_names_in_other_scripts_are_drawn_without_a_warning():
@@ -79,7 +93,7 @@ def test_names_in_other_scripts_are_drawn_without_a_warning():
         warnings.simplefilter("error")
         figure = plots.kl_curves({"野菜": training_log(), "$x_1$": training_log()})
         assert plots.encoded(figure)
-    assert figure.legends[0].texts[0].get_text() in ("野菜", NOTHING_READABLE)  # by what is installed
+    assert figure.legends[0].texts[0].get_text().replace("\n", " ") in ("野菜", NOTHING_READABLE)  # by what is installed
 
 
 @pytest.fixture
