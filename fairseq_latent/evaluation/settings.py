@@ -21,7 +21,10 @@ UNIMPORTANT_FLAGS = ("log_file", "log_interval", "log_format", "tensorboard_logd
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """arch and criterion as on the command line; flags: name -> value; updates of the checkpoint; seconds until it."""
+    """arch and criterion as on the command line; flags: name -> value; updates of the checkpoint; seconds until it.
+
+    model: the registered model that the arch is a size of.
+    """
 
     arch: str
     criterion: str
@@ -29,31 +32,42 @@ class TrainingSettings:
     updates: int
     seconds: float
     parameters: int
+    model: str = ""
 
     def flag(self, name: str) -> str:
         """A flag's value, a dash where the training had no such flag."""
         return self.flags.get(name, MISSING)
 
+    def number(self, name: str) -> float | None:
+        """A flag's value as a number, None where it is none."""
+        try:
+            return float(self.flags[name])
+        except (KeyError, ValueError):
+            return None
+
 
 def training_settings(path: str | Path) -> TrainingSettings:
     """Read a checkpoint's record of its training; nothing that it contains is executed (`_compat`)."""
     from fairseq import checkpoint_utils
+    from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     import fairseq_latent
 
     fairseq_latent.register()
     state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    arch = str(state["cfg"]["model"]["_name"])
     flags: dict[str, str] = {}
     for group, values in sorted(state["cfg"].items()):
         if isinstance(values, Mapping) and group not in UNIMPORTANT_GROUPS:
             flags.update({name: _shown(value) for name, value in values.items() if name not in UNIMPORTANT_FLAGS})
     return TrainingSettings(
-        arch=str(state["cfg"]["model"]["_name"]),
+        arch=arch,
         criterion=str(state["cfg"]["criterion"]["_name"]),
         flags={name: value for name, value in flags.items() if not name.startswith("_")},
         updates=int(state["optimizer_history"][-1]["num_updates"]),
         seconds=float(state["extra_state"].get("previous_training_time", 0)),
         parameters=_parameters(state["model"]),
+        model=ARCH_MODEL_NAME_REGISTRY.get(arch, arch),
     )
 
 
