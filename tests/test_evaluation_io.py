@@ -5,7 +5,7 @@ import random
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.io import Generation, read_generations, read_lines
+from fairseq_latent.evaluation.io import Generation, named_paths, read_generations, read_lines
 
 LAST = "Generate test with beam=5: BLEU4 = 3.10, 20.0/5.0/2.0/1.0 (BP=1.000, ratio=1.000, syslen=9, reflen=9)\n"
 
@@ -198,3 +198,9 @@ def test_line_counts_differ(written):
     references = written(["one\n", "two\n"], "references.txt")
     message = complaint(written(["a\n", "b\n", "c\n"], "plain.txt"), references=[references])
     assert f"3 responses, but {references} has 2 lines" in message
+
+
+def test_a_name_with_an_equals_sign_and_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert named_paths(["K=5=runs/k5", "a=b"]) == [("K=5", "runs/k5"), ("a", "b")]

@@ -57,14 +57,16 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple[str, str]]:
     """The (name, path) of each NAME=FILE; `kind` is the word for what the path leads to.
 
-    Names (K=5) and folders (lr=0.1) may hold a `=` too: the first one with an existing path behind it divides.
+    Names (K=5) and folders (lr=0.1) may hold a `=` too: the first one with an existing path behind it divides, else the
+    last one with a path behind it whose folder exists.
     """
     pairs: dict[str, str] = {}
     for specification in specifications:
         parts = specification.split("=")
         splits = [("=".join(parts[:end]), "=".join(parts[end:])) for end in range(1, len(parts))]
         existing = [(name, path) for name, path in splits if name and path and Path(path).exists()]
-        name, path = [*existing, *splits, ("", "")][0]
+        likely = [(name, path) for name, path in reversed(splits) if name and path and Path(path).parent.is_dir()]
+        name, path = [*existing, *likely, *splits, ("", "")][0]
         if not (name and path):
             raise InputError(f"{specification}: a system needs a name and a {kind}; remedy: write NAME={kind.upper()}")
         if name in pairs:
