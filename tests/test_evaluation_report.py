@@ -1,7 +1,6 @@
 """The report: two tiny trainings, hand-written logs and responses, and what the page makes of them."""
 
 import html
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,44 +9,20 @@ import pytest
 
 from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation import findings, score, settings
+from fairseq_latent.evaluation import score, settings
 from fairseq_latent.evaluation.dialogues import spread_contexts, turns
 from fairseq_latent.evaluation.report_page import markdown_text
-from fairseq_latent.evaluation.run_folder import MADE_BY
+from fairseq_latent.evaluation.run_folder import CHECKPOINT, MADE_BY
 
-from . import corpus, programs
+from . import programs
+from .report_runs import EVIL, SAMPLED, write_measured
 
-TEST = corpus.pairs(21, seed=2)  # the test split of the shared corpus
-SAMPLED = 8
-EVIL = "<script>alert('x')</script> & | *b* [l](u)"
 LATENTS = {
-    "plain": {"kl": 0.02, "au": 0, "mi": 0.01, "rec_ppl": 30.25, "elbo_ppl": 31.5},
-    "best of 5": {"kl": 1.96, "au": 4, "mi": 1.5, "rec_ppl": 20.25, "elbo_ppl": 24.5},
+    "plain": {},
+    "best of 5": {"kl": 1.96, "au": 4, "mi": 1.5, "rec_ppl": 20.25, "elbo_ppl": 24.5, "iw_ppl": 22.5},
 }
 ANSWERS = {"plain": ["i see .", "i see .", "i see ."], "best of 5": [EVIL, "no , not tea", "why ?"]}
-
-
-def generated(count, answers):
-    """A fairseq-generate file for the first contexts, the last first, as fairseq shuffles."""
-    lines = []
-    for number in reversed(range(count)):
-        source, reference = TEST[number]
-        lines += [f"S-{number}\t{source}", f"T-{number}\t{reference}"]
-        for answer in answers(number):
-            lines += [f"H-{number}\t-1.0\t{answer}", f"D-{number}\t-1.0\t{answer}"]
-    return "\n".join([*lines, "Generate test with beam=5: BLEU4 = 1.00, 1.0/1.0/1.0/1.0"]) + "\n"
-
-
-def log(start):
-    """Ten updates and two validations."""
-    lines = []
-    for update in range(1, 11):
-        point = {"kl": start / update, "nll": 60 - update, "rec_ppl": 90 - update, "kl_weight": 1, "wall": 6.5 * update}
-        lines.append({"epoch": 1, **{name: str(value) for name, value in point.items()}, "num_updates": str(update)})
-        if update % 5 == 0:
-            found = {"kl": start / update, "nll": 61 - update, "rec_ppl": 91 - update, "num_updates": update}
-            lines.append({"epoch": 1, **{f"valid_{name}": str(value) for name, value in found.items()}})
-    return "".join(json.dumps(line) + "\n" for line in lines)
+SMALL = ("--prior", "20", "--posterior", "10", "--cpu", "--bootstrap", "100")
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +33,8 @@ def trained(tmp_path_factory, data_bin):
     kinds = {"plain": ("elbo", "1"), "best of 5": ("speculative_elbo", "5")}
     for name, (criterion, k) in kinds.items():
         folder = home / name.replace(" ", "-")
-        programs.fit(data_bin, folder, "--k", k, criterion=criterion)
-        (folder / "train.log").write_text(log(3.0), encoding="utf-8")
-        answers = ANSWERS[name]
-        (folder / "generate.test.txt").write_text(generated(21, lambda n, a=answers: [a[n % 3]]), encoding="utf-8")
-        (folder / "samples.test1.txt").write_text(generated(SAMPLED, lambda n, a=answers: a), encoding="utf-8")
-        for split in ("valid", "test"):
-            found = {**LATENTS[name], "sentences": 21, "tokens": 160, "signature": f"split:{split}|seed:1"}
-            (folder / f"latents.{split}.json").write_text(json.dumps(found), encoding="utf-8")
+        programs.fit(data_bin, folder, "--k", k, "--label-smoothing", "0.1", criterion=criterion)
+        write_measured(folder, ANSWERS[name], **LATENTS[name])
     return home
 
 
@@ -79,8 +48,7 @@ def runs(trained, tmp_path, monkeypatch):
 
 def report(data, *flags, out="page"):
     systems = ("plain=plain", "best of 5=best-of-5")
-    small = ("--prior", "20", "--posterior", "10", "--cpu")
-    return main(["report", *systems, "--data", str(data), "--out", str(out), *small, *flags])
+    return main(["report", *systems, "--data", str(data), "--out", str(out), *SMALL, *flags])
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +62,21 @@ def pages(trained, data_bin, tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """Tables as lists of rows of words, and all attributes and tags."""
+    """Tables by their label as lists of rows of words, and all attributes and tags."""
 
     def __init__(self, text):
         super().__init__()
-        self.tables, self.attributes, self.tags, self.cell = [], [], [], None
+        self.tables, self.attributes, self.tags, self.cell, self.label = {}, [], [], None, ""
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.attributes += attributes
+        self.label = dict(attributes).get("aria-label") or self.label
         if tag == "table":
-            self.tables.append([])
+            self.tables[self.label] = []
         elif tag == "tr":
-            self.tables[-1].append([])
+            self.tables[self.label].append([])
         elif tag in ("th", "td"):
             self.cell = ""
 
@@ -117,29 +86,41 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         if tag in ("th", "td"):
-            self.tables[-1][-1].append(self.cell.strip())
+            self.tables[self.label][-1].append(self.cell.strip())
             self.cell = None
 
 
 def test_the_tables_numbers_are_those_of_score_and_latents(pages, trained):
     files = [f"{name}={trained / name.replace(' ', '-')}/generate.test.txt" for name in LATENTS]
-    expected = score.measure_systems(score.read_systems(files))
-    rows = {row[0]: row[1:] for row in Page(pages[0]).tables[2]}
-    assert rows["system"] == ["BLEU", "dist-1", "dist-2", "KLD", "rec PPL", "elbo PPL", "AU", "MI", "length"]
+    expected = score.measure_systems(score.read_systems(files), resamples=100, seed=1)
+    rows = {row[0]: row[1:] for row in Page(pages[0]).tables["Results"]}
+    assert rows["system"] == ["BLEU", "dist-1", "dist-2", "KLD", "rec PPL", "elbo PPL", "iw PPL", "AU", "MI", "length"]
     for row in expected:
-        for name, place, decimals in (("BLEU", 0, 2), ("dist-1", 1, 2), ("dist-2", 2, 2), ("length", 8, 1)):
-            value = f"{row.scores[name].value:.{decimals}f}" if name in row.scores else "–"
+        for name, place, decimals in (("BLEU", 0, 2), ("dist-1", 1, 2), ("dist-2", 2, 2), ("length", 9, 1)):
+            if name not in row.scores:
+                assert rows[row.name][place] == "–"
+                continue
+            low, high = row.scores[name].interval
+            star = "*" if row.comparison and row.comparison.p_values.get(name, 1) < 0.05 else ""
+            value = f"{row.scores[name].value:.{decimals}f}{star}±{(high - low) / 2:.{decimals}f}"
             assert rows[row.name][place] == value
-    assert rows["plain"][3:8] == ["0.02", "30.2", "31.5", "0", "0.01"]
-    assert rows["best of 5"][3:8] == ["1.96", "20.2", "24.5", "4", "1.50"]
-    assert rows["Reference"][3:8] == ["–"] * 5
+    assert rows["plain"][3:9] == ["0.02", "30.2", "31.5", "–", "0", "0.01"]
+    assert rows["best of 5"][3:9] == ["1.96", "20.2", "24.5", "22.5", "4", "1.50"]
+    assert rows["Reference"][3:9] == ["–"] * 6
+    assert "*±" in rows["best of 5"][1]  # dist-1 of "i see ." and of three answers
+    assert "*: differs from plain (p &lt; 0.05" in pages[0]
 
 
 def test_budget_and_differences_come_from_logs_and_checkpoints(pages):
-    budget, differences = Page(pages[0]).tables[:2]
+    tables = Page(pages[0]).tables
     # 6.5 s an update, 10 updates: 65 s; TINY_TRAINING writes its checkpoint at update 5.
+    budget = tables["Budget of each training"]
     assert budget[1][:3] + budget[1][4:] == ["plain", "t_cvae_tiny", "elbo", "10", "update 5", "1 min 5 s"]
-    assert differences[1:] == [["--criterion", "elbo", "speculative_elbo"], ["--k", "1", "5"]]
+    assert tables["Flags that differ"] == [
+        ["system", "--criterion", "--k"],
+        ["plain", "elbo", "1"],
+        ["best of 5", "speculative_elbo", "5"],
+    ]
     assert "120 for training" in pages[0]
     assert "21 for validation" in pages[0]
 
@@ -147,30 +128,58 @@ def test_budget_and_differences_come_from_logs_and_checkpoints(pages):
 def test_parameters_are_counted_once(trained):
     from fairseq_latent.evaluation import checkpoint
 
-    found = settings.training_settings(trained / "plain" / "checkpoint_best.pt")
-    loaded = checkpoint.load(trained / "plain" / "checkpoint_best.pt", found.flag("data"), "test", cpu=True)
+    found = settings.training_settings(trained / "plain" / CHECKPOINT)
+    loaded = checkpoint.load(trained / "plain" / CHECKPOINT, found.flag("data"), "test", cpu=True)
     assert found.parameters == sum(parameter.numel() for parameter in loaded.model.parameters())
 
 
 def test_the_page_is_one_file(pages):
     page = Page(pages[0])
     outside = [value for name, value in page.attributes if name in ("src", "href", "srcset")]
-    assert len(outside) == 3
-    assert all(value.startswith("data:image/png;base64,") for value in outside)
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert len([value for value in outside if value.startswith("data:image/png;base64,")]) == 3
+    assert all(value.startswith(("data:", "#")) for value in outside)
+    assert not {"script", "iframe"} & set(page.tags)
     assert "@import" not in pages[0]
-    assert not re.search(r"https?://", pages[0])
+    assert not re.search(r"https?://|url\(", pages[0])
+    assert "default-src 'none'" in html.unescape(pages[0])
+    assert {value for name, value in page.attributes if name == "scope"} == {"col", "row"}
+    assert all(value for name, value in page.attributes if name == "alt")
+    anchors = [value.removeprefix("#") for value in outside if value.startswith("#")]
+    assert set(anchors) <= {value for name, value in page.attributes if name == "id"}
 
 
 def test_words_stay_words(pages):
     page, markdown, _ = pages
-    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; | *b* [l](u)" in page
-    assert r"&lt;script&gt;alert('x')&lt;/script&gt; &amp; \| \*b\* \[l\](u)" in markdown
-    assert "<script" not in page
-    assert "<script" not in markdown
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; | *b* [l](u) \\u001b[31m \\u202egnp.exe" in page
+    assert r"&lt;script&gt;alert('x')&lt;/script&gt; &amp; \| \*b\* \[l\](u) \\u001b\[31m \\u202egnp.exe" in markdown
+    for text in (page, markdown):
+        assert "<script" not in text
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", text)
     assert "<title>A &lt;b&gt; &amp; C</title>" in page
     assert markdown.startswith("# A &lt;b&gt; &amp; C\n")
     assert markdown_text("- *a* <b> | [c](d)\n# e") == r"&#8203;- \*a\* &lt;b&gt; \| \[c\](d) \# e"
+    assert markdown_text("see https://a.b and www.c.d") == "see https&#58;//a.b and www&#46;c.d"
+    assert "\n" not in markdown_text("a\r\n# b\u2028c\x0b")
+
+
+def test_hostile_names_are_shown_as_text(runs, data_bin, capsys):
+    name = "\x1b[2J</td><img src=x onerror=alert(1)>|[a](b)\u202e"
+    (runs / "plain" / "latents.test.json").unlink()
+    arguments = ["--data", str(data_bin), "--out", "page", *SMALL]
+    assert main(["report", f"{name}=plain", "c=best-of-5", *arguments]) == 0
+    out, err = capsys.readouterr()
+    page, markdown = ((runs / "page" / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+    for text in (page, markdown, out, err):
+        assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
+    code = [line for line in markdown.splitlines() if line.startswith("    ")]  # where nothing is markup
+    assert "<img src=x" not in page
+    assert not any("<img src=x" in line for line in markdown.splitlines() if line not in code)
+    assert [row[0] for row in Page(page).tables["Results"]][
+        2
+    ] == "\\u001b[2J</td><img src=x onerror=alert(1)>|[a](b)\\u202e"
+    for line in markdown.splitlines():
+        if line.startswith("| \\") and "onerror" in line:
+            assert r"\|\[a\](b)" in line
 
 
 def test_identical_responses_are_counted(pages):
@@ -187,6 +196,13 @@ def test_pictures_lie_beside_the_markdown(pages):
     assert sorted(path.name for path in out.iterdir()) == sorted([*names, "report.html", "report.md"])
 
 
+def test_several_pairs_have_a_picture_each(runs, data_bin):
+    assert report(data_bin, "--example", "3", "0") == 0
+    for name in ("latents.3.png", "latents.0.png"):
+        assert (runs / "page" / name).is_file()
+    assert "Latents for test line 3 " in (runs / "page" / "report.md").read_text(encoding="utf-8")
+
+
 def test_both_pages_say_what_the_numbers_say(pages):
     for text in (html.unescape(pages[0]), pages[1]):
         assert "plain: KLD 0.02 nats (0.02 on test), MI 0.01 nats, 0 of 8 dimensions active. The posterior has " in text
@@ -194,13 +210,23 @@ def test_both_pages_say_what_the_numbers_say(pages):
         assert "up to 1.96 nats about the response pass through the latent (more than the toss of a coin" in text
         assert "plain: 3 latents give 1.0 different responses to a context on average; in 8 of 8 contexts" in text
         assert "elbo PPL on validation, lowest first: best of 5 24.5, plain 31.5." in text
+        assert "The responses of best of 5 are more varied (p = 0.0" in text
+        assert "not what another training could" in text
 
 
-def test_the_papers_figures_stand_apart(pages):
-    published = Page(pages[0]).tables[3]
-    assert ["T-CVAE", "0.71", "0.71", "3.55", "0.00"] in published
-    assert ["T-CVAE + speculative, K = 5", "0.51", "0.89", "5.48", "1.96"] in published
+def test_the_papers_numbers_stand_beside_and_are_marked_as_its(pages):
+    tables = Page(pages[0]).tables
+    beside = {row[0]: row[1:] for row in tables["Beside the paper's numbers"]}
+    theirs = [place for place, header in enumerate(beside["system"]) if header.endswith("reported")]
+    assert [beside["system"][place] for place in theirs] == [
+        f"{name} reported" for name in ("BLEU", "dist-1", "dist-2", "KLD")
+    ]
+    assert [beside["plain"][place] for place in theirs] == ["0.71", "0.71", "3.55", "0.00"]
+    assert [beside["best of 5"][place] for place in theirs] == ["0.51", "0.89", "5.48", "1.96"]
+    assert beside["best of 5"][-1] == "T-CVAE + speculative, K = 5"
+    assert ["T-CVAE", "2.48", "1.14", "4.24", "0.00"] in tables["Sato et al. (2021), Table 2, Japanese"]
     assert "<b>not comparable</b>" in pages[0]
+    assert "BLEU (reported)" in pages[1]
 
 
 def test_same_inputs_same_bytes(pages, runs, data_bin):
@@ -210,7 +236,7 @@ def test_same_inputs_same_bytes(pages, runs, data_bin):
 
 
 def test_one_system_alone(runs, data_bin):
-    arguments = ["--data", str(data_bin), "--out", "page", "--prior", "20", "--posterior", "10", "--cpu"]
+    arguments = ["--data", str(data_bin), "--out", "page", *SMALL]
     assert main(["report", "plain=plain", *arguments, "--example", "20", "--contexts", "100"]) == 0
     markdown = (runs / "page" / "report.md").read_text(encoding="utf-8")
     assert markdown.count("### Test line") == SAMPLED
@@ -226,28 +252,102 @@ def fails(capsys, data, *flags):
     return err
 
 
+LACKED = {  # without this file of best-of-5, what is still said and what is not
+    "checkpoint_best.pt": ("3 distinct of 3", "T-CVAE + speculative, K = 5 |"),
+    "train.log": ("KLD 1.96 nats", "| best of 5 | t_cvae_tiny | speculative_elbo | 5"),
+    "generate.test.txt": ("3 distinct of 3", "dist-2: "),
+    "samples.test1.txt": ("The responses of best of 5 are more varied", "3 distinct of 3"),
+    "latents.valid.json": ("3 distinct of 3", "KLD 1.96 nats"),
+    "latents.test.json": ("KLD 1.96 nats, MI", "1.96 on test"),
+}
+
+
 @pytest.mark.parametrize("name", MADE_BY)
-def test_a_missing_file_is_named_with_the_command_that_makes_it(runs, data_bin, capsys, name):
-    (runs / "best-of-5" / name).unlink()
-    err = fails(capsys, data_bin)
-    assert f"best-of-5/{name} is missing; remedy: fairseq" in err
-    assert not (runs / "page").exists()
+@pytest.mark.parametrize("damage", ["removed", "cut"])
+def test_a_missing_or_broken_file_is_named_with_the_command_and_the_rest_is_reported(
+    runs, data_bin, capsys, name, damage
+):
+    path = runs / "best-of-5" / name
+    if damage == "removed":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] if name != "train.log" else b"killed\n")
+    assert report(data_bin) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"note: best of 5: best-of-5/{name}")
+    markdown = (runs / "page" / "report.md").read_text(encoding="utf-8")
+    page = (runs / "page" / "report.html").read_text(encoding="utf-8")
+    there, gone = LACKED[name]
+    assert there in markdown
+    assert gone not in markdown
+    assert "## What is missing" in markdown
+    assert "plain: KLD 0.02 nats" in markdown
+    assert f"best-of-5/{name}" in page
+    if (name, damage) != ("checkpoint_best.pt", "cut"):
+        assert MADE_BY[name].split()[0] in page
 
 
-def test_inputs_that_do_not_fit_together(runs, data_bin, capsys):
-    assert "--contexts 0" in fails(capsys, data_bin, "--contexts", "0")
-    assert "--example 21: test has no such line; remedy: 0 to 20" in fails(capsys, data_bin, "--example", "21")
-    path = runs / "plain" / "latents.valid.json"
-    path.write_text('{"kl": 1}', encoding="utf-8")
-    assert "these are not the statistics of a latent" in fails(capsys, data_bin)
-    shutil.copy(runs / "plain" / "latents.test.json", path)
+def test_a_folder_that_is_not_there_is_a_missing_run(runs, data_bin, capsys):
+    arguments = ["--data", str(data_bin), "--out", "page", *SMALL]
+    assert main(["report", "plain=plain", "K=5=not-started", *arguments]) == 0
+    assert "note: K=5: not-started: no such folder" in capsys.readouterr().err
+    assert [row[0] for row in Page((runs / "page" / "report.html").read_text()).tables["Results"]][1:] == [
+        "Reference",
+        "plain",
+        "K=5",
+    ]
+    assert main(["report", "a=nowhere", *arguments]) == 2
+    (runs / "empty").mkdir()
+    assert main(["report", "a=empty", *arguments]) == 2
+    assert "nothing to report of 1 runs: empty/generate.test.txt is missing" in capsys.readouterr().err
+
+
+def test_responses_to_another_test_set_are_not_compared(runs, data_bin, capsys):
+    shutil.copytree(runs / "plain", runs / "third")
+    path = runs / "plain" / "generate.test.txt"
+    path.write_text(path.read_text(encoding="utf-8").replace("T-3\t", "T-3\tanother "), encoding="utf-8")
+    arguments = ["--data", str(data_bin), "--out", "page", *SMALL]
+    assert main(["report", "plain=plain", "best of 5=best-of-5", "third=third", *arguments]) == 0
+    assert "note: plain: plain/generate.test.txt: not the test set of the other runs" in capsys.readouterr().err
+    rows = {
+        row[0]: row[1:] for row in Page((runs / "page" / "report.html").read_text(encoding="utf-8")).tables["Results"]
+    }
+    assert rows["plain"][:3] == ["–"] * 3
+    assert "–" not in rows["third"][:3]
+
+
+def test_samples_of_other_contexts_are_left_out(runs, data_bin, capsys):
     samples = runs / "plain" / "samples.test1.txt"
     original = samples.read_text(encoding="utf-8")
     samples.write_text(original.replace("S-3\t", "S-3\tanother "), encoding="utf-8")
-    assert "samples.test1.txt of plain: context 3 is not that of the test set" in fails(capsys, data_bin)
-    shutil.copy(runs / "plain" / "generate.test.txt", samples)
-    assert "answer 21 and 8 contexts" in fails(capsys, data_bin)
+    assert report(data_bin) == 0
+    assert "plain/samples.test1.txt: context 3 is not that of the test set" in capsys.readouterr().err
+    markdown = (runs / "page" / "report.md").read_text(encoding="utf-8")
+    assert "1 distinct of 3" not in markdown
+    assert "3 distinct of 3" in markdown
+
+
+def test_statistics_that_are_no_numbers(runs, data_bin, capsys):
+    path = runs / "plain" / "latents.valid.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.02", '"<b>"'), encoding="utf-8")
+    assert report(data_bin) == 0
+    assert "latents.valid.json: kl: not a number" in capsys.readouterr().err
+
+
+def test_wrong_flags_are_refused(runs, data_bin, capsys):
+    assert "--contexts 0" in fails(capsys, data_bin, "--contexts", "0")
+    assert "--example 21: test has no such line; remedy: 0 to 20" in fails(capsys, data_bin, "--example", "21")
+    assert "--bootstrap 5" in fails(capsys, data_bin, "--bootstrap", "5")
+    assert "nowhere: no such folder" in fails(capsys, "nowhere")
     assert not (runs / "page").exists()
+
+
+def test_without_a_bootstrap_there_are_no_intervals(runs, data_bin):
+    assert report(data_bin, "--bootstrap", "0") == 0
+    text = (runs / "page" / "report.md").read_text(encoding="utf-8")
+    assert "±" not in text
+    assert "no significance test was made" in text
 
 
 def test_turns_alternate_and_the_last_one_is_answered():
@@ -259,24 +359,11 @@ def test_turns_alternate_and_the_last_one_is_answered():
 def test_contexts_lie_at_equal_distances():
     assert spread_contexts(48, 4) == [0, 12, 24, 36]
     assert spread_contexts(3, 8) == [0, 1, 2]
-
-
-def test_collapse_is_read_from_the_numbers():
-    def says(kl, au):
-        statistics = findings.LatentStatistics(kl, au, 0.1, 10, 11, 20, 100, "")
-        system = findings.MeasuredSystem(
-            findings.RunFolder("x", None), None, statistics, statistics, None,
-            settings.TrainingSettings("a", "c", {"latent_dim": "8"}, 5, 1.0, 10), [],
-        )  # fmt: skip
-        return findings.latent(system)
-
-    assert "has collapsed" in says(kl=0.1, au=0)
-    assert "lies apart from the prior, but" in says(kl=3.0, au=0)
-    assert "has not collapsed" in says(kl=0.3, au=2)
+    assert spread_contexts(0, 8) == []
 
 
 def test_flags_that_name_places_are_no_difference(trained):
-    one, other = (settings.training_settings(trained / name / "checkpoint_best.pt") for name in ("plain", "best-of-5"))
+    one, other = (settings.training_settings(trained / name / CHECKPOINT) for name in ("plain", "best-of-5"))
     assert settings.differences([one, one]) == []
     assert [flag for flag, _ in settings.differences([one, other])] == ["--criterion", "--k"]
     assert one.flag("no_such_flag") == "–"

@@ -1,63 +1,66 @@
 """Says in words what a report's numbers say, and nothing that they don't: every sentence is computed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .comparisons import FEW, closeness, compared, listed, rising_k
 from .dialogues import distinct_responses
-from .io import Generation
 from .latent_samples import LatentSamples
-from .latents import LatentStatistics
-from .run_folder import RunFolder
-from .score import Row
-from .settings import TrainingSettings
-from .training_log import TrainingLog
+from .measured import Row
+from .run_pieces import MeasuredSystem
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
 FLAT = 0.005  # nats a token: less is nothing in two decimals
 
 
 @dataclass(frozen=True)
-class MeasuredSystem:
-    """Everything that was read of one run."""
+class Findings:
+    """What concerns all systems, and what concerns one each, where there are too many to read at once."""
 
-    run: RunFolder
-    row: Row
-    valid: LatentStatistics
-    test: LatentStatistics
-    log: TrainingLog
-    settings: TrainingSettings
-    samples: Sequence[Generation]
-
-    @property
-    def name(self) -> str:
-        """The system's name."""
-        return self.run.name
-
-    def score(self, metric: str) -> float:
-        """A corpus value on the test set."""
-        return self.row.scores[metric].value
+    all: list[str]
+    each: list[str]
 
 
-def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> list[str]:
+def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> Findings:
     """One sentence or two a point, the latent first."""
-    points = [latent(system) for system in systems]
-    points += [sampled(system) for system in systems]
-    if len(systems) > 1:
-        most, more = ("the most varied", "the closest") if len(systems) > 2 else ("more varied", "closer")
-        points.append(compared(systems, "dist-2", "%", most, reference))
-        points.append(compared(systems, "BLEU", "", f"{more} to the references", None))
-    return [*points, closeness(systems), seeds(systems)]
+    single = [latent(system) for system in systems if system.valid]
+    single += [sampled(system) for system in systems if system.samples]
+    points, each = (single, []) if len(systems) <= FEW else (collapse(systems), single)
+    scored = [system for system in systems if system.row]
+    if len(scored) > 1:
+        most, more = ("the most varied", "the closest") if len(scored) > 2 else ("more varied", "closer")
+        points.append(compared(scored, "dist-2", "%", most, reference))
+        if all("BLEU" in system.row.scores for system in scored):
+            points.append(compared(scored, "BLEU", "", f"{more} to the references", None))
+    points += rising_k(systems)
+    return Findings([*points, *closeness(systems), *unfinished(systems), *care(systems)], each)
+
+
+def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Which posteriors have collapsed, of many."""
+    known = [system for system in systems if system.valid]
+    kinds = {
+        "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and s.valid.kl < COIN],
+        "apart from the prior, but alike for all responses (no dimension active)": [
+            s for s in known if not s.valid.au and s.valid.kl >= COIN
+        ],
+        "used (some dimension is active)": [s for s in known if s.valid.au],
+    }
+    parts = [
+        f"{kind}: {listed([f'{system.name} (KLD {system.valid.kl:.2f})' for system in found])}"
+        for kind, found in kinds.items()
+        if found
+    ]
+    return [f"The latent is {'. It is '.join(parts)}."] if parts else []
 
 
 def latent(system: MeasuredSystem) -> str:
     """Whether the posterior has collapsed, and how much the latent carries."""
     found = system.valid
-    size = system.settings.flag("latent_dim")
-    measured = (
-        f"KLD {found.kl:.2f} nats ({system.test.kl:.2f} on test), MI {found.mi:.2f} nats, "
-        f"{found.au} of {size} dimensions active"
-    )
+    on_test = f" ({system.test.kl:.2f} on test)" if system.test else ""
+    of_all = f" of {system.settings.flag('latent_dim')}" if system.settings else ""
+    measured = f"KLD {found.kl:.2f} nats{on_test}, MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active"
     if found.au:
         return (
             f"{system.name}: {measured}. The posterior has not collapsed: beyond the context, up to {found.kl:.2f} nats "
@@ -85,7 +88,7 @@ def sampled(system: MeasuredSystem) -> str:
     mean, same = distinct_responses(system.samples)
     latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
     noise = ""
-    if not system.valid.au and mean > 1:
+    if system.valid and not system.valid.au and mean > 1:
         noise = " As the latent carries nothing, this variety is noise, not a choice among answers."
     return (
         f"{system.name}: {latents} latents give {mean:.1f} different responses to a context on average; "
@@ -93,40 +96,55 @@ def sampled(system: MeasuredSystem) -> str:
     )
 
 
-def compared(systems: Sequence[MeasuredSystem], metric: str, unit: str, word: str, reference: Row | None) -> str:
-    """The order of the systems in one metric, of which more means `word`."""
-    ordered = sorted(systems, key=lambda system: -system.score(metric))
-    values = ", ".join(f"{system.name} {system.score(metric):.2f}{unit}" for system in ordered)
-    people = f"; the references {reference.scores[metric].value:.2f}{unit}" if reference else ""
-    first, second = ordered[:2]
-    if f"{first.score(metric):.2f}" == f"{second.score(metric):.2f}":
-        return f"{metric}: {values}{people}. {first.name} and {second.name} are level."
-    return f"{metric}: {values}{people}. The responses of {first.name} are {word}."
+def unfinished(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Trainings that did not use up their updates: numbers of unequal budgets don't compare."""
+    found = []
+    for system in systems:
+        wanted = system.settings and system.settings.number("max_update")
+        if system.log and wanted and system.log.updates < wanted:
+            found.append(f"{system.name} at {system.log.updates:,} of {wanted:,.0f}")
+    return [f"Trained for fewer updates than asked, killed or stopped early: {listed(found)}."] if found else []
 
 
-def closeness(systems: Sequence[MeasuredSystem]) -> str:
-    """The lowest bound on perplexity."""
-    ordered = sorted(systems, key=lambda system: system.valid.elbo_ppl)
-    values = ", ".join(f"{system.name} {system.valid.elbo_ppl:.1f}" for system in ordered)
-    if len(ordered) == 1:
-        return f"elbo PPL on validation: {values}."
-    return f"elbo PPL on validation, lowest first: {values}."
-
-
-def seeds(systems: Sequence[MeasuredSystem]) -> str:
-    """A word of care."""
-    used = sorted({system.settings.flag("seed") for system in systems})
-    return (
-        f"Each system was trained once (seed {', '.join(used)}) and no significance test was made: "
-        "a difference in the last digits may be chance."
+def care(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """What the intervals and tests do not say."""
+    known = [system for system in systems if system.settings]
+    if not known:
+        return []
+    seeds = sorted({system.settings.flag("seed") for system in known}, key=lambda seed: (len(seed), seed))
+    tested = any(score.interval for system in systems if system.row for score in system.row.scores.values())
+    words = (
+        "intervals and tests say what other test contexts could change, not what another training could"
+        if tested
+        else "and no significance test was made: a difference in the last digits may be chance"
     )
+    once = f"Each system was trained once (seed {', '.join(seeds)}){':' if tested else ''} {words}."
+    return [once, *_trained_again(known)]
 
 
-def picture_of_latents(samples: dict[str, LatentSamples]) -> str:
-    """What the colours of the latent picture are, in numbers."""
+def _trained_again(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Systems that are one training with several seeds."""
+    groups: dict[tuple, list[MeasuredSystem]] = {}
+    for system in systems:
+        flags = {name: value for name, value in system.settings.flags.items() if name != "seed"}
+        key = (system.settings.arch, system.settings.criterion, *sorted(flags.items()))
+        groups.setdefault(key, []).append(system)
     sentences = []
-    for name, found in samples.items():
-        low, high = found.spread("prior")
+    for group in groups.values():
+        if len({system.settings.flag("seed") for system in group}) > 1:
+            names = " and ".join(f"{system.name} (seed {system.settings.flag('seed')})" for system in group)
+            sentences.append(f"{names} differ in nothing but the seed: what lies between them is chance.")
+    return sentences
+
+
+def picture_of_latents(samples: Mapping[str, LatentSamples]) -> str:
+    """What the colours of the latent picture are, in numbers."""
+    spreads = {name: found.spread("prior") for name, found in samples.items()}
+    if len(spreads) > FEW:
+        widths = listed([f"{name} {high - low:.2f}" for name, (low, high) in spreads.items()])
+        return f"Over the prior's latents it varies, in nats a token, by {widths}."
+    sentences = []
+    for name, (low, high) in spreads.items():
         sentence = f"{name}: from {_minus(low)} to {_minus(high)} nats a token over the prior's latents"
         flat = high - low < FLAT
         sentences.append(sentence + (": it does not depend on the latent." if flat else f", {high - low:.2f} apart."))

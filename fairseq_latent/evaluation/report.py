@@ -1,13 +1,18 @@
 """`fairseq-latent report`: one page that compares several trainings, for a reader who was not there."""
 
 import argparse
+import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from fairseq_latent.errors import InputError
+from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
 
 from .plot import add_sampling_arguments
 from .tokenize import LANGUAGES
+
+NOTES = 12  # on the terminal; the page has all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--example",
         type=int,
+        nargs="+",
         metavar="ID",
-        help="line of the test set for the picture of latents; default: of the contexts shown, the one whose reference "
+        help="lines of the test set for pictures of latents; default: of the contexts shown, the one whose reference "
         "has the median length",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples of the contexts, for 95 %% intervals and marks of significance against the first system; 0: none "
+        "(default: 1000)",
     )
     add_sampling_arguments(parser)
 
@@ -39,6 +53,7 @@ def main(args: argparse.Namespace) -> None:
 
     if args.contexts < 1:
         raise InputError(f"--contexts {args.contexts}: nothing to show; remedy: 1 or more")
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq's configuration sets the root logger to DEBUG
     report = assemble(args)
     out = Path(args.out)
     pages = {picture.file: picture.png for picture in report.pictures}
@@ -46,4 +61,13 @@ def main(args: argparse.Namespace) -> None:
     with written_together([out / name for name in pages], "wb") as files:
         for file, content in zip(files, pages.values(), strict=True):
             file.write(content)
+    _tell(report.missing)
     print(f"{out / 'report.html'}: open it in a browser; {out / 'report.md'} says the same")
+
+
+def _tell(missing: Sequence) -> None:
+    """What the page goes without."""
+    for each in missing[:NOTES]:
+        print(f"note: {printable(str(each))}", file=sys.stderr)
+    if len(missing) > NOTES:
+        print(f"note: and {len(missing) - NOTES} more, in the page", file=sys.stderr)

@@ -7,42 +7,30 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
 
-from .dialogues import Dialogue, check_contexts, dialogue, spread_contexts
-from .findings import MeasuredSystem, findings, picture_of_latents
+from .comparisons import listed
+from .dialogues import Dialogue, dialogue, spread_contexts
+from .findings import Findings, findings
 from .io import Generation
-from .latents import read_statistics
-from .plot import sampled_latents
-from .report_tables import MEANINGS, RESULTS, Table, budget, flags_that_differ, results
-from .run_folder import (
-    CHECKPOINT,
-    GENERATED,
-    LATENTS_TEST,
-    LATENTS_VALID,
-    LOG,
-    MADE_BY,
-    SAMPLES,
-    RunFolder,
-    run_folders,
+from .published import ADDRESS, BESIDE, PAPER
+from .report_pictures import Picture, pictures
+from .report_tables import (
+    Table,
+    beside_paper,
+    budget,
+    flags_that_differ,
+    marks,
+    meanings,
+    papers_tables,
+    results,
+    shown_columns,
 )
-from .score import Row, measure_systems, read_named
-from .settings import training_settings
-from .tables import MISSING
-from .training_log import read_training_log
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure's file name, its heading, what it shows, what to look for, and its bytes (PNG)."""
-
-    file: str
-    heading: str
-    alternative: str
-    caption: str
-    png: bytes
+from .run_folder import CHECKPOINT, LOG, MADE_BY, run_folders
+from .run_pieces import Measured, MeasuredSystem, Missing, attempt, measured
 
 
 @dataclass(frozen=True)
@@ -53,127 +41,92 @@ class Report:
     language: str
     colours: dict[str, str]
     introduction: list[str]
-    budget: Table
-    differences: Table
+    missing: list[Missing]
     results: Table
+    marks: list[str]
     meanings: Sequence[tuple[str, str]]
-    findings: list[str]
+    findings: Findings
+    beside_paper: Table
+    paper: str  # where the numbers of `beside_paper` stand
     pictures: list[Picture]
     dialogues: list[Dialogue]
-    published: Table
+    budget: Table
+    differences: Table
+    papers_tables: list[Table]
     signatures: list[tuple[str, list[str]]]
 
 
 def assemble(args: argparse.Namespace) -> Report:
     """Measure all runs and put the page together."""
-    from . import plots, published
-    from .checkpoint import corpus_sizes
+    from . import plots
 
-    runs = run_folders(args.runs)
-    systems, reference, test = measured(runs, args.lang)
-    samples = {system.name: system.samples for system in systems}
-    check_contexts(samples, test, SAMPLES)
-    shown = [dialogue(samples, each) for each in spread_contexts(len(systems[0].samples), args.contexts)]
-    example = _typical(shown) if args.example is None else args.example
-    if not 0 <= example < len(test):
-        raise InputError(f"--example {example}: test has no such line; remedy: 0 to {len(test) - 1}")
+    runs = run_folders(args.runs, all_there=False)
+    if not Path(args.data).is_dir():
+        raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
+    found = measured(runs, args.lang, args.bootstrap, args.seed)
+    systems, missing = found.systems, list(found.missing)
+    shown = dialogues(found, args.contexts)
+    examples = args.example or [_typical(shown, found.test)]
+    for example in examples:
+        if example < 0 or (found.test and example >= len(found.test)):
+            raise InputError(f"--example {example}: test has no such line; remedy: 0 to {max(len(found.test), 1) - 1}")
+    drawn = pictures(args, systems, examples, missing)
     return Report(
         title=args.title,
         language=args.lang,
         colours={system.name: plots.colour(index) for index, system in enumerate(systems)},
-        introduction=introduction(systems, corpus_sizes(runs[0].file(CHECKPOINT), args.data)),
+        introduction=introduction(args, systems, missing),
+        missing=missing,
+        results=results(found.reference, systems),
+        marks=marks(systems),
+        meanings=meanings(systems),
+        findings=findings(systems, found.reference),
+        beside_paper=beside_paper(found.reference, systems, args.lang),
+        paper=f"{PAPER}, {BESIDE[args.lang]}, {ADDRESS}",
+        pictures=drawn,
+        dialogues=shown,
         budget=budget(systems),
         differences=flags_that_differ(systems),
-        results=results(reference, systems),
-        meanings=MEANINGS,
-        findings=findings(systems, reference),
-        pictures=pictures(args, systems, test[example]),
-        dialogues=shown,
-        published=(published.COLUMNS, published.SPECULATIVE_ENGLISH),
-        signatures=signatures(args, systems, example),
+        papers_tables=papers_tables(),
+        signatures=signatures(args, systems, examples),
     )
 
 
-def measured(runs: Sequence[RunFolder], language: str) -> tuple[list[MeasuredSystem], Row, list[Generation]]:
-    """Read all that the runs hold, what is missing first; also the references' row and the first system's test set."""
-    for run in runs:
-        run.require(*MADE_BY)
-    generated = read_named([(run.name, str(run.file(GENERATED))) for run in runs])
-    sampled = read_named([(run.name, str(run.file(SAMPLES))) for run in runs])
-    if generated[0].references is None:
-        raise InputError(f"{generated[0].file}: no references (T- lines); remedy: {MADE_BY[GENERATED]}")
-    reference, *rows = measure_systems(generated, language)
-    systems = [
-        MeasuredSystem(
-            run=run,
-            row=row,
-            valid=read_statistics(run.file(LATENTS_VALID)),
-            test=read_statistics(run.file(LATENTS_TEST)),
-            log=read_training_log(run.file(LOG)),
-            settings=training_settings(run.file(CHECKPOINT)),
-            samples=samples.generations,
-        )
-        for run, row, samples in zip(runs, rows, sampled, strict=True)
-    ]
-    return systems, reference, list(generated[0].generations)
+def dialogues(found: Measured, contexts: int) -> list[Dialogue]:
+    """Sample responses of all systems that have some, to contexts that all of these answered."""
+    samples = {system.name: system.samples for system in found.systems if system.samples}
+    common = min(map(len, samples.values()), default=0)
+    return [dialogue(samples, each) for each in spread_contexts(common, contexts)]
 
 
-def _typical(shown: Sequence[Dialogue]) -> int:
-    by_length = sorted(shown, key=lambda each: (len(each.reference), each.id))
-    return by_length[len(by_length) // 2].id
+def _typical(shown: Sequence[Dialogue], test: Sequence[Generation]) -> int:
+    """The context whose reference has the median length: of those shown, else of the test set, else the first."""
+    references = [(each.reference, each.id) for each in shown] or [(each.reference or "", each.id) for each in test]
+    by_length = sorted(references, key=lambda each: (len(each[0]), each[1]))
+    return by_length[len(by_length) // 2][1] if by_length else 0
 
 
-def introduction(systems: Sequence[MeasuredSystem], sizes: dict[str, tuple[int, int]]) -> list[str]:
+def introduction(args: argparse.Namespace, systems: Sequence[MeasuredSystem], missing: list[Missing]) -> list[str]:
     """What was compared, on what data."""
-    names = ", ".join(system.name for system in systems)
-    uses = {"train": "for training", "valid": "for validation", "test": "for testing"}
-    parts = [f"{pairs:,} {uses[split]} ({tokens:,} response tokens)" for split, (pairs, tokens) in sizes.items()]
-    return [
+    from .checkpoint import corpus_sizes
+
+    names = listed([system.name for system in systems])
+    paragraphs = [
         f"Compared: {names}. Each reads a conversation so far and writes the next response, with a latent variable z for "
         "all that the context leaves open. In training z comes from a posterior, which sees the response; "
         "in use it comes from a prior, which sees the context alone.",
-        f"Pairs of context and response: {', '.join(parts)}.",
     ]
-
-
-def pictures(args: argparse.Namespace, systems: Sequence[MeasuredSystem], example: Generation) -> list[Picture]:
-    """KL curves, loss curves, latent space."""
-    from . import plots
-    from .latent_picture import latent_picture
-    from .latent_samples import SampledPair
-
-    logs = {system.name: system.log for system in systems}
-    samples = sampled_latents(args, [system.run for system in systems], args.data, "test", example.id)
-    pair = SampledPair(example.id, example.source or "", example.reference or "", samples)
-    best = ""
-    if any(system.settings.flag("k") not in ("1", MISSING) for system in systems):
-        best = " Training with K > 1 logs the best (or mean) of K latents, validation always a single one."
-    return [
-        Picture(
-            "kl.png",
-            "How much the latent is used, during training",
-            "KL divergence over updates, a line a system",
-            "KL divergence of the posterior from the prior. A curve that falls to 0 is a posterior that collapses.",
-            plots.encoded(plots.kl_curves(logs)),
-        ),
-        Picture(
-            "loss.png",
-            "How well responses are reconstructed",
-            "negative log-likelihood and reconstruction perplexity over updates, a line a system",
-            f"Lower is better. Training runs with dropout, validation without, so points may lie below lines.{best}",
-            plots.encoded(plots.loss_curves(logs)),
-        ),
-        Picture(
-            "latents.png",
-            "The latent space of one response",
-            "two-dimensional map of latents, a panel a system",
-            f"Latents for test line {example.id} (reference: “{example.reference}”), {args.prior} of the prior and "
-            f"{args.posterior} of the posterior, mapped to the plane by t-SNE, whose distances and axes have no unit; "
-            "after Figure 2 of Sato et al. (2021). Colour: how probable the model finds the reference given that latent. "
-            f"One colour all over: the latent does not matter. {picture_of_latents(samples)}",
-            plots.encoded(latent_picture([pair], "pair", columns=2)),
-        ),
-    ]
+    trained = next((system for system in systems if system.settings), None)
+    if trained is None:
+        return paragraphs
+    sizes = attempt(
+        lambda: corpus_sizes(trained.run.file(CHECKPOINT), args.data), trained.name, "sizes of the data", None, missing
+    )
+    if sizes:
+        uses = {"train": "for training", "valid": "for validation", "test": "for testing"}
+        parts = [f"{pairs:,} {uses[split]} ({tokens:,} response tokens)" for split, (pairs, tokens) in sizes.items()]
+        paragraphs.append(f"Pairs of context and response: {', '.join(parts)}.")
+    return paragraphs
 
 
 def _versions() -> list[str]:
@@ -186,24 +139,31 @@ def _versions() -> list[str]:
 
 
 def signatures(
-    args: argparse.Namespace, systems: Sequence[MeasuredSystem], example: int
+    args: argparse.Namespace, systems: Sequence[MeasuredSystem], examples: Sequence[int]
 ) -> list[tuple[str, list[str]]]:
     """How to make the same numbers again."""
-    shown = {column.header for column in RESULTS}
-    scores = [score for system in systems for name, score in system.row.scores.items() if name in shown]
-    metrics = {score.signature: None for score in scores}
-    latent = {found.signature: None for system in systems for found in (system.valid, system.test)}
-    command = ["fairseq-latent", "report", *args.runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
-    command += ["--contexts", args.contexts, "--example", example, "--prior", args.prior]
-    command += ["--posterior", args.posterior, "--seed", args.seed]
-    made = [system.run.made_by(name) for system in systems for name in MADE_BY if name != LOG]
-    return [
+    shown = {column.score for column in shown_columns(systems)}
+    rows = [system.row for system in systems if system.row]
+    metrics = {score.signature: None for row in rows for name, score in row.scores.items() if name in shown}
+    tests = {row.comparison.signature: None for row in rows if row.comparison}
+    latent = {found.signature: None for system in systems for found in (system.valid, system.test) if found}
+    runs = [f"{system.name}={system.run.folder}" for system in systems]
+    command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
+    command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
+    command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
+    made = [
+        system.run.made_by(name)
+        for system in systems
+        for name in MADE_BY
+        if name != LOG and (system.run.folder / name).is_file()
+    ]
+    versions = [f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()]
+    parts = [
         ("Metrics", list(metrics)),
+        ("Comparisons", list(tests)),
         ("Latent statistics", list(latent)),
-        (
-            "Versions",
-            [", ".join([f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()])],
-        ),
+        ("Versions", [", ".join(versions)]),
         ("Files of a run come from", made),
         ("This page", [shlex.join(map(str, command))]),
     ]
+    return [(name, lines) for name, lines in parts if lines]

@@ -43,7 +43,7 @@ class RunFolder:
         """The command that made a file, as the recipes noted it beside the file, or in general."""
         noted = self.folder / f"{name}.command"
         if noted.is_file():
-            return noted.read_text(encoding="utf-8").strip()
+            return noted.read_text(encoding="utf-8", errors="replace").strip()
         return MADE_BY[name].format(folder=self.folder, file=self.folder / name)
 
     def require(self, *names: str) -> None:
@@ -52,10 +52,10 @@ class RunFolder:
             self.file(name)
 
 
-def run_folders(specifications: Sequence[str]) -> list[RunFolder]:
-    """Each NAME=RUN; the folders must exist."""
+def run_folders(specifications: Sequence[str], all_there: bool = True) -> list[RunFolder]:
+    """Each NAME=RUN; the folders must exist, or one of them where the rest is shown without the others."""
     runs = [RunFolder(name, Path(folder)) for name, folder in named_paths(specifications, "run")]
-    for run in runs:
-        if not run.folder.is_dir():
-            raise InputError(f"{run.folder}: no such folder; remedy: NAME=RUN with the folder a recipe made")
+    absent = [run for run in runs if not run.folder.is_dir()]
+    if absent and (all_there or len(absent) == len(runs)):
+        raise InputError(f"{absent[0].folder}: no such folder; remedy: NAME=RUN with the folder a recipe made")
     return runs

@@ -1,0 +1,191 @@
+"""Reads what there is of each run, for a report: what is missing or can't be used is named, and the rest is measured."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.failures import translate
+
+from .dialogues import foreign_context
+from .io import Generation, read_generations
+from .latents import LatentStatistics, read_statistics
+from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
+from .score import Row, System, measure_systems
+from .settings import TrainingSettings, training_settings
+from .training_log import TrainingLog, read_training_log
+
+SERVES = {  # file -> what a report lacks without it
+    CHECKPOINT: "flags, size, the paper's row, the picture of latents",
+    LOG: "curves, updates and time",
+    GENERATED: "BLEU, dist-n, length",
+    SAMPLES: "sample responses",
+    LATENTS_VALID: "KLD, AU, MI, perplexities",
+    LATENTS_TEST: "KLD on the test set",
+}
+Piece = TypeVar("Piece")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that a report goes without: whose, what is wrong, what is lacking for it, and what to do."""
+
+    system: str
+    problem: str
+    lacking: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.system}: {self.problem} (lacking: {self.lacking}); remedy: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class MeasuredSystem:
+    """Everything that was read of one run; None for what is missing."""
+
+    run: RunFolder
+    row: Row | None = None
+    valid: LatentStatistics | None = None
+    test: LatentStatistics | None = None
+    log: TrainingLog | None = None
+    settings: TrainingSettings | None = None
+    samples: Sequence[Generation] | None = None
+
+    @property
+    def name(self) -> str:
+        """The system's name."""
+        return self.run.name
+
+    def score(self, metric: str) -> float | None:
+        """A corpus value on the test set."""
+        found = self.row and self.row.scores.get(metric)
+        return found.value if found else None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All runs, the references' row, the test set as the runs answered it (empty where none did), and what is missing."""
+
+    systems: Sequence[MeasuredSystem]
+    reference: Row | None
+    test: Sequence[Generation]
+    missing: list[Missing]
+
+
+def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int) -> Measured:
+    """Read all runs; refuse only where nothing at all can be shown."""
+    missing: list[Missing] = []
+    answers = {run: _piece(run, GENERATED, read_generations, missing) for run in runs}
+    sampled = {run: _piece(run, SAMPLES, read_generations, missing) for run in runs}
+    systems = [
+        MeasuredSystem(
+            run=run,
+            valid=_piece(run, LATENTS_VALID, _statistics, missing),
+            test=_piece(run, LATENTS_TEST, _statistics, missing),
+            log=_piece(run, LOG, read_training_log, missing),
+            settings=_piece(run, CHECKPOINT, training_settings, missing),
+        )
+        for run in runs
+    ]
+    if all(found == MeasuredSystem(found.run) for found in systems) and not any([*answers.values(), *sampled.values()]):
+        raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
+    answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
+    reference, rows = _scores(answers, language, resamples, seed, missing)
+    test = next(iter(answers.values()), [])
+    samples = _same_contexts({run: found for run, found in sampled.items() if found}, test, missing)
+    systems = [replace(each, row=rows.get(each.name), samples=samples.get(each.run)) for each in systems]
+    order = {run.name: place for place, run in enumerate(runs)}
+    return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]))
+
+
+def attempt(read: Callable[[], Piece], system: str, lacking: str, remedy: str | None, missing: list) -> Piece | None:
+    """What `read` gives, or None and an entry in `missing` for a user's mistake; a defect of the program goes on."""
+    try:
+        return read()
+    except Exception as error:
+        line = translate(error)
+        if line is None:
+            raise
+        problem, _, advice = line.partition("; remedy: ")
+        missing.append(Missing(system, problem, lacking, remedy or advice or "mend what the message names"))
+        return None
+
+
+def _piece(run: RunFolder, name: str, read: Callable[..., Piece], missing: list[Missing]) -> Piece | None:
+    if not run.folder.is_dir():
+        if not any(each.system == run.name for each in missing):
+            remedy = MADE_BY[CHECKPOINT].format(folder=run.folder)
+            missing.append(Missing(run.name, f"{run.folder}: no such folder", "everything", remedy))
+        return None
+    path = run.folder / name
+    if not path.is_file():
+        missing.append(Missing(run.name, f"{path} is missing", SERVES[name], run.made_by(name)))
+        return None
+    # a broken checkpoint may be mended without training again, as the message says; other files are cheap to make again
+    remedy = None if name == CHECKPOINT else run.made_by(name)
+    return attempt(lambda: read(path), run.name, SERVES[name], remedy, missing)
+
+
+def _statistics(path) -> LatentStatistics:
+    found = read_statistics(path)
+    wrong = [
+        name
+        for name in ("kl", "au", "mi", "rec_ppl", "elbo_ppl", "iw_ppl")
+        if not isinstance(getattr(found, name), int | float | None)
+    ]
+    if wrong:
+        raise InputError(f"{path}: {', '.join(wrong)}: not a number")
+    return replace(found, signature=str(found.signature))
+
+
+def _same_test_set(
+    answers: dict[RunFolder, list[Generation]], missing: list[Missing]
+) -> dict[RunFolder, list[Generation]]:
+    """The runs that answered the test set that most of them did: scores on different ones don't compare."""
+    sets = {run: tuple(each.reference for each in found) for run, found in answers.items()}
+    most = Counter(sets.values()).most_common(1)[0][0] if sets else ()
+    for run in answers:
+        if sets[run] != most:
+            missing.append(
+                Missing(
+                    run.name,
+                    f"{run.folder / GENERATED}: not the test set of the other runs ({len(sets[run])} and {len(most)} "
+                    "contexts, or other references)",
+                    SERVES[GENERATED],
+                    run.made_by(GENERATED),
+                )
+            )
+    return {run: found for run, found in answers.items() if sets[run] == most}
+
+
+def _scores(
+    answers: dict[RunFolder, list[Generation]], language: str, resamples: int, seed: int, missing: list[Missing]
+) -> tuple[Row | None, dict[str, Row]]:
+    """The references' row, and each system's."""
+    if not answers:
+        return None, {}
+    systems = [System(run.name, str(run.folder / GENERATED), tuple(found)) for run, found in answers.items()]
+    rows = measure_systems(systems, language, resamples=resamples, seed=seed)
+    if systems[0].references is not None:
+        return rows[0], {row.name: row for row in rows[1:]}
+    for run in answers:
+        problem = f"{run.folder / GENERATED}: no references (T- lines)"
+        missing.append(Missing(run.name, problem, "BLEU", MADE_BY[GENERATED].format(folder=run.folder, file=GENERATED)))
+    return None, {row.name: row for row in rows}
+
+
+def _same_contexts(
+    sampled: dict[RunFolder, list[Generation]], test: Sequence[Generation], missing: list[Missing]
+) -> dict[RunFolder, list[Generation]]:
+    """The runs whose samples answer the first contexts of the test set, so that an id means one context everywhere."""
+    known = test if test and test[0].source is not None else max(sampled.values(), key=len, default=[])
+    usable = {}
+    for run, found in sampled.items():
+        problem = foreign_context(found, known)
+        if problem:
+            where = f"{run.folder / SAMPLES}: {problem}"
+            missing.append(Missing(run.name, where, SERVES[SAMPLES], run.made_by(SAMPLES)))
+        else:
+            usable[run] = found
+    return usable

@@ -1,0 +1,160 @@
+"""What a report says in words, and what it takes a run for: from hand-made numbers and the flags' own defaults."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from fairseq_latent.evaluation import published
+from fairseq_latent.evaluation.comparisons import listed
+from fairseq_latent.evaluation.findings import findings, latent
+from fairseq_latent.evaluation.latents import LatentStatistics
+from fairseq_latent.evaluation.measured import Comparison, Row
+from fairseq_latent.evaluation.methods import beside_the_paper, described
+from fairseq_latent.evaluation.metrics import Score
+from fairseq_latent.evaluation.run_folder import RunFolder
+from fairseq_latent.evaluation.run_pieces import MeasuredSystem
+from fairseq_latent.evaluation.settings import TrainingSettings
+from fairseq_latent.evaluation.tokenize import LANGUAGES
+
+
+def flags_of(criterion, **changes):
+    """The settings that `--criterion NAME` and these flags leave in a checkpoint."""
+    import fairseq_latent
+
+    fairseq_latent.register()
+    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+
+    config = CRITERION_DATACLASS_REGISTRY[criterion](**changes)
+    flags = {field.name: str(getattr(config, field.name)) for field in fields(config)}
+    flags |= {"label_smoothing": str(changes.get("label_smoothing", 0.1))}
+    model = "t_spacefusion" if criterion == "spacefusion" else "t_cvae"
+    return TrainingSettings(f"{model}_small", criterion, flags, 5, 1.0, 10, model)
+
+
+PAPER_ROWS = {
+    "T-CVAE": ("elbo", {}),
+    "T-CVAE + cyclical annealing": ("elbo", {"kl_schedule": "cyclical", "kl_cycle": "epoch"}),
+    "SpaceFusion": ("spacefusion", {}),
+    "T-CVAE + bag of words": ("bow_elbo", {}),
+    "T-CVAE + Monte Carlo, K = 5": ("mc_elbo", {}),
+    **{f"T-CVAE + speculative, K = {k}": ("speculative_elbo", {"k": k}) for k in (2, 5, 10, 20, 40)},
+}
+
+
+@pytest.mark.parametrize("name", PAPER_ROWS)
+def test_each_row_of_the_paper_is_known_by_its_flags(name):
+    criterion, changes = PAPER_ROWS[name]
+    settings = flags_of(criterion, **changes)
+    assert described(settings) == name
+    assert beside_the_paper(settings) == []
+
+
+def test_the_papers_rows_are_these_alone():
+    for table in published.TABLES.values():
+        assert set(table) == {published.REFERENCE, *PAPER_ROWS}
+        assert all(len(numbers) == len(published.METRICS) for numbers in table.values())
+    assert published.BESIDE.keys() == set(LANGUAGES)
+    assert set(published.BESIDE.values()) == set(published.TABLES)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "changes", "name"),
+    [
+        ("speculative_elbo", {"k": 1}, "T-CVAE"),
+        ("elbo", {"k": 5}, "T-CVAE + speculative, K = 5"),
+        ("elbo", {"k": 5, "sample_reduction": "mean"}, "T-CVAE + Monte Carlo, K = 5"),
+        ("speculative_elbo", {"k": 3}, "T-CVAE + speculative, K = 3"),
+        ("elbo", {"kl_schedule": "linear", "kl_warmup": 500}, "T-CVAE + linear annealing"),
+        ("elbo", {"kl_weight": 0.5}, "T-CVAE + KL weight 0.5"),
+        ("bow_elbo", {"bow_weight": 0.1}, "T-CVAE + bag of words (bow weight 0.1)"),
+        ("speculative_elbo", {"podi_weight": 1.0}, "T-CVAE + speculative, K = 5 + L_Po-di"),
+        ("spacefusion", {"fusion_weight": 10.0}, "SpaceFusion + fusion weight 10"),
+        ("elbo", {"free_bits": 0.5, "loss_scale": "released"}, "T-CVAE + free bits 0.5 + loss scale released"),
+    ],
+)
+def test_what_runs_are(criterion, changes, name):
+    assert described(flags_of(criterion, **changes)) == name
+
+
+def test_what_differs_from_the_papers_recipe_is_said():
+    cyclical = flags_of("elbo", kl_schedule="cyclical", kl_cycle="500", label_smoothing=0.0)
+    assert described(cyclical) in published.ENGLISH
+    assert beside_the_paper(cyclical) == ["a cycle of 500 updates, there one epoch", "label smoothing 0, there 0.1"]
+
+
+def statistics(kl, au=2):
+    return LatentStatistics(kl, au, 0.1, 10, 11, 20, 100, "")
+
+
+def system(name, kl=0.3, au=2, bleu=1.0, dist=2.0, p=None, spread=0.1, **changes):
+    """A measured run with these numbers; p: of each metric, against `base`."""
+    values = {"BLEU": bleu, "dist-2": dist}
+    extra = {"matches": [99, 99, 99, 99]}
+    scores = {
+        name: Score(name, value, "", extra, (value - spread, value + spread) if spread else None)
+        for name, value in values.items()
+    }
+    compared = None if p is None else Comparison("base", dict.fromkeys(values, p), "")
+    return MeasuredSystem(
+        RunFolder(name, Path("x")),
+        Row(name, "x", 21, 1, 1, scores, compared),
+        statistics(kl, au),
+        None,
+        None,
+        flags_of("speculative_elbo", **changes),
+    )
+
+
+def test_collapse_is_read_from_the_numbers():
+    assert "has collapsed" in latent(system("x", kl=0.1, au=0))
+    assert "lies apart from the prior, but" in latent(system("x", kl=3.0, au=0))
+    assert "has not collapsed" in latent(system("x", kl=0.3, au=2))
+
+
+def said(systems):
+    return "\n".join(findings(systems, None).all)
+
+
+def test_a_difference_within_the_noise_is_called_so():
+    assert "between b and base is within the noise (p = 0.200)" in said([system("base"), system("b", dist=2.2, p=0.2)])
+    clear = said([system("base"), system("b", dist=2.2, p=0.001)])
+    assert "The responses of b are more varied (p = 0.001)." in clear
+    assert "base and b are level" in said([system("base"), system("b", p=1.0)])
+
+
+def test_of_many_systems_the_ends_and_the_tests_are_named():
+    many = [system("base"), *(system(f"s{n}", dist=2 + n, p=0.01 if n > 1 else 0.5, kl=n) for n in range(1, 5))]
+    text = said(many)
+    assert "dist-2: from 6.00% (s4) to 2.00% (base). The responses of s4 are the most varied." in text
+    assert "Higher than base (p < 0.05): s2, s3, s4. Within the noise of base: s1." in text
+    assert "It is used (some dimension" not in text
+    assert "The latent is used (some dimension is active): base (KLD 0.30), s1 (KLD 1.00)" in text
+    assert findings(many, None).each[0].startswith("base: KLD 0.30")
+    near = [system("base"), system("a", dist=4.0, p=0.01), system("b", dist=4.1, p=0.01)]
+    assert "b are the most varied, but its interval overlaps with that of a." in said(near)
+
+
+def test_what_rises_with_k():
+    by_k = [(1, 0.1, 2.0), (10, 1.0, 2.6), (2, 0.2, 2.4), (40, 2.0, 2.5)]
+    systems = [system(f"K={k}", kl=kl, dist=dist, k=k, spread=0.3) for k, kl, dist in by_k]
+    text = said(systems)
+    assert (
+        "T-CVAE + speculative, K = 1, 2, 10, 40, all else alike: KLD rises at every step (0.10, 0.20, 1.00, 2.00)"
+        in text
+    )
+    assert "dist-2 rises at 2 and falls at 1 of 3 steps (2.00, 2.40, 2.60, 2.50), within the noise" in text
+    # another flag differs: no comparison of K
+    assert "all else alike" not in said([*systems[:2], *(system("b", k=5 + n, bow_weight=1.0) for n in range(2))])
+
+
+def test_trainings_that_differ_in_the_seed_alone():
+    one, other = system("a"), system("b")
+    one.settings.flags["seed"], other.settings.flags["seed"] = "1", "2"
+    assert "a (seed 1) and b (seed 2) differ in nothing but the seed" in said([one, other])
+    assert "Each system was trained once (seed 1, 2): intervals" in said([one, other])
+
+
+def test_names_with_commas_stay_apart():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["a, K=5", "b"]) == "a, K=5; b"
