@@ -93,7 +93,10 @@ def test_names_in_other_scripts_are_drawn_without_a_warning():
         warnings.simplefilter("error")
         figure = plots.kl_curves({"野菜": training_log(), "$x_1$": training_log()})
         assert plots.encoded(figure)
-    assert figure.legends[0].texts[0].get_text().replace("\n", " ") in ("野菜", NOTHING_READABLE)  # by what is installed
+    assert figure.legends[0].texts[0].get_text().replace("\n", " ") in (
+        "野菜",
+        NOTHING_READABLE,
+    )  # by what is installed
 
 
 @pytest.fixture

@@ -300,7 +300,7 @@ def test_a_folder_that_is_not_there_is_a_missing_run(runs, data_bin, capsys):
     assert main(["report", "a=nowhere", *arguments]) == 2
     (runs / "empty").mkdir()
     assert main(["report", "a=empty", *arguments]) == 2
-    assert "nothing to report of 1 runs: empty/generate.test.txt is missing" in capsys.readouterr().err
+    assert "nothing to report of 1 runs: empty: checkpoint_best.pt, train.log, " in capsys.readouterr().err
 
 
 def test_responses_to_another_test_set_are_not_compared(runs, data_bin, capsys):

@@ -42,14 +42,20 @@ def _verdict(first: MeasuredSystem, second: MeasuredSystem, metric: str, word: s
     if f"{first.score(metric):.2f}" == f"{second.score(metric):.2f}":
         return f"{first.name} and {second.name} are level."
     said = f"The responses of {first.name} are {word}"
-    tested = [system.row.comparison for system in (first, second) if system.row.comparison]
-    direct = len(tested) == 1 and tested[0].baseline in (first.name, second.name)
-    p = tested[0].p_values.get(metric) if direct else None
+    p = _tested(first, second, metric)
     if p is not None and p >= LEVEL:
         return f"The difference between {first.name} and {second.name} is within the noise (p = {p:.3f})."
-    if not direct and _overlap(first, second, metric):
+    if p is None and _overlap(first, second, metric):
         return f"{said}, but its interval overlaps with that of {second.name}."
     return f"{said} (p = {p:.3f})." if p is not None else f"{said}."
+
+
+def _tested(one: MeasuredSystem, other: MeasuredSystem, metric: str) -> float | None:
+    """The p-value of their difference; None if neither is the baseline, or the metric has too few matches."""
+    for system, base in ((one, other), (other, one)):
+        if system.row.comparison and system.row.comparison.baseline == base.name:
+            return system.row.comparison.p_values.get(metric)
+    return None
 
 
 def _overlap(one: MeasuredSystem, other: MeasuredSystem, metric: str) -> bool:
@@ -128,12 +134,15 @@ def _trend(group: Sequence[MeasuredSystem], metric: str) -> str:
 
 
 def _ends(group: Sequence[MeasuredSystem], metric: str) -> str:
-    """Whether chance explains the whole way from the first to the last, where intervals tell."""
+    """Whether chance may explain the whole way from the first to the last, where a test or intervals tell."""
     first, last = group[0], group[-1]
     scores = [system.row.scores[metric] for system in (first, last) if system.row and metric in system.row.scores]
-    if len(scores) < 2 or any(map(undersampled, scores)) or not _overlap(first, last, metric):
+    if len(scores) < 2 or any(map(undersampled, scores)):
         return ""
-    return ", within the noise: the intervals of the first and the last overlap"
+    p = _tested(first, last, metric)
+    if p is not None:
+        return f", from first to last within the noise (p = {p:.3f})" if p >= LEVEL else ""
+    return ", though the intervals of the first and the last overlap" if _overlap(first, last, metric) else ""
 
 
 def closeness(systems: Sequence[MeasuredSystem]) -> list[str]:

@@ -1,5 +1,6 @@
 """The folder of one training and what was measured of it, as the recipes leave it: where each file is, what makes it."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ class RunFolder:
         """The command that made a file, as the recipes noted it beside the file, or in general."""
         noted = self.folder / f"{name}.command"
         if noted.is_file():
-            return noted.read_text(encoding="utf-8", errors="replace").strip()
+            command = noted.read_text(encoding="utf-8", errors="replace").strip()
+            return command if name in (CHECKPOINT, LOG) else f"{command} > {shlex.quote(str(self.folder / name))}"
         return MADE_BY[name].format(folder=self.folder, file=self.folder / name)
 
     def require(self, *names: str) -> None:

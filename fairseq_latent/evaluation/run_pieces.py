@@ -75,7 +75,7 @@ class Measured:
 
 def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int) -> Measured:
     """Read all runs; refuse only where nothing at all can be shown."""
-    missing: list[Missing] = []
+    missing = [each for run in runs for each in _absent(run)]
     answers = {run: _piece(run, GENERATED, read_generations, missing) for run in runs}
     sampled = {run: _piece(run, SAMPLES, read_generations, missing) for run in runs}
     systems = [
@@ -112,15 +112,22 @@ def attempt(read: Callable[[], Piece], system: str, lacking: str, remedy: str | 
         return None
 
 
-def _piece(run: RunFolder, name: str, read: Callable[..., Piece], missing: list[Missing]) -> Piece | None:
+def _absent(run: RunFolder) -> list[Missing]:
+    """The files that are not there; where the checkpoint is none of the others can be made without it."""
     if not run.folder.is_dir():
-        if not any(each.system == run.name for each in missing):
-            remedy = MADE_BY[CHECKPOINT].format(folder=run.folder)
-            missing.append(Missing(run.name, f"{run.folder}: no such folder", "everything", remedy))
-        return None
+        remedy = MADE_BY[CHECKPOINT].format(folder=run.folder)
+        return [Missing(run.name, f"{run.folder}: no such folder", "everything", remedy)]
+    names = [name for name in MADE_BY if not (run.folder / name).is_file()]
+    if CHECKPOINT in names[:1] and len(names) > 1:
+        lacking = "everything" if len(names) == len(MADE_BY) else "; ".join(SERVES[name] for name in names)
+        problem = f"{run.folder}: {', '.join(names)} are missing"
+        return [Missing(run.name, problem, lacking, f"{run.made_by(CHECKPOINT)}, then the others")]
+    return [Missing(run.name, f"{run.folder / name} is missing", SERVES[name], run.made_by(name)) for name in names]
+
+
+def _piece(run: RunFolder, name: str, read: Callable[..., Piece], missing: list[Missing]) -> Piece | None:
     path = run.folder / name
     if not path.is_file():
-        missing.append(Missing(run.name, f"{path} is missing", SERVES[name], run.made_by(name)))
         return None
     # a broken checkpoint may be mended without training again, as the message says; other files are cheap to make again
     remedy = None if name == CHECKPOINT else run.made_by(name)
