@@ -44,19 +44,23 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
     best = ""
     if any(system.settings and system.settings.flag("k") not in ("1", MISSING) for system in systems):
         best = " Training with K > 1 logs the best (or mean) of K latents, validation always a single one."
+    each = "panel" if len(logs) > plots.MANY else "line"
+    losses = "reconstruction perplexity"
+    if each == "line":
+        losses = f"negative log-likelihood and {losses}"
     names = listed(list(logs))
     return [
         Picture(
             "kl.png",
             "How much the latent is used, during training",
-            f"KL divergence over updates, a line a system: {names}",
+            f"KL divergence over updates, a {each} a system: {names}",
             "KL divergence of the posterior from the prior. A curve that falls to 0 is a posterior that collapses.",
             plots.encoded(plots.kl_curves(logs)),
         ),
         Picture(
             "loss.png",
             "How well responses are reconstructed",
-            f"negative log-likelihood and reconstruction perplexity over updates, a line a system: {names}",
+            f"{losses} over updates, a {each} a system: {names}",
             f"Lower is better. Training runs with dropout, validation without, so points may lie below lines.{best}",
             plots.encoded(plots.loss_curves(logs)),
         ),
