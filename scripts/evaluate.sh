@@ -34,9 +34,12 @@ decode_and_measure() {
     done
 }
 
-paths=$(python "$ROOT/scripts/run_folders.py" "$@") || exit 2
-folders=()
-while IFS= read -r folder; do folders+=("$folder"); done <<<"$paths"
+trained=$(python "$ROOT/scripts/run_folders.py" "$@") || exit 2
+systems=() folders=()
+while IFS=$'\t' read -r system folder; do
+    systems+=("$system")
+    [[ $'\n'$(printf '%s\n' ${folders[@]+"${folders[@]}"})$'\n' == *$'\n'"$folder"$'\n'* ]] || folders+=("$folder")
+done <<<"$trained"
 
 samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-preprocess has none
 if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
@@ -49,6 +52,6 @@ if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
 fi
 
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
-fairseq-latent score "${@/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}"
+fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}"
 run fairseq-latent report --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} "$@"
 say "report: $report/report.html and $report/report.md"

@@ -44,6 +44,13 @@ activate() {
 # Processors to share out among parallel jobs; nproc would take OMP_NUM_THREADS for their number.
 cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
 
+# precision FILE: what --autocast should be on this machine, measured once and noted in FILE: a run that goes on keeps it.
+precision() {
+    [[ -s $1 ]] || python "$ROOT/scripts/precision.py" >"$1.part" || die "torch does not import; remedy: fairseq-latent doctor"
+    [[ -s $1 ]] || mv "$1.part" "$1"
+    cat "$1"
+}
+
 # The binarised data set's and the plugin's flags, the same for training, decoding and measuring.
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task dialogue)
 

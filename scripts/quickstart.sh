@@ -72,10 +72,13 @@ if ((smoke)); then
 fi
 run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"
 
+autocast=${AUTOCAST:-$(precision "$runs/precision")} # bfloat16 where the processor is faster with it
 evaluations=$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))
 train_recipe() { # RUN, named after its recipe
+    local flags=(--autocast "$autocast")
+    [[ $autocast == none || $1 != */speculative* ]] || flags+=(--selection-dtype bfloat16)
     RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 50 > 0 ? MAX_UPDATE / 50 : 1)) \
-        bash "$ROOT/scripts/recipes/$(basename "$1").sh" --validate-interval-updates "$evaluations" \
+        bash "$ROOT/scripts/recipes/$(basename "$1").sh" "${flags[@]}" --validate-interval-updates "$evaluations" \
         --save-interval-updates "$evaluations" --keep-interval-updates 1
 }
 in_parallel "training" updates_done train_recipe "$runs/t_cvae" "$runs/speculative_k5"

@@ -1,4 +1,4 @@
-"""The run folders of NAME=RUN ..., each once, one a line: run_folders.py NAME=RUN [NAME=RUN ...]. For evaluate.sh."""
+"""`NAME=RUN <TAB> RUN`, a line for each of NAME=RUN ... that has a checkpoint; the others are told of. For evaluate.sh."""
 
 import sys
 
@@ -7,11 +7,16 @@ from fairseq_latent.evaluation.run_folder import CHECKPOINT, run_folders
 
 
 def main() -> None:
-    """Print them, if all have a checkpoint."""
-    runs = run_folders(sys.argv[1:])
-    for each in runs:
-        each.require(CHECKPOINT)
-    print(*dict.fromkeys(str(each.folder) for each in runs), sep="\n")
+    """Print those that can be decoded; without any, refuse."""
+    pairs = list(zip(sys.argv[1:], run_folders(sys.argv[1:], all_there=False), strict=True))
+    ready = [(specification, each) for specification, each in pairs if (each.folder / CHECKPOINT).is_file()]
+    if not ready:
+        pairs[0][1].require(CHECKPOINT)
+    for specification, each in pairs:
+        if (specification, each) in ready:
+            print(specification, each.folder, sep="\t")
+        else:
+            print(f"{each.folder}: not trained yet, left out; remedy: {each.made_by(CHECKPOINT)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

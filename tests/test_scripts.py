@@ -216,6 +216,15 @@ def test_evaluate_makes_again_what_another_command_or_older_input_made(evaluated
     assert len(evaluated(BEAM="7", LATENT_SAMPLES="9")) == 4
 
 
+def test_evaluate_leaves_out_what_is_not_trained_yet_and_decodes_a_run_once(evaluated, tmp_path):
+    (tmp_path / "lr=1/checkpoint_best.pt").unlink()
+    decoded = evaluated()
+    assert len(decoded) == 2 and all(f"--path {tmp_path}/a/checkpoint_best.pt" in line for line in decoded)
+    measured = (tmp_path / "measured").read_text().splitlines()
+    assert any(line.startswith(f"score K=5={tmp_path}/a/generate.test.txt --lang") for line in measured)
+    assert any(line.startswith("report ") and f"B={tmp_path}/lr=1" in line for line in measured)  # names what is missing
+
+
 def test_evaluate_reads_a_system_as_the_python_commands_do_and_has_its_own_language(evaluated, tmp_path):
     decoded = " ".join(evaluated(LANGUAGE="de_DE:en", SCORE_LANGUAGE="none"))
     assert f"{tmp_path}/a/checkpoint_best.pt" in decoded and f"{tmp_path}/lr=1/checkpoint_best.pt" in decoded

@@ -48,14 +48,14 @@ def gpu(machine: Machine) -> Result:
 
 
 def bfloat16(machine: Machine) -> Result:
-    """Units that multiply bfloat16: they make best-of-K scoring cheap (--selection-dtype)."""
+    """Units that multiply bfloat16: they make training and best-of-K scoring cheap (--autocast, --selection-dtype)."""
     units = machine.processor_flags() & {"amx_bf16", "avx512_bf16", "bf16"}
     answer = machine.ask(ASK_TORCH)
     if answer.facts.get("bfloat16"):
         return Result(OK, "bfloat16", "on the GPU")
     if units and not answer.facts.get("gpus"):
         return Result(OK, "bfloat16", f"on the CPU ({', '.join(sorted(units))})")
-    return Result(OK, "bfloat16", "no units for it: leave --selection-dtype at float32")
+    return Result(OK, "bfloat16", "no units for it: leave --autocast and --selection-dtype as they are")
 
 
 def torchaudio(machine: Machine) -> Result:

@@ -33,8 +33,8 @@ export MAX_UPDATE=${MAX_UPDATE:-1200} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ
 export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} KL_WARMUP=${KL_WARMUP:-$((MAX_UPDATE / 2))}
 export MAX_LENGTH=${MAX_LENGTH:-30} SAMPLES=${SAMPLES:-100} IMPORTANCE_SAMPLES=${IMPORTANCE_SAMPLES:-20}
 size=${SIZE:-small}
-# precision   bfloat16 products in training (--autocast); AUTOCAST=none where the processor has no units for them
-autocast=${AUTOCAST:-bfloat16}
+# precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
+autocast=${AUTOCAST:-$(precision "$runs/precision")}
 
 heading() { # the row's name in the table
     case $1 in
@@ -53,7 +53,7 @@ heading() { # the row's name in the table
 train_row() { # RUN, named after its recipe
     local recipe flags=(--autocast "$autocast") arch=t_cvae
     recipe=$(basename "$1")
-    if [[ $recipe == speculative* ]]; then flags+=(--selection-dtype bfloat16); fi
+    [[ $autocast == none || $recipe != speculative* ]] || flags+=(--selection-dtype bfloat16)
     if [[ $recipe == spacefusion ]]; then arch=t_spacefusion; fi
     local every=$((MAX_UPDATE / 8 > 0 ? MAX_UPDATE / 8 : 1))
     ARCH=${arch}_$size RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
