@@ -1,0 +1,111 @@
+"""The benchmarks run, at toy size, and compare like with like."""
+
+import json
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+from . import programs
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+TOY = ("--arch", "t_cvae_tiny", "--vocabulary", "60", "--max-tokens", "140", "--repeats", "1", "--threads", "1")
+
+
+def benchmark(name, *arguments, **variables) -> str:
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", *map(str, arguments)],
+        capture_output=True, text=True, env=os.environ | variables,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def table_of(printed: str) -> dict[str, list[str]]:
+    """First column -> the others, of the rows of a Markdown table."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:1] == "|"]
+    return {first: rest for first, *rest in lines[2:]}
+
+
+@pytest.fixture
+def k_samples(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import k_samples
+
+    return k_samples
+
+
+def test_k_samples_measures_every_system_in_turn(tmp_path):
+    flags = ("--batches", "1", "--k", "2", "5", "--plain", "2", "--words", "20", "--json", tmp_path / "out.json")
+    rows = table_of(benchmark("k_samples", *TOY, *flags, "--no-memory"))
+    assert rows["transformer (fairseq)"][3] == "1.00"
+    assert {
+        "K = 5, float32",
+        "K = 5, bfloat16",
+        "K = 5, bfloat16, 20 words",
+        "K = 2, plain implementation",
+    } <= rows.keys()
+    found = json.loads((tmp_path / "out.json").read_text())
+    for row in found["rows"]:
+        assert len(row["seconds"]) == len(row["ratios"]) == 1 and row["seconds"][0] > 0
+        assert float(rows[row["name"]][1]) == pytest.approx(row["ratios"][0], abs=0.005)
+
+
+def test_memory_is_that_of_one_system(k_samples, capsys):
+    args = Namespace(arch="t_cvae_tiny", vocabulary=60, max_tokens=140, batches=1, threads=torch.get_num_threads())
+    k_samples.print_peak(args, k_samples.System("K = 2", 2))
+    assert 50 < float(capsys.readouterr().out) < 20000  # MiB
+
+
+def test_the_plain_implementation_has_our_loss(k_samples):
+    """The same random numbers, the same choice: only the work differs."""
+    args = Namespace(arch="t_cvae_tiny", vocabulary=60, max_tokens=140, batches=1, threads=torch.get_num_threads())
+    steps = k_samples.Steps(args)
+    losses = []
+    for scoring in (k_samples.FLOAT32, k_samples.PLAIN):
+        trainer = steps._configured(k_samples.System("", 5, scoring))
+        for module in trainer.model.modules():
+            if hasattr(module, "p"):
+                module.p = 0.0
+        trainer.model.encoder.latent.pool.attention.dropout = 0.0
+        torch.manual_seed(1)
+        losses.append(trainer.criterion(trainer.model.train(), steps.batches[0])[2]["nll"])
+    torch.testing.assert_close(*losses)
+
+
+def test_generation_is_measured(data_bin):
+    rows = table_of(benchmark("generation", *TOY, "--length", "3", "--beam", "2", "--latents", "2"))
+    assert rows.keys() == {"transformer (fairseq)", "T-CVAE", "T-CVAE, 2 latents"}
+    assert rows["T-CVAE"][2] == rows["transformer (fairseq)"][1] == "1.000"
+
+
+def test_agreement_of_cheaper_scoring(data_bin, tmp_path):
+    """All words and more than all are the same; any choice is better than none."""
+    programs.fit(data_bin, tmp_path, "--max-update", "40", "--kl-weight", "0.01", "--lr", "0.02")
+    flags = ("--k", "4", "--words", "4", "100000", "--sentences", "20", "--batch-size", "7")
+    printed = benchmark("agreement", data_bin, tmp_path / "checkpoint_best.pt", *flags).splitlines()
+    ways = {line.split("|")[2].strip(): line.split("|")[3:5] for line in printed if line.startswith("|")}
+    same = {way: float(columns[0].rstrip(" %")) for way, columns in ways.items() if "%" in columns[0]}
+    regret = {way: float(columns[1]) for way, columns in ways.items() if "%" in columns[0]}
+    assert same["any sample"] == 25.0 and same["bfloat16, 100,000 words"] == same["bfloat16, all words"] > 50
+    assert 0 <= regret["bfloat16, all words"] < regret["any sample"]
+
+
+def test_too_few_processors_and_slow_bfloat16_are_said_and_no_reason_to_stop(k_samples, monkeypatch, capsys):
+    def measure(args, rows):
+        for row in rows:
+            row.seconds, row.ratios, row.cpu_ratios = [1.0], [1.0], [1.0]
+        return "no batches"
+
+    monkeypatch.setattr(k_samples, "bfloat16_speed", lambda: 0.7)
+    monkeypatch.setattr(k_samples, "measure", measure)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    monkeypatch.setattr(sys, "argv", ["k_samples.py", "--no-memory"])
+    k_samples.main()
+    printed, said = capsys.readouterr()
+    assert "1 processor for 2 threads" in said and "0.7 times as fast" in said
+    assert table_of(printed)["K = 40, bfloat16"][:2] == ["1.00", "1.00"]
