@@ -66,8 +66,9 @@ class _TokenNLL(torch.autograd.Function):
         for out, rows in parts:
             here = slice(start, start := start + len(rows))
             softmax = torch.sub(rows, normaliser[here].unsqueeze(-1)).exp_().mul_(columns[0][here])
-            out.copy_(softmax.sub_(columns[1][here]) if ctx.with_uniform else softmax)
-        gradient.scatter_add_(-1, target, -of_nll.unsqueeze(-1).to(gradient))
+            if ctx.with_uniform:
+                softmax.sub_(columns[1][here])
+            out.copy_(softmax.scatter_add_(-1, target[here], -of_nll[here].unsqueeze(-1)))
         return gradient, None, None
 
 

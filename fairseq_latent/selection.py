@@ -1,8 +1,8 @@
 """Which of K latent samples a training step keeps: the best one (speculative sampling, Sato et al., 2021) or their mean.
 
 "Speculative sampling" here is best-of-K *training* of the latent, never draft-model decoding. The choice is made on the
-noise, without gradient; one differentiable pass with the chosen noise follows. Memory does not grow with K but for the
-noise itself, K x B x Z floats.
+noise, without gradient; one differentiable pass with the chosen noise follows. Memory does not grow with K but for noise and
+latents themselves, K x B x Z floats each.
 """
 
 import math
@@ -59,15 +59,21 @@ class VocabularyScorer:
         weight = weight.detach()
         self.rows, width = TILE["cpu" if weight.device.type == "cpu" else "cuda"]
         self.of_target = weight[target].float()  # (N, H)
-        self.left_out = None  # (N,): how much of the target's own probability the sum over words lacks
-        head = words // 2 if 0 < words < weight.size(0) else weight.size(0)
-        self.tiles = [(tile.T, 1.0) for tile in weight[:head].to(dtype).split(width)]  # (H, W), and what a word counts
+        self.place = None  # (N,): the target's place in the sample; -1: in the head, whose sum has it; -2: in neither
+        head = max(1, words // 2) if 0 < words < weight.size(0) else weight.size(0)
+        self.tiles = [
+            (tile.T, 1.0, -1) for tile in weight[:head].to(dtype).split(width)
+        ]  # (H, W), what a word counts, start
         if head < weight.size(0):
             rest = weight.size(0) - head
-            sampled = head + torch.randperm(rest, device=weight.device)[: words - head]
-            factor = rest / len(sampled)
-            self.tiles += [(tile.T, factor) for tile in weight[sampled].to(dtype).split(width)]
-            self.left_out = (target >= head) * (1 - factor * torch.isin(target, sampled).float())
+            sampled = head + torch.randperm(rest, device=weight.device)[: max(1, words - head)]
+            places = torch.full((weight.size(0),), -2, device=weight.device)
+            places[:head] = -1
+            places[sampled] = torch.arange(len(sampled), device=weight.device)
+            self.place = places[target]
+            starts = range(0, len(sampled), width)
+            tiles = weight[sampled].to(dtype).split(width)
+            self.tiles += [(tile.T, rest / len(sampled), start) for tile, start in zip(tiles, starts, strict=True)]
 
     @torch.no_grad()
     def __call__(self, hidden: Tensor) -> Tensor:
@@ -75,8 +81,8 @@ class VocabularyScorer:
         with torch.autocast(hidden.device.type, enabled=False):
             target_score = torch.einsum("...nh,nh->...n", hidden.float(), self.of_target)
             columns = [hidden.to(self.tiles[0][0].dtype).flatten(0, -2), target_score.flatten()]
-            if self.left_out is not None:
-                columns.append(self.left_out.expand_as(target_score).flatten())
+            if self.place is not None:
+                columns.append(self.place.expand_as(target_score).flatten())
             # a round number of rows: libraries compile and keep a kernel for every shape they meet
             columns = [F.pad(column, (0, 0) * (column.dim() - 1) + (0, -len(column) % ROUNDED)) for column in columns]
             parts = list(zip(*(column.split(self.rows) for column in columns), strict=True))
@@ -85,7 +91,7 @@ class VocabularyScorer:
                 normaliser = torch.cat([self._safe_normaliser(*part) for part in parts])
         return normaliser[: target_score.numel()].view_as(target_score) - target_score
 
-    def _normaliser(self, hidden: Tensor, target_score: Tensor, left_out: Tensor | None = None) -> Tensor:
+    def _normaliser(self, hidden: Tensor, target_score: Tensor, place: Tensor | None = None) -> Tensor:
         """(R, H) -> (R,): log sum exp, relative to the largest logit of the first tile.
 
         Taken off within the matrix product, before it is rounded: where the precision is low, the likely words keep most.
@@ -93,18 +99,28 @@ class VocabularyScorer:
         logits = hidden @ self.tiles[0][0]
         largest = logits.amax(-1, keepdim=True)
         total = (logits - largest).exp_().sum(-1, dtype=torch.float32)
-        for tile, factor in self.tiles[1:]:
-            total += factor * torch.addmm(-largest, hidden, tile).exp_().sum(-1, dtype=torch.float32)
+        for tile, factor, start in self.tiles[1:]:
+            values = torch.addmm(-largest, hidden, tile).exp_()
+            summed = values.sum(-1, dtype=torch.float32)
+            if start >= 0:  # of the sample: the target counts once, below
+                column = (place - start).clamp(0, tile.size(1) - 1).unsqueeze(-1)
+                inside = (place >= start) & (place < start + tile.size(1))
+                summed = (summed - inside * values.gather(-1, column).squeeze(-1).float()).clamp_(min=0)
+            total += factor * summed
         largest = largest.squeeze(-1).float()
-        if left_out is not None:
-            total += left_out * (target_score - largest).exp()
+        if place is not None:
+            total += (place != -1) * (target_score - largest).exp()
         return total.log() + largest
 
-    def _safe_normaliser(self, hidden: Tensor, target_score: Tensor, left_out: Tensor | None = None) -> Tensor:
+    def _safe_normaliser(self, hidden: Tensor, target_score: Tensor, place: Tensor | None = None) -> Tensor:
         """The same where some logit is larger by 88 and more than those of the first tile."""
-        parts = [(hidden @ tile).float().logsumexp(-1) + math.log(factor) for tile, factor in self.tiles]
-        normaliser = torch.stack(parts).logsumexp(0)
-        if left_out is None:
-            return normaliser
-        inside = normaliser + torch.log1p(left_out * (target_score - normaliser).clamp(max=0).exp())
-        return torch.where(left_out == 1, torch.logaddexp(normaliser, target_score), inside)
+        parts = []
+        for tile, factor, start in self.tiles:
+            logits = (hidden @ tile).float()
+            if start >= 0:
+                inside = ((place >= start) & (place < start + tile.size(1))).nonzero().squeeze(-1)
+                logits[inside, place[inside] - start] = -math.inf
+            parts.append(logits.logsumexp(-1) + math.log(factor))
+        if place is not None:
+            parts.append(target_score.masked_fill(place == -1, -math.inf))
+        return torch.stack(parts).logsumexp(0)

@@ -39,6 +39,7 @@ activate() {
         gpu) DEVICE=() ;;
         *) die "FAIRSEQ_LATENT_DEVICE=$FAIRSEQ_LATENT_DEVICE is unknown; remedy: cpu or gpu" ;;
     esac
+    ON_GPU=$([[ ${DEVICE[*]-} == --cpu ]] || echo 1)
 }
 
 # Processors to share out among parallel jobs; nproc would take OMP_NUM_THREADS for their number.
@@ -142,7 +143,7 @@ train() {
 # repeated, unless the command is another one or an input is newer than the command's last start.
 whole() {
     local file=$1 fresh=1 command
-    local part=$file.$BASHPID.part # a process that outlived its script writes to a file of its own
+    local part=$file.${BASHPID:-$RANDOM}.part # a process that outlived its script writes to a file of its own
     shift
     while [[ $1 != -- ]]; do
         [[ ! $1 -nt $file.command ]] || fresh=0
@@ -162,11 +163,12 @@ whole() {
 }
 
 # in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders, JOBS (default: one a processor) at a time,
-# the processors shared out; what `COUNTER FOLDER` prints shows how far each is. The first that fails ends all.
+# the processors shared out; on a GPU one at a time. What `COUNTER FOLDER` prints shows how far each is. The first that fails
+# ends all, unless KEEP_GOING=1; either way the end is `exit 2`.
 in_parallel() {
-    local label=$1 counter=$2 command=$3 jobs=() limit threads running failed=0 drawn=$SECONDS job
+    local label=$1 counter=$2 command=$3 jobs=() limit threads running failed=0 stop=0 drawn=$SECONDS job
     shift 3
-    limit=${JOBS:-$(cores)}
+    limit=${JOBS:-$(if [[ -n ${ON_GPU:-} ]]; then echo 1; else cores; fi)}
     [[ $limit =~ ^[1-9][0-9]*$ ]] || die "JOBS=$limit is no number of jobs; remedy: JOBS=2"
     ((limit < $#)) || limit=$#
     threads=$(($(cores) / limit))
@@ -178,12 +180,13 @@ in_parallel() {
         for job in ${jobs[@]+"${jobs[@]}"}; do
             if kill -0 "$job" 2>/dev/null; then
                 running=$((running + 1))
-            elif ((!failed)) && ! wait "$job"; then
+            elif ! wait "$job"; then
                 failed=1
-                _end_jobs
+                ((stop)) || [[ -n ${KEEP_GOING:-} ]] || _end_jobs
+                [[ -n ${KEEP_GOING:-} ]] || stop=1
             fi
         done
-        while ((!failed && running < limit && ${#jobs[@]} < $#)); do
+        while ((!stop && running < limit && ${#jobs[@]} < $#)); do
             _start_job "${@:${#jobs[@]}+1:1}"
             running=$((running + 1))
         done

@@ -76,7 +76,7 @@ autocast=${AUTOCAST:-$(precision "$runs/precision")} # bfloat16 where the proces
 evaluations=$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))
 train_recipe() { # RUN, named after its recipe
     local flags=(--autocast "$autocast")
-    [[ $autocast == none || $1 != */speculative* ]] || flags+=(--selection-dtype bfloat16)
+    [[ $autocast == none || $(basename "$1") != speculative* ]] || flags+=(--selection-dtype bfloat16)
     RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 50 > 0 ? MAX_UPDATE / 50 : 1)) \
         bash "$ROOT/scripts/recipes/$(basename "$1").sh" "${flags[@]}" --validate-interval-updates "$evaluations" \
         --save-interval-updates "$evaluations" --keep-interval-updates 1

@@ -573,3 +573,14 @@ def test_autocast_trains_in_bfloat16_and_validates_in_float32(task, arch, name):
     assert losses["none", False] == losses["bfloat16", False]
     assert losses["none", True] != losses["bfloat16", True]
     assert losses["none", True] == pytest.approx(losses["bfloat16", True], rel=0.02)
+
+
+def test_an_autocast_that_is_not_ours_stays(task):
+    """That of fairseq-train --amp."""
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    criterion = build_criterion(task)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = []
+        model.decoder.output_projection.register_forward_hook(lambda *args: logits.append(args[-1].dtype))
+        criterion(model, sample)
+    assert logits == [torch.bfloat16]

@@ -76,6 +76,20 @@ def test_each_dropout_acts_in_training_alone(task, name):
     assert not torch.allclose(states(True, 1), states(False, 1))
 
 
+def test_dropout_that_is_to_be_retained_acts_in_decoding(task):
+    """fairseq-generate --retain-dropout."""
+    model, sample = build_model(task, **{**NO_DROPOUT, "attention_dropout": 0.5}).eval(), batch(task)
+    tokens = sample["net_input"]["src_tokens"]
+
+    def states(seed):
+        torch.manual_seed(seed)
+        return model.encoder.encode((tokens, Packing(tokens.ne(1))))[0].states
+
+    assert torch.equal(states(1), states(2))
+    model.make_generation_fast_(retain_dropout=True)
+    assert not torch.allclose(states(1), states(2))
+
+
 def test_work_does_not_grow_with_pads(task):
     """Rows of the feed-forward layers: as many as there are tokens."""
     model, sample = build_model(task), batch(task)

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -222,7 +223,9 @@ def test_evaluate_leaves_out_what_is_not_trained_yet_and_decodes_a_run_once(eval
     assert len(decoded) == 2 and all(f"--path {tmp_path}/a/checkpoint_best.pt" in line for line in decoded)
     measured = (tmp_path / "measured").read_text().splitlines()
     assert any(line.startswith(f"score K=5={tmp_path}/a/generate.test.txt --lang") for line in measured)
-    assert any(line.startswith("report ") and f"B={tmp_path}/lr=1" in line for line in measured)  # names what is missing
+    assert any(
+        line.startswith("report ") and f"B={tmp_path}/lr=1" in line for line in measured
+    )  # names what is missing
 
 
 def test_evaluate_reads_a_system_as_the_python_commands_do_and_has_its_own_language(evaluated, tmp_path):
@@ -302,6 +305,43 @@ def test_as_many_jobs_run_at_once_as_there_are_processors(tmp_path):
     assert "c" in lines and "label  a , finished  b , finished  c , finished" in lines
     refused = subprocess.run(["bash", "-euc", f"JOBS=0; {job}"], capture_output=True, text=True, timeout=30)
     assert refused.returncode == 2 and "JOBS=0 is no number of jobs; remedy: JOBS=2" in refused.stderr
+
+
+def test_a_job_that_fails_may_leave_the_others_alone(tmp_path):
+    job = f"""job() {{ [[ $1 != a ]] || exit 3; sleep 1; touch {tmp_path}/$1; }}; count() {{ :; }}
+    source {ROOT}/scripts/lib.sh; JOBS=1; KEEP_GOING=1; in_parallel label count job a b c"""
+    done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
+
+
+def table(tmp_path, **variables) -> subprocess.CompletedProcess:
+    """paper2.sh, which only prints what it would train."""
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    (data / "dict.src.txt").touch()
+    own = {"DATA": str(data), "RUNS": str(tmp_path / "a&b"), "DRY_RUN": "1", "AUTOCAST": "none", "JOBS": "1"}
+    return bash(ROOT / "scripts/tables/paper2.sh", **own | variables)
+
+
+def test_the_tables_rows_differ_in_their_losses_alone(tmp_path):
+    done = table(tmp_path, ROWS="t_cvae speculative_k5 spacefusion")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("&&", 1)[1] for line in done.stdout.splitlines()]
+    assert [line.split("--save-dir ")[1].split()[0] for line in lines] == [
+        shlex.quote(f"{tmp_path}/a&b/{row}").replace("'", "").replace("&", "\\&")
+        for row in ("t_cvae", "speculative_k5", "spacefusion")
+    ]
+    budgets = {re.sub(r"--(save-dir|log-file|arch|criterion|k) \S+ ?", "", line) for line in lines}
+    assert len(budgets) == 1
+    assert [re.search(r"--arch (\S+)", line)[1] for line in lines] == ["t_cvae_small"] * 2 + ["t_spacefusion_small"]
+
+
+def test_the_tables_size_and_rows_are_checked(tmp_path):
+    assert "--arch t_cvae " in table(tmp_path, ROWS="t_cvae", SIZE="base").stdout
+    for variables in ({"SIZE": "huge"}, {"ROWS": "nonsense"}, {"DATA": str(tmp_path)}):
+        refused = table(tmp_path, **variables)
+        assert refused.returncode == 2 and refused.stderr.startswith("error: ") and "remedy" in refused.stderr
 
 
 def test_no_script_names_a_path_of_one_machine():

@@ -5,6 +5,7 @@ sentences. A child may scale the terms of its loss (`divisor`), never what is lo
 sample and KL weight 1.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
@@ -80,7 +81,8 @@ class LatentCriterion(FairseqCriterion):
     def forward(self, model, sample, reduce=True):
         """Return (loss, sentences, log), all sums over the batch's sentences; `reduce=False` gives the loss as (B,)."""
         target = sample["target"]
-        with torch.autocast(target.device.type, torch.bfloat16, enabled=self.autocast and self.training):
+        ours = self.autocast and self.training  # else as it is: --amp has its own
+        with torch.autocast(target.device.type, torch.bfloat16) if ours else contextlib.nullcontext():
             logits, extra = self.decode(model, sample)
         latent: LatentOutput = extra["latent"]
         sentences = target.size(0)

@@ -23,7 +23,8 @@ class QueryAttention(nn.Module):
     """One learned query attends over encoder states: sequences become vectors.
 
     The query never changes within a batch, so that it is taken through the key projection once, and the weighted mean of
-    the states, not each state, through the value projection: what `nn.MultiheadAttention` computes, at no cost a token.
+    the states, not each state, through the value projection: what `nn.MultiheadAttention` computes, with `heads` scalar
+    products a token in place of two projections.
     """
 
     def __init__(self, embed_dim: int, heads: int, dropout: float):

@@ -104,7 +104,8 @@ def _attend(
     attention: nn.Module, query: Tensor, key: Tensor, value: Tensor, queries: Packing, keys: Packing, mask: Tensor
 ) -> Tensor:
     """(N, H), (M, H), (M, H) -> (N, H)"""
-    heads, dropout = attention.num_heads, attention.dropout_module.p if attention.training else 0.0
+    heads, module = attention.num_heads, attention.dropout_module
+    dropout = module.p if module.training or module.apply_during_inference else 0.0  # --retain-dropout
     query, key, value = (
         packing.pad(states).unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, T, H / heads)
         for packing, states in ((queries, query), (keys, key), (keys, value))

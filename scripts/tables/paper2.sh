@@ -30,9 +30,9 @@ fi
 export DATA
 # budget      the same for all rows: 1,200 updates of a small model
 export MAX_UPDATE=${MAX_UPDATE:-1200} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=${UPDATE_FREQ:-1}
-export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} KL_WARMUP=${KL_WARMUP:-$((MAX_UPDATE / 2))}
+export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} KL_WARMUP=${KL_WARMUP:-600}
 export MAX_LENGTH=${MAX_LENGTH:-30} SAMPLES=${SAMPLES:-100} IMPORTANCE_SAMPLES=${IMPORTANCE_SAMPLES:-20}
-size=${SIZE:-small}
+case ${SIZE:=small} in base) size= ;; small | tiny) size=_$SIZE ;; *) die "SIZE=$SIZE is unknown; remedy: tiny, small or base" ;; esac
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
 
@@ -56,14 +56,20 @@ train_row() { # RUN, named after its recipe
     [[ $autocast == none || $recipe != speculative* ]] || flags+=(--selection-dtype bfloat16)
     if [[ $recipe == spacefusion ]]; then arch=t_spacefusion; fi
     local every=$((MAX_UPDATE / 8 > 0 ? MAX_UPDATE / 8 : 1))
-    ARCH=${arch}_$size RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
+    ARCH=$arch$size RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
         bash "$ROOT/scripts/recipes/$recipe.sh" "${flags[@]}" --validate-interval-updates "$every" \
         --save-interval-updates "$every" --keep-interval-updates 1
 }
 
-folders=("${rows[@]/#/$runs/}")
-in_parallel "training" updates_done train_row "${folders[@]}"
-systems=()
-for row in "${rows[@]}"; do systems+=("$(heading "$row")=$runs/$row"); done
+folders=() systems=()
+for row in "${rows[@]}"; do
+    folders+=("$runs/$row")
+    systems+=("$(heading "$row")=$runs/$row")
+done
+failed=0
+(KEEP_GOING=1 in_parallel "training" updates_done train_row "${folders[@]}") || failed=$?
+((failed == 0 || failed == 2)) || exit "$failed" # stopped by hand
+[[ -z ${DRY_RUN:-} ]] || exit "$failed"
 TITLE=${TITLE:-"Latent-variable dialogue models, one budget"} \
     bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "${systems[@]}"
+((!failed)) || die "some rows failed (see above), the report has the others; remedy: mend them and start again"
