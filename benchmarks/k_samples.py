@@ -160,6 +160,23 @@ def print_peak(args: argparse.Namespace, row: System) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def print_profile(args: argparse.Namespace) -> None:
+    """Where the time of one float32 step at K = --profile goes, on one thread."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    args.threads = 1
+    steps, system = Steps(args), System("", args.profile)
+    steps.run(system, 0)
+    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+        steps.run(system, 0)
+    rows = sorted(recorded.key_averages(), key=lambda row: row.self_cpu_time_total, reverse=True)
+    total = sum(row.self_cpu_time_total for row in rows)
+    for row in rows[:15]:
+        print(f"{100 * row.self_cpu_time_total / total:5.1f} %  {row.count:5} calls  {row.key}")
+    print(f"\ntorch {torch.__version__}, {steps.description}")
+
+
 def bfloat16_speed() -> float:
     """How many times as fast as in float32 a large matrix product is."""
     import torch
@@ -205,12 +222,18 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=4096, help="of --selection-words, in the rows that have it")
     parser.add_argument("--no-memory", action="store_true", help="leave the peaks out")
     parser.add_argument("--json", metavar="FILE", help="write all numbers there")
+    parser.add_argument("--profile", type=int, metavar="K", help="only print where the time of a step goes")
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if args.json and not os.path.isdir(os.path.dirname(args.json) or "."):
+        parser.error(f"--json {args.json}: no such folder")  # not after the measurement
     rows = systems(args)
     if args.peak_of is not None:
         print_peak(args, rows[args.peak_of])
+        return
+    if args.profile is not None:
+        print_profile(args)
         return
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if processors < args.threads:

@@ -61,6 +61,12 @@ def test_memory_is_that_of_one_system(k_samples, capsys):
     assert 50 < float(capsys.readouterr().out) < 20000  # MiB
 
 
+def test_a_profile_names_the_products():
+    printed = benchmark("k_samples", *TOY, "--batches", "1", "--profile", "1")
+    shares = [float(line.split("%")[0]) for line in printed.splitlines() if "calls" in line]
+    assert "aten::mm" in printed and shares == sorted(shares, reverse=True) and sum(shares) <= 100
+
+
 def test_the_plain_implementation_has_our_loss(k_samples):
     """The same random numbers, the same choice: only the work differs."""
     args = Namespace(arch="t_cvae_tiny", vocabulary=60, max_tokens=140, batches=1, threads=torch.get_num_threads())
