@@ -4,6 +4,7 @@ Real fairseq objects throughout (task, model, criterion, trainer); only the word
 distribution with a median of 12 pieces, as chit-chat has it, and fairseq's own batching makes padded batches of them.
 """
 
+import contextlib
 import logging
 import tempfile
 from pathlib import Path
@@ -45,8 +46,7 @@ def stock(arch: str, vocabulary: int) -> Trainer:
 
 def _trainer(vocabulary: int, *flags: str) -> Trainer:
     """As fairseq-train builds it, on the CPU, with the optimiser of the recipes."""
-    logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+    with _silence(), tempfile.TemporaryDirectory() as folder:
         words = Dictionary()
         for index in range(vocabulary - words.nspecial):
             words.add_symbol(f"w{index}", n=vocabulary - index)
@@ -73,6 +73,17 @@ def _trainer(vocabulary: int, *flags: str) -> Trainer:
         trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
     trainer.begin_epoch(1)
     return trainer
+
+
+@contextlib.contextmanager
+def _silence():
+    """fairseq logs what it builds."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def make_batches(task, count: int, max_tokens: int, seed: int = 1) -> list[dict]:
