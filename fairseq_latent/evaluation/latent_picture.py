@@ -1,4 +1,4 @@
-"""Figure 2 of Sato et al. (2021), https://aclanthology.org/2021.conll-1.16: for each pair a map of latents for each model.
+"""Figure 2 of Sato et al. (2021, https://aclanthology.org/2021.findings-emnlp.407): for each pair, each model's latents.
 
 Dots are samples of the prior, triangles of the posterior; colour is the log-probability of the reference response under
 each latent. The paper gives no unit: "the probabilities were normalized for each model". Here that is, for each panel, from

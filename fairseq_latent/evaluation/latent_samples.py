@@ -1,7 +1,7 @@
 """Latents of one context-response pair, projected to the plane, each with what the response is worth under it.
 
-The data behind Figure 2 of Sato et al. (2021), https://aclanthology.org/2021.conll-1.16: samples of prior and posterior
-by t-SNE, a map for each model and pair, coloured by the log-probability of the reference response.
+The data behind Figure 2 of Sato et al. (2021, https://aclanthology.org/2021.findings-emnlp.407): samples of prior and
+posterior by t-SNE, a map for each model and pair, coloured by the log-probability of the reference response.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,7 @@
 from .tables import Column
 
 PAPER = "Sato et al. (2021)"
-ADDRESS = "aclanthology.org/2021.conll-1.16"
+ADDRESS = "aclanthology.org/2021.findings-emnlp.407"
 REFERENCE = "Reference"
 METRICS = {"BLEU": 2, "dist-1": 2, "dist-2": 2, "KLD": 2}  # name -> decimals, in the order of the numbers below
 COLUMNS = (Column("system"), *(Column(name, decimals) for name, decimals in METRICS.items()))
