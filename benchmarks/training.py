@@ -71,7 +71,7 @@ def _trainer(vocabulary: int, *flags: str) -> Trainer:
         task = tasks.setup_task(cfg.task)
         model = task.build_model(cfg.model)
         trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
-    trainer.begin_epoch(1)
+        trainer.begin_epoch(1)
     return trainer
 
 
@@ -101,7 +101,8 @@ def make_batches(task, count: int, max_tokens: int, seed: int = 1) -> list[dict]
     source, target = side(), side()
     dataset = LanguagePairDataset(source, source.sizes, words, target, target.sizes, words)
     seeded = SeededDataset(dataset, seed)
-    iterator = task.get_batch_iterator(seeded, max_tokens=max_tokens, seed=seed)
+    with _silence():
+        iterator = task.get_batch_iterator(seeded, max_tokens=max_tokens, seed=seed)
     batches = sorted(iterator.next_epoch_itr(shuffle=False), key=lambda batch: batch["target"].size(1))
     return [batches[round((index + 0.5) * len(batches) / count - 0.5)] for index in range(count)]
 
