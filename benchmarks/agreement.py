@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if min(args.sentences, args.batch_size, *args.k, *args.words) < 1:
+        parser.error("--sentences, --batch-size, --k and --words take numbers of 1 and more")
     import torch
 
     import fairseq_latent  # noqa: F401

@@ -169,6 +169,20 @@ def test_an_empty_split_is_named(text, tmp_path, binarise):
         task.load_dataset("valid")
 
 
+@pytest.mark.parametrize("implementation", ["mmap", "cached"])
+def test_a_pad_among_the_words_of_a_response_is_refused(text, tmp_path, binarise, implementation):
+    """It would part the response from what the decoder reads; in a context it stands for nothing, and nothing is lost."""
+    shutil.copytree(text, tmp_path / "text")
+    for split, side in (("valid", "tgt"), ("test", "src")):
+        path = tmp_path / "text" / f"{split}.{side}"
+        path.write_text(path.read_text(encoding="utf-8").replace("tea", "tea <pad> tea"), encoding="utf-8")
+    task = DialogueTask.setup_task(config(binarise(tmp_path / "text", "--dataset-impl", implementation)))
+    task.load_dataset("train")
+    task.load_dataset("test")
+    with pytest.raises(InputError, match="split valid: a response has the word <pad>.*remedy"):
+        task.load_dataset("valid")
+
+
 def test_fewer_than_one_latent_is_refused(dictionary):
     with pytest.raises(InputError, match="--latent-samples 0"):
         DialogueTask(DialogueConfig(data="nowhere", latent_samples=0), dictionary, dictionary)

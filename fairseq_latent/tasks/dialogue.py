@@ -17,6 +17,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
 
 from ..data.seeded_dataset import SeededDataset
+from ..data.tokens import holds
 from ..errors import InputError
 from ..search import content_seeds, expand_contexts, regroup
 
@@ -64,7 +65,7 @@ class DialogueTask(TranslationTask):
         self._warned_of_collapse = False
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
-        """Read one split; refuse sides that are not parallel, and empty ones."""
+        """Read one split; refuse sides that are not parallel, empty ones, and pads among the words."""
         empty = f"{self.cfg.data}: split {split} is empty; remedy: fairseq-preprocess a file with lines"
         try:
             super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
@@ -79,6 +80,12 @@ class DialogueTask(TranslationTask):
             raise InputError(empty) from error
         if len(self.datasets[split]) == 0:
             raise InputError(empty)
+        pad = self.target_dictionary.pad()
+        if holds(self.datasets[split].tgt, pad):
+            raise InputError(
+                f"{self.cfg.data}: split {split}: a response has the word {self.target_dictionary[pad]}, which stands for "
+                f"no word; remedy: take it out of {split}.{self.cfg.target_lang}, then run fairseq-preprocess again"
+            )
         self.datasets[split] = SeededDataset(self.datasets[split], self.cfg.seed)
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, constraints=None):
