@@ -1,118 +1,63 @@
 """`python -m preprocess.clean`: conversations.jsonl -> conversations.jsonl, fit for line-parallel text.
 
-First, adjacent turns of one speaker become one. Then every turn passes through a list of rules. A rule is a function
-from a text to the text that should stand there, or to None where the turn has to go; to add a rule, write the function
-and add its line to `rules`. Links are removed, not replaced by a word: no response should be trained to contain one.
+First, adjacent turns of one speaker become one. Then every turn passes through the rules of `preprocess.rules`. Links are
+removed, not replaced by a word: no response should be trained to contain one. Of tweets, names, hashtags and links go
+before turns become one, since every tweet brings its own.
 
 A context must never skip a turn silently. So where a turn goes, the conversation is cut: what came before keeps the id,
 what follows is a new conversation `id#part2`, and so on. `preprocess.split` keeps the parts together.
 """
 
 import argparse
-import html
-import re
 import sys
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-
-from tqdm import tqdm
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
-from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
+from fairseq_latent.files import written_whole
 
-from .conversation import Conversation, Turn, part_id, read_conversations, write_conversations
+from .conversation import Conversation, Turn, header_line, line_of, parsed_lines, part_id, zipped
+from .languages import DETECTORS
+from .parallel import available_cores, map_blocks
+from .rules import Rule, Wanted, message_rules, rules
 
-Rule = Callable[[str], str | None]
-
-SYMBOLS = frozenset((*RESERVED, *USER_SYMBOLS))
 MERGE = "merge turns of one speaker"
 
-# Cc (controls), Zl and Zp (line and paragraph separator): all that any tool takes for the end of a line
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# brackets that SentencePiece's NFKC normalisation turns into < and >
-BRACKETED = re.compile("[<\uff1c\ufe64]([^<\uff1c\ufe64>\uff1e\ufe65]{1,12})[>\uff1e\ufe65]")
-# ASCII only, since Japanese goes on without a space; the last character is none that ends a sentence
-URL = re.compile(r"(?:https?://|www\.)[!-~]*[A-Za-z0-9/=&#_~-]", re.IGNORECASE)
 
-
-def unescape_html(text: str) -> str:
-    """&amp;lt; -> &lt; -> <: until nothing changes, since corpora are often escaped twice."""
-    while (plain := html.unescape(text)) != text:
-        text = plain
-    return text
-
-
-def blank_control_characters(text: str) -> str:
-    """A space for every control character and every line separator."""
-    return CONTROL.sub(" ", text)
-
-
-def remove_urls(text: str) -> str:
-    """Links go, the words around them stay."""
-    return URL.sub(" ", text)
-
-
-def break_up_symbols(text: str) -> str:
-    """<eot> that a user typed -> < eot >, in whatever width, so that it cannot pose as ours."""
-    return BRACKETED.sub(_broken_up, text)
-
-
-def _broken_up(match: re.Match) -> str:
-    typed = match.group()
-    poses = unicodedata.normalize("NFKC", typed) in SYMBOLS
-    return f"{typed[0]} {match.group(1)} {typed[-1]}" if poses else typed
-
-
-def squeeze_whitespace(text: str) -> str:
-    """One plain space for every run of white space (also the ideographic one); none at the ends."""
-    return " ".join(text.split())
-
-
-def drop_empty(text: str) -> str | None:
-    """A turn in which nothing is left goes."""
-    return text or None
-
-
-def drop_long(text: str, max_words: int) -> str | None:
-    """A turn of more than `max_words` words goes; words are what stands between spaces."""
-    return text if len(text.split()) <= max_words else None
-
-
-def rules(max_words: int) -> list[tuple[str, Rule]]:
-    """The rules in their order, each with the name it has in the table."""
-    return [
-        ("unescape HTML", unescape_html),
-        ("blank control characters", blank_control_characters),
-        ("remove URLs", remove_urls),
-        ("break up special symbols", break_up_symbols),
-        ("squeeze white space", squeeze_whitespace),
-        ("drop empty turns", drop_empty),
-        (f"drop turns of > {max_words} words", partial(drop_long, max_words=max_words)),
-    ]
-
-
+@dataclass
 class Tally:
-    """How many turns each rule read, changed and dropped, and what became of the conversations."""
+    """How many turns each rule changed and dropped, and what became of the conversations; tallies add up."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self.conversations: Counter[str] = Counter()
+    turns: int = 0  # before the first rule
+    changed: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    conversations: Counter[str] = field(default_factory=Counter)
 
-    def add(self, name: str, read: int, changed: int, dropped: int) -> None:
-        """Count what one rule did; `changed` and `dropped` are different turns."""
-        row = self.rows[name]
-        row[0] += read
-        row[1] += changed
-        row[2] += dropped
+    def add(self, other: "Tally") -> None:
+        """Count what another one counted."""
+        self.turns += other.turns
+        for mine, theirs in zip(self._counters(), other._counters(), strict=True):
+            mine.update(theirs)
 
-    def lines(self) -> list[str]:
-        """The table: in a row read = unchanged + changed + dropped, and the next row reads what this one left."""
-        lines = [f"{'turns':<32}{'read':>12}{'unchanged':>12}{'changed':>12}{'dropped':>12}"]
-        for name, (read, changed, dropped) in self.rows.items():
-            lines.append(f"{name:<32}{read:>12,}{read - changed - dropped:>12,}{changed:>12,}{dropped:>12,}")
+    def _counters(self) -> tuple[Counter[str], ...]:
+        return self.changed, self.dropped, self.conversations
+
+    def rows(self, names: Iterable[str]) -> Iterator[tuple[str, int, int, int]]:
+        """(rule, turns it read, changed, dropped): the next rule reads what this one left."""
+        read = self.turns
+        for name in names:
+            yield name, read, self.changed[name], self.dropped[name]
+            read -= self.dropped[name]
+
+    def lines(self, names: Iterable[str]) -> list[str]:
+        """The table: in a row read = unchanged + changed + dropped."""
+        lines = [f"{'turns':<36}{'read':>12}{'unchanged':>12}{'changed':>12}{'dropped':>12}"]
+        for name, read, changed, dropped in self.rows(names):
+            lines.append(f"{name:<36}{read:>12,}{read - changed - dropped:>12,}{changed:>12,}{dropped:>12,}")
         count = self.conversations
         return [
             *lines,
@@ -121,16 +66,56 @@ class Tally:
         ]
 
 
-def clean(
-    conversations: Iterable[Conversation], rules: Sequence[tuple[str, Rule]], tally: Tally
-) -> Iterator[Conversation]:
-    """Yield every conversation's clean parts, in order, and count in `tally`; the rules apply to personas too."""
-    for conversation in conversations:
-        parts = _cut(merge_turns(conversation.turns, tally), rules, tally)
-        personas = _clean_personas(conversation, rules)
-        tally.conversations.update(read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts))
-        for number, turns in enumerate(parts, 1):
-            yield replace(conversation, id=part_id(conversation.id, number), turns=turns, personas=personas)
+@dataclass(frozen=True)
+class Cleaner:
+    """Rules for single messages, then, when those of one speaker have become one turn, rules for turns."""
+
+    messages: Sequence[tuple[str, Rule]]
+    turns: Sequence[tuple[str, Rule]]
+
+    @property
+    def names(self) -> list[str]:
+        """The rows of the table."""
+        return [*(name for name, _ in self.messages), MERGE, *(name for name, _ in self.turns)]
+
+    def clean(self, conversations: Iterable[Conversation], tally: Tally) -> Iterator[Conversation]:
+        """Yield every conversation's clean parts, in order, and count in `tally`; the rules apply to personas too."""
+        for conversation in conversations:
+            tally.turns += len(conversation.turns)
+            turns = conversation.turns
+            if self.messages:
+                turns = [replace(turn, text=apply_rules(turn.text, self.messages, tally)) for turn in turns]
+            parts = self._cut(merge_turns(turns, tally), tally)
+            personas = self._clean_personas(conversation)
+            tally.conversations.update(read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts))
+            for number, part in enumerate(parts, 1):
+                yield replace(conversation, id=part_id(conversation.id, number), turns=part, personas=personas)
+
+    def _cut(self, turns: Iterable[Turn], tally: Tally) -> list[tuple[Turn, ...]]:
+        """The clean turns, in one part or, where turns were dropped, in several."""
+        parts: list[list[Turn]] = [[]]
+        for turn in turns:
+            text = apply_rules(turn.text, self.turns, tally)
+            if text is None:
+                parts.append([])
+            else:
+                parts[-1].append(turn if text is turn.text else replace(turn, text=text))
+        return [tuple(part) for part in parts if part]
+
+    def _clean_personas(self, conversation: Conversation) -> dict[str, list[str]] | None:
+        if conversation.personas is None:
+            return None
+        uncounted = Tally()  # the table counts turns
+        return {
+            speaker: [text for text in (apply_rules(sentence, self.turns, uncounted) for sentence in sentences) if text]
+            for speaker, sentences in conversation.personas.items()
+        }
+
+
+@lru_cache
+def cleaner(wanted: Wanted) -> Cleaner:
+    """The rules that are wanted; a process makes them once."""
+    return Cleaner(message_rules(wanted), rules(wanted))
 
 
 def merge_turns(turns: Sequence[Turn], tally: Tally) -> list[Turn]:
@@ -143,7 +128,8 @@ def merge_turns(turns: Sequence[Turn], tally: Tally) -> list[Turn]:
             grown.add(len(merged))
         else:
             merged.append(turn)
-    tally.add(MERGE, len(turns), len(grown), len(turns) - len(merged))
+    tally.changed[MERGE] += len(grown)
+    tally.dropped[MERGE] += len(turns) - len(merged)
     return merged
 
 
@@ -151,53 +137,84 @@ def apply_rules(text: str, rules: Sequence[tuple[str, Rule]], tally: Tally) -> s
     """What the rules, one after another, make of a text; None as soon as one of them drops it."""
     for name, rule in rules:
         result = rule(text)
-        tally.add(name, 1, result is not None and result != text, result is None)
-        if result is None:
-            return None
-        text = result
+        if result is not text and result != text:
+            (tally.dropped if result is None else tally.changed)[name] += 1
+            if result is None:
+                return None
+            text = result
     return text
 
 
-def _cut(turns: Iterable[Turn], rules: Sequence[tuple[str, Rule]], tally: Tally) -> list[tuple[Turn, ...]]:
-    """The clean turns, in one part or, where turns were dropped, in several."""
-    parts: list[list[Turn]] = [[]]
-    for turn in turns:
-        text = apply_rules(turn.text, rules, tally)
-        if text is None:
-            parts.append([])
-        else:
-            parts[-1].append(replace(turn, text=text))
-    return [tuple(part) for part in parts if part]
+def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally]:
+    """Lines of `path` -> clean lines, and what was counted."""
+    tally = Tally()
+    cleaned = cleaner(wanted).clean(parsed_lines(path, first, data), tally)
+    return b"".join(map(line_of, cleaned)), tally
 
 
-def _clean_personas(conversation: Conversation, rules: Sequence[tuple[str, Rule]]) -> dict[str, list[str]] | None:
-    if conversation.personas is None:
-        return None
-    uncounted = Tally()  # the table counts turns
-    return {
-        speaker: [text for text in (apply_rules(sentence, rules, uncounted) for sentence in sentences) if text]
-        for speaker, sentences in conversation.personas.items()
-    }
+def clean_file(path: Path, out: Path, wanted: Wanted, workers: int) -> Tally:
+    """Write the clean conversations, whole or not at all; workers change the time, never the result."""
+    cleaner(wanted)  # what is missing is missed before any work
+    tally = Tally()
+    blocks = map_blocks(partial(clean_block, path=str(path), wanted=wanted), path, workers, progress="clean")
+    with written_whole(out, "wb") as plain, zipped(plain, out) as file, closing(blocks):
+        file.write(header_line())
+        for lines, counted in blocks:
+            file.write(lines)
+            tally.add(counted)
+    return tally
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.clean",
         description="Clean a conversations.jsonl: merge adjacent turns of one speaker, unescape HTML, blank control "
         "characters, remove URLs, break up special symbols that users typed, squeeze white space, drop empty and long "
-        "turns. A conversation is cut where a turn was dropped: c1 goes on as c1#part2.",
+        "turns, and what the options below add. A conversation is cut where a turn was dropped: c1 goes on as c1#part2.",
     )
-    parser.add_argument("file", metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the clean conversations.jsonl (or .jsonl.gz)")
-    parser.add_argument("--max-words", type=int, default=100, metavar="N", help="drop longer turns (default: 100)")
-    options = parser.parse_args(arguments)
-    if options.max_words < 1:
-        raise InputError(f"--max-words {options.max_words} drops every turn; remedy: give 1 or more")
-    tally = Tally()
-    conversations = tqdm(read_conversations(options.file), "clean", unit=" conversations", disable=None)
-    write_conversations(options.out, clean(conversations, rules(options.max_words), tally))
-    print(*tally.lines(), sep="\n")
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
+    add("--out", type=Path, required=True, metavar="FILE", help="the clean conversations.jsonl (or .jsonl.gz)")
+    add("--max-words", type=int, default=100, metavar="N", help="drop longer turns (default: 100)")
+    add("--min-words", type=int, default=1, metavar="N", help="drop shorter turns (default: 1)")
+    add(
+        "--tweets",
+        action="store_true",
+        help="remove names at the start, hashtags at the end and invisible characters; drop turns that still have "
+        "@ # { or }, or of which one character is more than half",
+    )
+    add("--remove-emoji", action="store_true", help="remove emoji (default: they are words)")
+    add("--lang", metavar="LANG", help="drop turns in another language, as --detector has it")
+    add(
+        "--detector",
+        choices=DETECTORS,
+        default="script",
+        help="script (default): en is what is written in Latin letters, ja what has kana; langid: py3langid's guess "
+        "where a turn is long enough for one, 97 languages, slower",
+    )
+    add("--japanese", action="store_true", help="normalise by neologdn, put spaces between words by MeCab with ipadic")
+    add("--report", type=Path, metavar="FILE", help="write the table of counts there too")
+    add("--workers", type=int, default=available_cores(), metavar="N", help="processes (default: cores)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    options = _parser().parse_args(arguments)
+    if not 1 <= options.min_words <= options.max_words:
+        raise InputError(
+            f"--min-words {options.min_words} --max-words {options.max_words} drop every turn; "
+            "remedy: 1 <= min-words <= max-words"
+        )
+    wanted = Wanted(
+        options.min_words, options.max_words, options.tweets, options.remove_emoji, options.lang, options.detector,
+        options.japanese,
+    )  # fmt: skip
+    lines = clean_file(options.file, options.out, wanted, options.workers).lines(cleaner(wanted).names)
+    print(*lines, sep="\n")
+    if options.report:
+        with written_whole(options.report) as file:
+            file.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

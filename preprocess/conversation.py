@@ -30,9 +30,11 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
 from .lines import decode, raw_lines
+from .parallel import block_lines
 
 FORMAT, VERSION = "conversations", 1
 PART = "#part"  # conversation `c1`, cut in two, goes on as `c1` and `c1#part2`
+BRANCH = "#branch"  # a thread `t1` with two ends is two conversations, `t1` and `t1#branch2`, that begin with the same turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,12 @@ def part_id(conversation_id: str, number: int) -> str:
 
 
 def whole_id(conversation_id: str) -> str:
-    """The id that a conversation had before it was cut; undoes `part_id`."""
-    whole, mark, number = conversation_id.rpartition(PART)
-    return whole if mark and whole and number.isdecimal() else conversation_id
+    """The id of the thread that a conversation is a branch of, or a part that was cut off; undoes `part_id`."""
+    for mark in (PART, BRANCH):
+        whole, found, number = conversation_id.rpartition(mark)
+        if found and whole and number.isdecimal():
+            conversation_id = whole
+    return conversation_id
 
 
 def read_conversations(
@@ -99,19 +104,43 @@ def read_conversations(
 def write_conversations(path: str | Path, conversations: Iterable[Conversation]) -> int:
     """Write a file that `read_conversations` accepts, whole or not at all (gzipped for `.gz`); the number written."""
     seen: set[str] = set()
-    with written_whole(path, "wb") as plain, _gzipped(plain, path) as file:
-        file.write(_dump({"format": FORMAT, "version": VERSION}))
+    with written_whole(path, "wb") as plain, zipped(plain, path) as file:
+        file.write(header_line())
         for conversation in conversations:
             try:
-                record = record_of(conversation)
-                conversation_from(record)
+                line = line_of(conversation)
                 if conversation.id in seen:
                     raise InputError("its id is used twice; remedy: make ids unique")
-                file.write(_dump(record))
+                file.write(line)
             except InputError as error:
                 raise InputError(f"{path}: conversation {conversation.id!r} cannot be written: {error}") from None
             seen.add(conversation.id)
     return len(seen)
+
+
+def parsed_lines(path: str, first: int, data: bytes) -> Iterator[Conversation]:
+    """The conversations of a block of lines, `first` the number of the first one; ids may be those of other blocks."""
+    for number, line in block_lines(first, data):
+        try:
+            record = _parse(decode(line))
+            if number == 1 and "format" in record:
+                _check_header(record)
+            else:
+                yield conversation_from(record)
+        except InputError as error:
+            raise InputError(f"{path}:{number}: {error}") from None
+
+
+def header_line() -> bytes:
+    """The first line of a file."""
+    return _dump({"format": FORMAT, "version": VERSION})
+
+
+def line_of(conversation: Conversation) -> bytes:
+    """A conversation's line, its end included; InputError where it could not be read again."""
+    record = record_of(conversation)
+    conversation_from(record)
+    return _dump(record)
 
 
 def conversation_from(record: dict) -> Conversation:
@@ -220,7 +249,8 @@ def _dump(record: dict) -> bytes:
         raise InputError("half of a surrogate pair (\\ud800 ...) in a text; remedy: write the text as UTF-8") from None
 
 
-def _gzipped(file: IO[bytes], path: str | Path) -> AbstractContextManager[IO[bytes]]:
+def zipped(file: IO[bytes], path: str | Path) -> AbstractContextManager[IO[bytes]]:
+    """`file`, or where `path` says .gz what compresses into it."""
     if not str(path).endswith(".gz"):
         return nullcontext(file)
     return gzip.GzipFile("", "wb", 6, file, mtime=0)  # no time stamp: same conversations, same bytes

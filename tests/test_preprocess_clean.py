@@ -6,13 +6,19 @@ import sys
 
 import pytest
 
+from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
-from preprocess import clean as module
-from preprocess.clean import MERGE, Tally, clean, rules
+from preprocess.clean import MERGE, Tally, apply_rules, clean_file, cleaner
 from preprocess.conversation import Conversation, Turn, read_conversations, whole_id, write_conversations
 from preprocess.pieces import train_subwords
+from preprocess.rules import Wanted, rules
 
-RULES = rules(max_words=8)
+SHORT = Wanted(max_words=8)
+TWEETS = Wanted(min_words=2, max_words=8, tweets=True)
+
+
+def clean(conversations, wanted=SHORT, tally=None):
+    return cleaner(wanted).clean(conversations, Tally() if tally is None else tally)
 
 
 def talk(*texts, name="c", speakers="AB", **more):
@@ -23,43 +29,16 @@ def texts(conversations):
     return [[turn.text for turn in conversation.turns] for conversation in conversations]
 
 
-@pytest.mark.parametrize(
-    ("rule", "text", "result"),
-    [
-        (module.unescape_html, "a &lt;3 b &amp;amp; c", "a <3 b & c"),
-        (module.unescape_html, "AT&T; R&D", "AT&T; R&D"),
-        (module.blank_control_characters, "a\u2028b\x85c\x00d\te", "a b c d e"),
-        (module.blank_control_characters, "\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
-        (module.remove_urls, "see http://a.b/c?d=e.", "see  ."),
-        (module.remove_urls, "見てhttps://t.co/Ab1ですね", "見て ですね"),
-        (module.remove_urls, "WWW.Example.org!", " !"),
-        (module.remove_urls, "the http protocol", "the http protocol"),
-        (module.break_up_symbols, "a <eot> b</s>", "a < eot > b< /s >"),
-        (module.break_up_symbols, "＜ｅｏｔ＞ ﹤unk﹥", "＜ ｅｏｔ ＞ ﹤ unk ﹥"),
-        (module.break_up_symbols, "I <3 you <EOT> < eot >", "I <3 you <EOT> < eot >"),
-        (module.squeeze_whitespace, " a\u3000\u00a0b  c ", "a b c"),
-        (module.drop_empty, "", None),
-    ],
-)
-def test_rule(rule, text, result):
-    assert rule(text) == result
-
-
-def test_length_counts_words():
-    assert module.drop_long("a b c", max_words=3) == "a b c"
-    assert module.drop_long("a b c d", max_words=3) is None
-
-
 def test_adjacent_turns_of_one_speaker_become_one_before_their_length_counts():
     turns = (Turn("A", "a b c", id="1"), Turn("A", "d", id="2"), Turn("B", "e", id="3"))
-    (cleaned,) = clean([Conversation("c", turns)], rules(max_words=4), Tally())
+    (cleaned,) = clean([Conversation("c", turns)], Wanted(max_words=4))
     assert cleaned.turns == (Turn("A", "a b c d", id="1"), Turn("B", "e", id="3"))
-    assert texts(clean([Conversation("c", turns)], rules(max_words=3), Tally())) == [["e"]]
+    assert texts(clean([Conversation("c", turns)], Wanted(max_words=3))) == [["e"]]
 
 
 def test_conversation_is_cut_where_a_turn_is_dropped():
     long = "x " * 9
-    cleaned = list(clean([talk("a", "b", long, "c", "http://a.b", long, "d", "e")], RULES, Tally()))
+    cleaned = list(clean([talk("a", "b", long, "c", "http://a.b", long, "d", "e")]))
     assert texts(cleaned) == [["a", "b"], ["c"], ["d", "e"]]
     assert [part.id for part in cleaned] == ["c", "c#part2", "c#part3"]
     assert {whole_id(part.id) for part in cleaned} == {"c"}
@@ -67,13 +46,13 @@ def test_conversation_is_cut_where_a_turn_is_dropped():
 
 def test_conversation_without_a_turn_goes():
     tally = Tally()
-    assert list(clean([talk(" ", "\n")], RULES, tally)) == []
-    assert "1 read + 0 parts cut off - 1 without a turn = 0 written" in tally.lines()[-1]
+    assert list(clean([talk(" ", "\n")], SHORT, tally)) == []
+    assert "1 read + 0 parts cut off - 1 without a turn = 0 written" in tally.lines([])[-1]
 
 
 def test_personas_and_the_rest_are_kept():
     conversation = talk("a", "b", personas={"A": ["I like  tea.", "http://a.b"]}, lang="en", source="own")
-    (cleaned,) = clean([conversation], RULES, Tally())
+    (cleaned,) = clean([conversation])
     assert cleaned.personas == {"A": ["I like tea."]}
     assert (cleaned.lang, cleaned.source, cleaned.turns) == ("en", "own", conversation.turns)
 
@@ -122,9 +101,35 @@ def random_conversations(seed, count=300):
         yield Conversation(str(number), tuple(turns))
 
 
+def test_names_hashtags_and_links_of_every_tweet_go_before_those_of_one_user_are_one_turn():
+    turns = (Turn("A", "@b look https://t.co/x"), Turn("A", "@b @c a cat #cats"), Turn("B", "@a so nice"))
+    (cleaned,) = clean([Conversation("c", turns)], TWEETS)
+    assert [turn.text for turn in cleaned.turns] == ["look a cat", "so nice"]
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path):
+    source = tmp_path / "c.jsonl"
+    write_conversations(source, random_conversations(1, 3000))
+    for workers in (1, 3):
+        clean_file(source, tmp_path / f"{workers}.jsonl", TWEETS, workers)
+    written = (tmp_path / "1.jsonl").read_bytes()
+    assert written == (tmp_path / "3.jsonl").read_bytes()
+    expected = list(clean(read_conversations(source), TWEETS))
+    assert list(read_conversations(tmp_path / "1.jsonl")) == expected
+
+
+def test_a_bad_line_is_named_and_nothing_is_written(tmp_path):
+    source = tmp_path / "c.jsonl"
+    write_conversations(source, [talk("a", "b", name=str(number)) for number in range(30_000)])
+    source.write_bytes(source.read_bytes() + b'{"id": "x"}\n')
+    with pytest.raises(InputError, match=r"c.jsonl:30002: the conversation has no 'turns'"):
+        clean_file(source, tmp_path / "out.jsonl", SHORT, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_holds_for_every_text(seed):
-    cleaned = list(clean(random_conversations(seed), RULES, Tally()))
+    cleaned = list(clean(random_conversations(seed)))
     for conversation in cleaned:
         for turn in conversation.turns:
             assert turn.text == " ".join(turn.text.split()) != ""
@@ -134,17 +139,20 @@ def test_what_holds_for_every_text(seed):
         speakers = [turn.speaker for turn in conversation.turns]
         assert all(one != other for one, other in zip(speakers, speakers[1:], strict=False))
     assert len({conversation.id for conversation in cleaned}) == len(cleaned)
-    assert list(clean(cleaned, RULES, Tally())) == cleaned  # what is clean stays as it is
+    assert list(clean(cleaned)) == cleaned  # what is clean stays as it is
 
 
+@pytest.mark.parametrize("wanted", [SHORT, TWEETS])
 @pytest.mark.parametrize("seed", range(3))
-def test_table_adds_up(seed):
+def test_table_adds_up(seed, wanted):
     tally = Tally()
     conversations = list(random_conversations(seed))
-    cleaned = list(clean(conversations, RULES, tally))
+    cleaned = list(clean(conversations, wanted, tally))
     left = sum(len(conversation.turns) for conversation in conversations)
-    for name in (MERGE, *(name for name, _ in RULES)):
-        read, changed, dropped = tally.rows[name]
+    names = cleaner(wanted).names
+    assert MERGE in names
+    for (name, read, changed, dropped), expected in zip(tally.rows(names), names, strict=True):
+        assert name == expected
         assert read == left
         assert 0 <= changed <= read - dropped
         left = read - dropped
@@ -160,7 +168,7 @@ def test_typed_symbols_never_become_ours_in_sentencepiece(tmp_path):
     assert ours & set(processor.encode("a <eot> b"))
     for conversation in random_conversations(7, 600):
         for turn in conversation.turns:
-            text = module.apply_rules(turn.text, rules(max_words=100), Tally())
+            text = apply_rules(turn.text, rules(Wanted()), Tally())
             assert text is None or not ours & set(processor.encode(text))
 
 
