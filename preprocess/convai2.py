@@ -1,0 +1,160 @@
+"""Reads PERSONA-CHAT as ConvAI2 released it (Dinan et al., 2019, https://arxiv.org/abs/1902.00098): English, personas.
+
+An episode is a conversation as one of the two has it; its lines are numbered from 1:
+
+    1 your persona: i like tea.
+    2 partner's persona: i ski.                     in the form "both"; the form "self" has own personas alone
+    3 what the partner says TAB the reply           what follows a further tab, the candidates, is left out
+
+The training files show a conversation from both sides: the next episode, whose first partner says `__SILENCE__`, has the
+other's replies. The two become one conversation with both personas, in the form "self" too. Only the last turn may be
+missing from one of them. A speaks first, B answers.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fairseq_latent.errors import InputError, run
+
+from .archives import Member, members
+from .conversation import Conversation, Turn, write_conversations
+
+SOURCE = "convai2"
+SILENCE = "__SILENCE__"
+AGAIN = "remedy: download the file again"
+NUMBERED = re.compile(r"([0-9]{1,9}) (.*)")
+PERSONA = re.compile(r"(your|partner's) persona: ?(.*)")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A conversation as `own`, A or B, has it; `number` counts the episodes of the file from 1."""
+
+    number: int
+    own: str
+    turns: tuple[Turn, ...]
+    personas: Mapping[str, tuple[str, ...]]
+
+
+def read_convai2(path: str | Path, name: str | None = None, counts: Counter | None = None) -> Iterator[Conversation]:
+    """Yield the conversations of one text; the id of one is the text's name and the number of its first episode.
+
+    `path`: the text, or an archive or folder in which it is called `name`. `counts` is filled with "episodes" and
+    "lines" of dialogue read, "merged" (conversations made of two episodes), and "turns" and "personas" (different ones)
+    yielded. InputError "FILE:LINE: ..." for an episode without a persona, a line without its number or without a reply.
+    """
+    counts = Counter() if counts is None else counts
+    personas = set()
+    texts = members(path, name or "*.txt", plain=name or "*")
+    for index, member in enumerate(texts):
+        if index:
+            raise InputError(f"{path} has several texts; remedy: name one, e.g. --text {Path(member.name).name}")
+        for episode in merged(_episodes(member, counts), counts):
+            personas.update(map(frozenset, episode.personas.values()))
+            counts["turns"] += len(episode.turns)
+            counts["personas"] = len(personas)
+            identity = f"{member.stem}-{episode.number}"
+            yield Conversation(identity, episode.turns, episode.personas, lang="en", source=SOURCE)
+    if not counts["episodes"]:
+        raise InputError(f"{path} has no conversations; remedy: download it again")
+
+
+def merged(episodes: Iterable[Episode], counts: Counter) -> Iterator[Episode]:
+    """One episode for two adjacent ones that show the same conversation."""
+    held = None
+    for episode in episodes:
+        if held is None:
+            held = episode
+        elif _same(held, episode):
+            counts["merged"] += 1
+            longer = max(held, episode, key=lambda side: len(side.turns))
+            yield Episode(held.number, held.own, longer.turns, {**episode.personas, **held.personas})
+            held = None
+        else:
+            yield held
+            held = episode
+    if held is not None:
+        yield held
+
+
+def _same(first: Episode, second: Episode) -> bool:
+    """Whether `second` is what the one who opened `first` has of it."""
+    shared = min(len(first.turns), len(second.turns))
+    known = first.personas.keys() & second.personas.keys()
+    return (
+        (first.own, second.own) == ("B", "A")
+        and abs(len(first.turns) - len(second.turns)) <= 1
+        and first.turns[:shared] == second.turns[:shared]
+        and all(sorted(first.personas[each]) == sorted(second.personas[each]) for each in known)
+    )
+
+
+def _episodes(member: Member, counts: Counter) -> Iterator[Episode]:
+    block: list[tuple[int, str]] = []
+    for line, text in member.lines():
+        numbered = NUMBERED.fullmatch(text)
+        if not numbered or int(numbered[1]) not in (1, len(block) + 1):
+            expected = f"{len(block) + 1} or 1" if block else "1"
+            raise InputError(f"{member.where}:{line}: no number {expected} and a space before it; {AGAIN}")
+        if int(numbered[1]) == 1 and block:
+            yield _episode(member, block, counts)
+            block = []
+        block.append((line, numbered[2]))
+    if block:
+        yield _episode(member, block, counts)
+
+
+def _episode(member: Member, block: list[tuple[int, str]], counts: Counter) -> Episode:
+    """An episode from its lines, (line of the file, text)."""
+    personas: dict[str, list[str]] = {}
+    said: list[tuple[str, str]] = []
+    for line, text in block:
+        persona = PERSONA.fullmatch(text)
+        if persona and "\t" not in text and not said:
+            personas.setdefault(persona[1], []).append(persona[2])
+            continue
+        partner, *replies = text.split("\t")
+        if not replies:
+            raise InputError(f"{member.where}:{line}: no tab and reply after what the partner says; {AGAIN}")
+        said.append((partner, replies[0]))
+    if "your" not in personas or not said:
+        missing = "dialogue" if "your" in personas else "'your persona:'"
+        remedy = "give a text with personas, of the form self or both"
+        raise InputError(f"{member.where}:{block[0][0]}: the episode has no {missing}; remedy: {remedy}")
+    counts.update(episodes=1, lines=len(said))
+    own, other = ("A", "B") if said[0][0] == SILENCE else ("B", "A")
+    spoken = [(speaker, text) for partner, reply in said for speaker, text in ((other, partner), (own, reply))]
+    turns = tuple(Turn(speaker, text) for speaker, text in spoken if text != SILENCE)
+    named = ((own, personas["your"]), (other, personas.get("partner's", ())))
+    return Episode(counts["episodes"], own, turns, {speaker: tuple(them) for speaker, them in named if them})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocess.convai2",
+        description="Write PERSONA-CHAT (English), as ConvAI2 released it, with its personas as conversations.jsonl.",
+    )
+    parser.add_argument("file", metavar="FILE", help="e.g. train_both_original.txt or train_self_original.txt")
+    parser.add_argument("--out", required=True, metavar="FILE", help="conversations.jsonl (or .jsonl.gz) to write")
+    parser.add_argument("--text", metavar="NAME", help="where FILE is an archive: the text in it to read")
+    options = parser.parse_args(arguments)
+    counts = Counter()
+    conversations = read_convai2(options.file, options.text, counts)
+    kept = write_conversations(options.out, tqdm(conversations, "convai2", unit=" conversations", disable=None))
+    print(
+        f"{counts['episodes']:,} episodes, {counts['lines']:,} lines of dialogue read, {counts['merged']:,} times two "
+        f"episodes of one conversation made one, {kept:,} conversations, {counts['turns']:,} turns, "
+        f"{counts['personas']:,} personas kept -> {options.out}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
