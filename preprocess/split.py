@@ -4,194 +4,179 @@ A target is a turn, its source the last N turns before it, joined by " <eot> ". 
 of one is decided by a hash of (seed, id), parts that `preprocess.clean` cut off go where the first part goes, and the order
 of the file does not matter. With fractions, adding conversations never moves another one to a different side. With exact
 numbers it can: `--test 500` takes the 500 conversations with the smallest hashes, of which a new one may become part.
+By time (`--test-from`), the first turn of a conversation decides (see preprocess/sides.py).
+
+Branches of a thread (`ROOT`, `ROOT#part2`, ...) begin with the same turns: where turns have ids, a response to a context is
+written once. Then there is also `.turns`, line-parallel, from which `--ids` rebuilds the split on another machine:
+
+    .ids      conversation:index           the response is turn `index`, from 0, of the conversation
+    .turns    id id ...<TAB>id             the turns of the context, and the response; blank where one has no id
+
+With `--references N`, test has one line a context, of those with N different responses or more. test.tgt has the first of
+the file, test.ref1, test.ref2, ... the others, blank where there are fewer; test.ids and test.turns name all of them, with
+tabulators between. These are text: score against them, not against what `preprocess.subwords` makes of test.tgt:
+
+    fairseq-latent score NAME=FILE --reference DIR/test.tgt DIR/test.ref*
 """
 
 import argparse
-import hashlib
-import json
-import math
-import re
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
-from tqdm import tqdm
-
 from fairseq_latent.errors import InputError, run
-from fairseq_latent.files import written_together
-from fairseq_latent.symbols import EOT
 
-from .conversation import Conversation, read_conversations, whole_id
-
-SIDES = ("train", "valid", "test")
-FIELDS = ("src", "tgt", "ids")
-LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-
-Share = int | float  # of all conversations: a number of them, or a fraction
+from .parallel import BLOCK, available_cores
+from .passes import Options, split
+from .rebuild import rebuild
+from .sides import Rule, parse_share
+from .survey import parse_time
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A response and its context; the id is that of the conversation and the response's place in it, from 0."""
-
-    id: str
-    source: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Which side a hash in [0, 1) belongs to: test is below `low`, valid from `high` on, train what is between."""
-
-    low: float
-    high: float
-
-    def side(self, position: float) -> str:
-        """train, valid or test."""
-        if position < self.low:
-            return "test"
-        return "valid" if position >= self.high else "train"
+def _moment(text: str) -> datetime:
+    """A border: ISO 8601, UTC where it does not say."""
+    time = parse_time(text)
+    if time is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time in ISO 8601, e.g. 2019-01-01 or 2019-01-01T09:00:00+09:00"
+        )
+    return time
 
 
-def position(seed: int, conversation_id: str) -> float:
-    """Where (seed, conversation) falls in [0, 1), evenly; equal for all parts of a conversation."""
-    digest = hashlib.blake2b(f"{seed}\n{whole_id(conversation_id)}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: exact in a float, and below 1
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+
+    return number
 
 
-def pairs(conversation: Conversation, context_turns: int) -> Iterator[Pair]:
-    """Every turn but the first, as the response to the last `context_turns` turns before it."""
-    texts = [turn.text for turn in conversation.turns]
-    for index in range(1, len(texts)):
-        source = f" {EOT} ".join(texts[max(0, index - context_turns) : index])
-        yield Pair(f"{conversation.id}:{index}", source, texts[index])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocess.split",
+        description="Split a clean conversations.jsonl by conversation and write train|valid|test.src (contexts), .tgt "
+        "(responses), .ids and split.json, also .turns where turns have ids. The side of a conversation depends on the "
+        "seed and its id alone, or on its time.",
+    )
+    share = "fraction (0.05) or exact number (500) of the conversations with a reply; 0: none"
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add("--context-turns", type=int, metavar="N", help="turns in a context (default: 1)")
+    add("--workers", type=_whole(1), default=available_cores(), metavar="N", help="processes (default: all cores)")
+    by = parser.add_argument_group("by conversation")
+    by.add_argument("--valid", type=parse_share, metavar="SHARE", help=f"{share} (default: 0.05)")
+    by.add_argument("--test", type=parse_share, metavar="SHARE", help=f"{share} (default: 0.05)")
+    by.add_argument("--seed", type=int, metavar="N", help="another seed, another split (default: 1)")
+    by.add_argument(
+        "--disjoint-speakers",
+        action="store_true",
+        default=None,
+        help="nobody speaks on two sides: valid loses conversations with a speaker of test, then train those with a "
+        "speaker of valid or test",
+    )
+    by = parser.add_argument_group(
+        "by time", "TIME: 2019-01-01 or 2019-01-01T09:00:00+09:00, UTC where it does not say; the first turn decides"
+    )
+    by.add_argument(
+        "--test-from",
+        type=_moment,
+        metavar="TIME",
+        help="test has the conversations that begin from then on, or --test of them; train and valid have the earlier ones",
+    )
+    by.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="leave out what begins before")
+    by.add_argument("--until", type=_moment, metavar="TIME", help="leave out what begins from then on")
+    by = parser.add_argument_group("several references")
+    by.add_argument(
+        "--references",
+        type=_whole(1),
+        metavar="N",
+        help="test has one line for each context with N different responses or more: the first one in test.tgt, the "
+        "others in test.ref1, test.ref2, ...; for fairseq-latent score --reference DIR/test.tgt DIR/test.ref*",
+    )
+    by.add_argument(
+        "--max-references", type=_whole(1), metavar="N", help="responses that are kept of a context (default: 100)"
+    )
+    by = parser.add_argument_group("by ids")
+    by.add_argument(
+        "--ids",
+        type=Path,
+        metavar="DIR",
+        help="the pairs that DIR/train|valid|test.turns of another split name, or .ids where turns have no ids; lines of "
+        "valid and test in that order; what is found and what is missing is counted",
+    )
+    return parser
 
 
-def choose_sides(positions: set[float], valid: Share, test: Share) -> Sides:
-    """The borders that give valid and test their share; InputError where a side would stay without conversations."""
-    ordered, count = sorted(positions), len(positions)
-    need = sum(max(1, share) if isinstance(share, int) else 1 for share in (valid, test) if share) + 1
-    if count < need:
+def _rule(options: argparse.Namespace) -> Rule:
+    test = options.test
+    if test is None and options.test_from is None:
+        test = 0.05
+    if options.references and test == 0:
+        raise InputError("--references takes contexts of test, and --test 0 has none; remedy: leave out one of them")
+    if options.max_references and not options.references:
+        raise InputError("--max-references without --references; remedy: e.g. --references 3")
+    times = [time for time in (options.start, options.test_from, options.until) if time is not None]
+    if times != sorted(set(times)):
         raise InputError(
-            f"{count} conversations have a reply, but --valid {valid}, --test {test} and training need {need} or more; "
-            "remedy: smaller numbers, or more conversations"
+            "--from, --test-from and --until are not in this order; remedy: each later than the one before"
         )
-    low = ordered[test] if isinstance(test, int) else test
-    high = 1.0 if valid == 0 else ordered[count - valid] if isinstance(valid, int) else 1 - valid
-    sides = Sides(low, high)
-    found = Counter(sides.side(place) for place in positions)
-    for side, share in (("valid", valid), ("test", test)):
-        if share and not found[side]:
-            raise InputError(
-                f"{side} gets none of {count} conversations with --{side} {share}; "
-                f"remedy: a larger fraction, or a number of conversations, e.g. --{side} {math.ceil(count / 20)}"
-            )
-    if low >= high or not found["train"]:
-        raise InputError(
-            f"--valid {valid} and --test {test} of {count} conversations leave none to train on; remedy: smaller ones"
-        )
-    return sides
+    return Rule(
+        valid=0.05 if options.valid is None else options.valid,
+        test=test,
+        seed=1 if options.seed is None else options.seed,
+        start=options.start,
+        test_from=options.test_from,
+        until=options.until,
+        disjoint_speakers=bool(options.disjoint_speakers),
+    )
 
 
-def split(path: Path, out: Path, context_turns: int, valid: Share, test: Share, seed: int) -> dict:
-    """Write the sides to the folder `out`, all files or none; returns what is written to split.json."""
-    if context_turns < 1:
-        raise InputError(f"--context-turns {context_turns}: a context needs 1 turn or more; remedy: --context-turns 1")
-    positions = _positions(path, seed)
-    sides = choose_sides(positions, valid, test)
-    wanted = [side for side in SIDES if {"train": 1, "valid": valid, "test": test}[side]]
-    _refuse_leftovers(out, wanted)
-    found = Counter(sides.side(place) for place in positions)
-    counts = {side: {"conversations": found[side], "pairs": 0} for side in wanted}
-    arguments = {"context_turns": context_turns, "valid": valid, "test": test, "seed": seed}
-    report = {"version": 1, "input": path.name, **arguments, "without_reply": 0, "splits": counts}
-    # split.json comes last: where it is, all the others are
-    names = [f"{side}.{field}" for side in wanted for field in FIELDS] + ["split.json"]
-    with written_together(out / name for name in names) as opened:
-        files = dict(zip(names, opened, strict=True))
-        for conversation in _progress(path, "split"):
-            if len(conversation.turns) < 2:
-                report["without_reply"] += 1
-                continue
-            side = sides.side(position(seed, conversation.id))
-            for pair in pairs(conversation, context_turns):
-                counts[side]["pairs"] += 1
-                for field, line in zip(FIELDS, (pair.source, pair.target, pair.id), strict=True):
-                    files[f"{side}.{field}"].write(line + "\n")
-        json.dump(report, files["split.json"], indent=2)
-        files["split.json"].write("\n")
-    return report
-
-
-def _positions(path: Path, seed: int) -> set[float]:
-    """The hashes of all conversations with a reply; the whole file is checked on the way."""
-    positions, empty = set(), True
-    for conversation in _progress(path, "check"):
-        empty = False
-        _check_texts(path, conversation)
-        if len(conversation.turns) > 1:
-            positions.add(position(seed, conversation.id))
-    if empty:
-        raise InputError(f"{path} has no conversations; remedy: write it again")
-    return positions
-
-
-def _check_texts(path: Path, conversation: Conversation) -> None:
-    """Text that would break the lines of the output, or pose as its symbols, has to be cleaned before."""
-    for index, turn in enumerate(conversation.turns):
-        wrong = (
-            (not turn.text.strip() and "is empty")
-            or (LINE_BREAK.search(turn.text) and "has a line break")
-            or (EOT in turn.text and f"contains the symbol {EOT}")
-        )
-        if wrong:
-            raise InputError(
-                f"{path}: conversation {conversation.id}: turns[{index}] {wrong}; remedy: python -m preprocess.clean"
-            )
-
-
-def _refuse_leftovers(out: Path, wanted: list[str]) -> None:
-    """`--test 0` writes no test files; those of an earlier run would be taken for this one's."""
-    for side in SIDES:
-        if side not in wanted and (out / f"{side}.src").exists():
-            raise InputError(f"{out} has {side} files of an earlier run; remedy: delete them or choose another --out")
-
-
-def _progress(path: Path, what: str) -> Iterator[Conversation]:
-    return tqdm(read_conversations(path), what, unit=" conversations", disable=None)
-
-
-def parse_share(text: str) -> Share:
-    """`500` is a number of conversations, `0.05` a fraction of them."""
-    try:
-        share = int(text) if text.strip().isdecimal() else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number like 500 nor a fraction like 0.05") from None
-    if share < 0 or (isinstance(share, float) and not share < 1):
-        raise argparse.ArgumentTypeError(f"{text}: a fraction lies between 0 and 1, a number is whole, like 500")
-    return share
+def _rebuilt(options: argparse.Namespace) -> None:
+    """The command with --ids."""
+    deciding = (
+        "valid",
+        "test",
+        "seed",
+        "disjoint_speakers",
+        "test_from",
+        "start",
+        "until",
+        "references",
+        "max_references",
+    )
+    for name in deciding:
+        if getattr(options, name) is not None:
+            flag = "--from" if name == "start" else f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} with --ids, which decides everything; remedy: leave out one of them")
+    report = rebuild(options.file, options.out, options.ids, options.context_turns, options.workers, BLOCK)
+    for side, count in report["splits"].items():
+        found, missing = count["found"], count["missing"]
+        print(f"{side:<6}{found:>12,} pairs found{missing:>12,} missing -> {count['pairs']:,} lines")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m preprocess.split",
-        description="Split a clean conversations.jsonl by conversation and write train|valid|test.src (contexts), .tgt "
-        "(responses), .ids and split.json. The side of a conversation depends on the seed and its id alone.",
-    )
-    share = "fraction (0.05) or exact number (500) of the conversations with a reply; 0: none (default: 0.05)"
-    parser.add_argument("file", type=Path, metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--context-turns", type=int, default=1, metavar="N", help="turns in a context (default: 1)")
-    parser.add_argument("--valid", type=parse_share, default=0.05, metavar="SHARE", help=share)
-    parser.add_argument("--test", type=parse_share, default=0.05, metavar="SHARE", help=share)
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another split (default: 1)")
-    options = parser.parse_args(arguments)
-    report = split(options.file, options.out, options.context_turns, options.valid, options.test, options.seed)
+    options = _parser().parse_args(arguments)
+    if options.ids:
+        _rebuilt(options)
+        return
+    turns = 1 if options.context_turns is None else options.context_turns
+    wanted = Options(turns, options.references or 0, options.max_references or 100, options.workers)
+    report = split(options.file, options.out, _rule(options), wanted)
     for side, count in report["splits"].items():
         print(f"{side:<6}{count['conversations']:>10,} conversations{count['pairs']:>12,} pairs")
+    for reason, count in report.get("left_out", {}).items():
+        print(f"{count:,} conversations left out: {reason}")
+    if "repeated" in report:
+        print(f"{report['repeated']:,} pairs of branches stood in an earlier branch")
+    if found := report.get("references"):
+        print(
+            f"{found['contexts']:,} test contexts have {found['least']} responses or more, {found['responses']:,} in all; "
+            f"{found['contexts_with_fewer']:,} with fewer left out"
+        )
     print(f"{report['without_reply']:,} conversations, or parts of one, have no reply -> {options.out}")
 
 

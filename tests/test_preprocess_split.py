@@ -1,4 +1,4 @@
-"""Splitting: pairs by hand, and a split that depends on nothing but seed and conversation ids."""
+"""Splitting: pairs by hand, a split that depends on nothing but seed and conversation ids, references, branches, ids."""
 
 import errno
 import json
@@ -10,8 +10,13 @@ from itertools import pairwise
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess.conversation import Conversation, Turn, part_id, whole_id, write_conversations
-from preprocess.split import pairs, parse_share, position, split
+from preprocess import split as command
+from preprocess.conversation import Conversation, Turn, part_id, record_of, whole_id, write_conversations
+from preprocess.examples import pairs
+from preprocess.passes import Options, split
+from preprocess.rebuild import rebuild
+from preprocess.sides import Rule, parse_share
+from preprocess.survey import position
 
 FILES = {f"{side}.{field}" for side in ("train", "valid", "test") for field in ("src", "tgt", "ids")} | {"split.json"}
 
@@ -30,7 +35,7 @@ def run_split(tmp_path):
 
     def run(conversations, valid=0.2, test=0.2, seed=1, context_turns=1, out="out"):
         write_conversations(tmp_path / "c", conversations)
-        split(tmp_path / "c", tmp_path / out, context_turns, valid, test, seed)
+        split(tmp_path / "c", tmp_path / out, Rule(valid, test, seed), Options(context_turns))
         read = ((side, tmp_path / out / f"{side}.ids") for side in ("train", "valid", "test"))
         return {side: path.read_text().splitlines() for side, path in read if path.exists()}
 
@@ -43,16 +48,16 @@ def wholes(lines):
 
 def test_pairs_by_hand():
     conversation = Conversation("c", tuple(Turn("AB"[i % 2], text) for i, text in enumerate("abcd")))
-    found = [(pair.id, pair.source, pair.target) for pair in pairs(conversation, context_turns=2)]
+    found = [(pair.id, pair.source, pair.target) for pair in pairs(record_of(conversation), context_turns=2)]
     assert found == [("c:1", "a", "b"), ("c:2", "a <eot> b", "c"), ("c:3", "b <eot> c", "d")]
-    assert [pair.source for pair in pairs(conversation, 1)] == ["a", "b", "c"]
-    assert [pair.source for pair in pairs(conversation, 9)] == ["a", "a <eot> b", "a <eot> b <eot> c"]
+    assert [pair.source for pair in pairs(record_of(conversation), 1)] == ["a", "b", "c"]
+    assert [pair.source for pair in pairs(record_of(conversation), 9)] == ["a", "a <eot> b", "a <eot> b <eot> c"]
 
 
 def test_files_are_parallel_and_complete(run_split, tmp_path):
     conversations = [*talks(50), talk("alone", turns=1)]
     ids = run_split(conversations, context_turns=2)
-    expected = {pair.id: (pair.source, pair.target) for c in conversations for pair in pairs(c, 2)}
+    expected = {pair.id: (pair.source, pair.target) for c in conversations for pair in pairs(record_of(c), 2)}
     written = {}
     for side in ("train", "valid", "test"):
         sources, targets = ((tmp_path / "out" / f"{side}.{field}").read_text().splitlines() for field in ("src", "tgt"))
@@ -134,12 +139,12 @@ def test_full_disk_leaves_the_old_files(run_split, tmp_path, monkeypatch, failin
     old = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     calls = iter(range(1, 10_000))
 
-    def full(conversation, context_turns):
+    def full(record, context_turns):
         if next(calls) == failing:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return pairs(conversation, context_turns)
+        return pairs(record, context_turns)
 
-    monkeypatch.setattr("preprocess.split.pairs", full)
+    monkeypatch.setattr("preprocess.passes.pairs", full)
     with pytest.raises(OSError, match="No space left") as caught:
         run_split(talks(60))
     assert caught.value.filename == str(tmp_path / "out")
@@ -169,6 +174,279 @@ def test_command(tmp_path):
 
 def test_no_target_is_in_its_own_context():
     conversation = talk("c", turns=6)
-    found = list(pairs(conversation, 3))
+    found = list(pairs(record_of(conversation), 3))
     assert all(pair.target not in pair.source for pair in found)
     assert all(before.target == after.source.split(" <eot> ")[-1] for before, after in pairwise(found))
+
+
+def thread(name, *path, texts=None):
+    """A branch: the ids of its turns are given, texts follow from them."""
+    texts = texts or {}
+    return Conversation(name, tuple(Turn(f"u{key[0]}", texts.get(key, f"says {key}"), id=key) for key in path))
+
+
+def forest(count):
+    """Roots r, each with replies r-a, r-b, ..., to r-a two more, as branches of one thread; also some turns without ids."""
+    conversations = []
+    for number in range(count):
+        root, replies = f"r{number}", number % 6
+        paths = [(root, f"{root}-a", f"{root}-a-{leaf}") for leaf in "xy"]
+        paths += [(root, f"{root}-{letter}") for letter in "bcdef"[:replies]]
+        conversations += [thread(part_id(root, part), *path) for part, path in enumerate(paths, 1)]
+    return [*conversations, *talks(40)]
+
+
+def read(folder):
+    return {path.name: path.read_text().splitlines() for path in folder.iterdir()}
+
+
+def cut(tmp_path, conversations, rule=None, out="out", **options):
+    write_conversations(tmp_path / "c", conversations)
+    report = split(tmp_path / "c", tmp_path / out, rule or Rule(), Options(**options))
+    return read(tmp_path / out), report
+
+
+@pytest.mark.parametrize("context_turns", [1, 2])
+def test_each_response_of_a_branching_thread_is_written_once(tmp_path, context_turns):
+    conversations = forest(60)
+    files, report = cut(tmp_path, conversations, Rule(0.2, 0.2), context_turns=context_turns)
+    every = [pair for c in conversations for pair in pairs(record_of(c), context_turns)]
+    once = {pair.turns or pair.id: pair for pair in reversed(every)}.values()
+    written = [
+        line
+        for side in ("train", "valid", "test")
+        for line in zip(*(files[f"{side}.{field}"] for field in ("src", "tgt", "ids", "turns")), strict=True)
+    ]
+    assert sorted(written) == sorted((pair.source, pair.target, pair.id, pair.turns or "") for pair in once)
+    assert report["repeated"] == len(every) - len(once) == 60
+    assert sum(count["pairs"] for count in report["splits"].values()) == len(once)
+
+
+def test_ids_that_are_counted_anew_in_every_conversation_make_no_branches(tmp_path):
+    conversations = [Conversation(f"c{n}", tuple(Turn("AB"[i], "hi", id=str(i)) for i in range(2))) for n in range(50)]
+    files, report = cut(tmp_path, conversations)
+    assert "repeated" not in report
+    assert sum(len(files[f"{side}.tgt"]) for side in ("train", "valid", "test")) == 50
+
+
+def test_parts_of_a_part_go_where_the_root_goes():
+    assert position(1, "a#part2#part3") == position(1, "a#part2") == position(1, "a") != position(1, "b")
+
+
+@pytest.mark.parametrize("least", [1, 3])
+def test_references(tmp_path, least):
+    conversations = [
+        *forest(300),
+        *(Conversation(f"d{n}", (Turn("A", "hi"), Turn("B", f"ho {n % 7}"))) for n in range(90)),
+    ]
+    random.Random(3).shuffle(conversations)
+    plain, _ = cut(tmp_path, conversations, Rule(0.1, 0.4), out="plain")
+    files, report = cut(tmp_path, conversations, Rule(0.1, 0.4), references=least)
+    for name in ("train.src", "train.tgt", "valid.src", "valid.tgt", "train.ids"):
+        assert files[name] == plain[name]
+    # by hand: responses by context, the ids of the context and its text
+    contexts = {}
+    for source, target, turns in zip(plain["test.src"], plain["test.tgt"], plain["test.turns"], strict=True):
+        contexts.setdefault((turns.partition("\t")[0], source), {})[target] = turns
+    kept = {key: list(found) for key, found in contexts.items() if len(found) >= least}
+    most = max(map(len, kept.values()))
+    assert most == 7
+    columns = [files[name] for name in ("test.tgt", *(f"test.ref{number}" for number in range(1, most)))]
+    rows = [[text for text in row if text] for row in zip(*columns, strict=True)]
+    assert list(zip(files["test.src"], rows, strict=True)) == [(key[1], found) for key, found in kept.items()]
+    assert [row.count("\t") + 1 for row in files["test.ids"]] == list(map(len, rows))
+    for row, ids in zip(files["test.turns"], files["test.ids"], strict=True):
+        assert not row or row.count("\t") == ids.count("\t") + 1
+    assert f"test.ref{most}" not in files
+    assert report["references"]["contexts"] == report["splits"]["test"]["pairs"] == len(kept)
+    assert report["references"]["responses"] == sum(map(len, rows))
+    assert report["references"]["contexts_with_fewer"] == len(contexts) - len(kept)
+
+
+def test_references_are_what_score_takes(tmp_path):
+    from fairseq_latent.evaluation.score import read_systems
+
+    files, _ = cut(tmp_path, forest(200), Rule(0.1, 0.4), references=3)
+    (tmp_path / "answers").write_text("".join(f"{line}\n" for line in files["test.tgt"]))
+    names = ["test.tgt", *sorted(name for name in files if name.startswith("test.ref"))]
+    (system,) = read_systems([f"a={tmp_path / 'answers'}"], [str(tmp_path / "out" / name) for name in names])
+    assert {len(found) for found in system.references} == {3, 4, 5, 6}
+    assert [found[0] for found in system.references] == files["test.tgt"]
+
+
+def test_references_are_limited_and_may_be_too_few(tmp_path):
+    conversations = [Conversation(f"c{n}", (Turn("A", "hi"), Turn("B", f"ho {n}"))) for n in range(100)]
+    files, report = cut(tmp_path, conversations, Rule(1, 50), references=3, max_references=5)
+    assert {"test.ref4"} == {name for name in files if name > "test.ref3" and "ref" in name}
+    assert (report["references"]["responses"], report["references"]["beyond_max"]) == (5, 45)
+    with pytest.raises(InputError, match="no test context has 51 different responses, the most is 50; remedy"):
+        cut(tmp_path, conversations, Rule(1, 50), out="more", references=51)
+    assert not (tmp_path / "more").exists()
+    with pytest.raises(InputError, match=r"test files of an earlier run; remedy: delete them \(test.ref1\)"):
+        cut(tmp_path, conversations, Rule(1, 50))
+
+
+RULES = [
+    (Rule(0.1, 0.3), {"context_turns": 2}),
+    (Rule(7, 30), {"context_turns": 1, "references": 2}),
+    (Rule(0.1, 0.1, disjoint_speakers=True), {"context_turns": 2}),
+]
+
+
+@pytest.mark.parametrize(("rule", "options"), RULES)
+def test_workers_and_blocks_never_show(tmp_path, rule, options):
+    conversations = [*forest(120), *(talk(f"alone{n}", turns=1) for n in range(9))]
+    speakers = random.Random(1)
+    conversations = [
+        Conversation(c.id, tuple(Turn(f"u{speakers.randrange(3000)}", t.text, t.id) for t in c.turns))
+        for c in conversations
+    ]
+    expected = None
+    for workers, block_bytes in ((1, 1 << 20), (1, 700), (2, 700), (3, 3000)):
+        out = f"{workers}-{block_bytes}"
+        files, _ = cut(tmp_path, conversations, rule, out=out, workers=workers, block_bytes=block_bytes, **options)
+        expected = expected or files
+        assert files == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_id_that_stands_twice_is_found(tmp_path, workers):
+    lines = [json.dumps(record_of(talk(f"c{n}"))) for n in range(300)]
+    lines[250] = lines[17]
+    (tmp_path / "c").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="c:251: id 'c17' stands in line 18 too; remedy: make ids unique"):
+        split(tmp_path / "c", tmp_path / "out", Rule(), Options(workers=workers, block_bytes=2000))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_wrong_line_is_named(tmp_path, workers):
+    lines = [json.dumps(record_of(talk(f"c{n}"))) for n in range(300)]
+    for line, words in (
+        ("{", "no JSON"),
+        ("", "the line is empty"),
+        ('{"id": 3, "turns": []}', "id must be a string"),
+        ('{"id": "a", "turns": [{"speaker": "A", "text": "\\ud800"}]}', "surrogate"),
+        ("[]", "not a JSON object"),
+    ):
+        (tmp_path / "c").write_text("\n".join([*lines[:200], line, *lines[200:]]) + "\n")
+        with pytest.raises(InputError, match=f"c:201: .*{words}.*; remedy"):
+            split(tmp_path / "c", tmp_path / "out", Rule(), Options(workers=workers, block_bytes=2000))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_changes_meanwhile_is_refused(tmp_path, monkeypatch):
+    write_conversations(tmp_path / "c", talks(60))
+
+    def growing(record, context_turns):
+        with (tmp_path / "c").open("a") as file:
+            file.write("\n")
+        return pairs(record, context_turns)
+
+    monkeypatch.setattr("preprocess.passes.pairs", growing)
+    with pytest.raises(InputError, match="c changed while it was read; remedy"):
+        split(tmp_path / "c", tmp_path / "out", Rule(), Options())
+    assert not list((tmp_path / "out").iterdir())
+
+
+def rebuilt(tmp_path, conversations, out="again", context_turns=None, ids="out"):
+    write_conversations(tmp_path / "other", conversations)
+    report = rebuild(tmp_path / "other", tmp_path / out, tmp_path / ids, context_turns, 2, 3000)
+    return read(tmp_path / out), report
+
+
+@pytest.mark.parametrize("options", [{}, {"references": 3}, {"context_turns": 3}])
+def test_ids_of_turns_rebuild_a_split_of_an_archive_in_another_order(tmp_path, options):
+    conversations = [c for c in forest(300) if c.turns[0].id]
+    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), **options)
+    for name in files:  # only ids may be passed on
+        if not name.endswith(".turns"):
+            (tmp_path / "out" / name).unlink()
+    random.Random(1).shuffle(conversations)
+    renamed = [Conversation(f"x{n}", c.turns) for n, c in enumerate(conversations)]
+    again, report = rebuilt(tmp_path, renamed)
+    for name in files:
+        if name.startswith("train.") and not name.endswith(".ids"):
+            assert sorted(again[name]) == sorted(files[name])
+        elif not name.endswith((".ids", ".json")):
+            assert again[name] == files[name]
+    for side, count in report["splits"].items():
+        assert (count["pairs"], count["missing"]) == (len(files[f"{side}.tgt"]), 0)
+
+
+def test_ids_of_conversations_rebuild_a_split_without_ids_of_turns(tmp_path):
+    conversations = talks(200)
+    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), context_turns=2)
+    again, report = rebuilt(tmp_path, conversations, context_turns=2)
+    assert {**again, "split.json": 0} == {**files, "split.json": 0}
+    assert report["ids"] == "ids"
+
+
+def test_what_an_archive_lacks_is_counted(tmp_path):
+    conversations = [c for c in forest(300) if c.turns[0].id]
+    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), references=3)
+    gone = [c for c in conversations if c.turns[-1].id[-1] not in "bx"]
+    again, report = rebuilt(tmp_path, gone)
+    wanted = {key for line in files["test.turns"] for key in line.split("\t")[1:]}
+    there = {turn.id for c in gone for turn in c.turns}
+    count = report["splits"]["test"]
+    assert (count["found"], count["missing"]) == (len(wanted & there), len(wanted - there))
+    # the first response that is there is the target, the others follow without a gap
+    expected = [[key for key in line.split("\t")[1:] if key in there] for line in files["test.turns"]]
+    assert again["test.tgt"] == [f"says {keys[0]}" for keys in expected if keys]
+    assert again["test.ref1"] == [f"says {keys[1]}" if len(keys) > 1 else "" for keys in expected if keys]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "no train.valid.test.turns or .ids there"),
+        ({"test.turns": ""}, "are empty"),
+        ({"test.turns": "r1 r1-a\n"}, "test.turns:1: not `ids of the context"),
+        ({"test.turns": "r1\tr1-a\n", "train.turns": "r0\tr0-a\nr1\tr1-a\n"}, "test.turns:1: .*train.turns:2 too"),
+        ({"test.turns": "r1\tr1-a\tr1-a\n"}, "test.turns:1: this pair stands in .*test.turns:1 too"),
+        ({"test.turns": "no\tbody\n"}, "has none of the 1 pairs"),
+    ],
+)
+def test_ids_that_cannot_be_used_are_refused(tmp_path, files, words):
+    (tmp_path / "out").mkdir()
+    for name, text in files.items():
+        (tmp_path / "out" / name).write_text(text)
+    with pytest.raises(InputError, match=f"{words}.*; remedy"):
+        rebuilt(tmp_path, forest(9))
+    assert not (tmp_path / "again").exists() or not list((tmp_path / "again").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--ids", "out", "--seed", "0"], "--seed with --ids"),
+        (["--ids", "out", "--from", "2019-01-01"], "--from with --ids"),
+        (["--ids", "out", "--test", "0"], "--test with --ids"),
+        (["--ids", "out", "--context-turns", "2"], "contexts in .* have up to 1 turns"),
+        (["--ids", "out", "--out", "out"], "would overwrite --ids"),
+        (["--test", "0", "--references", "3"], "--test 0 has none"),
+        (["--max-references", "3"], "--max-references without --references"),
+        (["--test-from", "2019-01-01", "--until", "2018-01-01"], "not in this order"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(tmp_path, monkeypatch, flags, words):
+    monkeypatch.chdir(tmp_path)
+    cut(tmp_path, forest(60), Rule(0.2, 0.2))
+    with pytest.raises(InputError, match=f"{words}.*; remedy"):
+        command.main(["c", "--out", "new", *flags])
+    assert not (tmp_path / "new").exists()
+
+
+def test_commands_of_references_and_ids(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_conversations("c", forest(200))
+    command.main(["c", "--out", "out", "--test", "0.4", "--references", "3", "--workers", "2"])
+    printed = capsys.readouterr().out
+    assert "pairs of branches stood in an earlier branch" in printed
+    assert "test contexts have 3 responses or more" in printed
+    command.main(["c", "--out", "again", "--ids", "out"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(row[0], row[2:4], row[5]) for row in rows] == [
+        (side, ["pairs", "found"], "missing") for side in ("train", "valid", "test")
+    ]
+    assert rows[2][4] == "0"

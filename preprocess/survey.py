@@ -1,0 +1,125 @@
+"""The first pass over conversations.jsonl: every line checked, and of every conversation what a split is decided by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_latent.errors import InputError
+
+from .conversation import PART
+from .examples import checked, digest, has_ids, numbers, places, root_id, trusted
+from .lines import raw_lines
+from .parallel import block_lines, map_blocks
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Survey:
+    """N conversations, in the order of the file, as far as the decision needs them.
+
+    ids, positions (N,): digests, and where (seed, root) falls in [0, 1), -1 without a reply; times (N,): in microseconds
+    since 1970, of the first turn that has one, or NEVER; speakers: digests of those of the first conversation, of the
+    second, ..., `speaker_counts` (N,) of them each. `header`: lines before the first conversation.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    times: np.ndarray
+    speakers: np.ndarray
+    speaker_counts: np.ndarray
+    has_ids: bool
+    header: int
+
+
+def survey(path: Path, seed: int, times: bool, speakers: bool, workers: int, block_bytes: int) -> Survey:
+    """Read and check the whole file; no id may stand there twice."""
+    look = partial(_survey_block, path=str(path), seed=seed, by_time=times, by_speaker=speakers)
+    parts = list(map_blocks(look, path, workers, block_bytes, "check"))
+    if not sum(len(part.ids) for part in parts):
+        raise InputError(f"{path} has no conversations; remedy: write it again")
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    arrays = (joined(name) for name in ("ids", "positions", "times", "speakers", "speaker_counts"))
+    found = Survey(*arrays, any(part.has_ids for part in parts), parts[0].header)
+    _refuse_repeated_ids(path, found)
+    return found
+
+
+def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, by_speaker: bool) -> Survey:
+    ids, roots, replied, times, speakers, counts = [], [], [], [], [], []
+    named = False
+    for _, record in checked(first, data, path):
+        identity, turns = record["id"], record["turns"]
+        ids.append(_hash(seed, identity))
+        roots.append(_hash(seed, root_id(identity)) if PART in identity else ids[-1])
+        replied.append(len(turns) > 1)
+        named = named or has_ids(record)
+        if by_time:
+            times.append(_begin(turns))
+        if by_speaker:
+            present = {turn["speaker"] for turn in turns}
+            speakers += map(digest, present)
+            counts.append(len(present))
+    positions = np.where(np.array(replied, bool), _fractions(numbers(roots)), -1.0)
+    arrays = (numbers(ids), positions, np.array(times, np.int64), numbers(speakers), np.array(counts, np.int64))
+    return Survey(*arrays, named, header=sum(1 for _ in block_lines(first, data)) - len(ids))
+
+
+def _refuse_repeated_ids(path: Path, found: Survey) -> None:
+    """Equal digests are suspects; the file says whether their ids are equal."""
+    ordered = np.sort(found.ids)
+    suspects = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(suspects):
+        return
+    wanted = set((np.flatnonzero(places(suspects, found.ids) >= 0) + 1 + found.header).tolist())
+    lines: dict[str, int] = {}
+    for number, line in raw_lines(path):
+        for _, record in trusted(number, line) if number in wanted else ():
+            if (identity := record["id"]) in lines:
+                raise InputError(
+                    f"{path}:{number}: id {identity!r} stands in line {lines[identity]} too; remedy: make ids unique"
+                )
+            lines[identity] = number
+
+
+def position(seed: int, conversation_id: str) -> float:
+    """Where (seed, conversation) falls in [0, 1), evenly; equal for all parts of a conversation."""
+    return float(_fractions(numbers([_hash(seed, root_id(conversation_id))]))[0])
+
+
+def _hash(seed: int, identity: str) -> bytes:
+    return digest(f"{seed}\n{identity}")
+
+
+def _fractions(digests: np.ndarray) -> np.ndarray:
+    return (digests >> np.uint64(11)) / 2**53  # 53 bits: exact in a float, and below 1
+
+
+def parse_time(text: str) -> datetime | None:
+    """A time in ISO 8601, UTC where it does not say; None for anything else."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def microseconds(time: datetime) -> int:
+    """Since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def _begin(turns: Sequence[dict]) -> int:
+    for turn in turns:
+        time = parse_time(turn.get("time") or "")
+        if time is not None:
+            return microseconds(time)
+    return NEVER
