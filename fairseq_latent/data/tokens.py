@@ -8,7 +8,7 @@ CHUNK = 1 << 24  # tokens looked at in one go
 
 
 def holds(dataset, token: int) -> bool:
-    """Whether any sequence of a data set of token sequences holds `token`: a second for 10^9 tokens of fairseq-preprocess."""
+    """Whether any sequence of a data set holds `token`: a second for 10^9 tokens of fairseq-preprocess."""
     if isinstance(dataset, ConcatDataset):
         return any(holds(part, token) for part in dataset.datasets)
     if isinstance(dataset, AppendTokenDataset | PrependTokenDataset):

@@ -1,0 +1,73 @@
+"""What `python -m preprocess.tweets` takes."""
+
+import argparse
+import os
+from pathlib import Path
+
+from ..parallel import available_cores
+
+REPEATED = ("first", "user", "keep")
+
+
+def _megabytes(text: str) -> int:
+    number, unit = text[:-2], text[-2:].upper()
+    try:
+        return max(1, round(float(number) * {"MB": 1, "GB": 1000, "TB": 10**6}[unit]))
+    except (KeyError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory, like 8GB or 500MB") from None
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard, like 3/100")
+    return int(number), int(shards)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options and their help."""
+    options = argparse.ArgumentParser(
+        prog="python -m preprocess.tweets",
+        description="Tweets -> conversations: root-to-leaf chains of replies, wherever in the archive their tweets lie. "
+        "Reads JSON lines and pages of the Twitter API v1.1 and v2 and tab-separated daily files, plain, .gz, .bz2, .xz "
+        "or .zst. "
+        "Stopped and started again, it goes on with the files not yet read.",
+    )
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2_000_000
+    add = options.add_argument
+    add("archives", type=Path, nargs="+", metavar="ARCHIVE", help="files, or folders of them")
+    add("--out", type=Path, required=True, metavar="FILE", help="conversations.jsonl (or .jsonl.gz) to write")
+    add("--report", type=Path, metavar="FILE", help="write the table of counts there too")
+    add("--lang", action="append", metavar="LANG", help="tweets whose own field says LANG, or nothing; may be repeated")
+    add("--keep-retweets", action="store_true", help="retweets are tweets (default: dropped)")
+    add("--keep-bots", action="store_true", help="keep users whose name or description says bot")
+    add("--bots", type=Path, metavar="FILE", help="ids or names of users to drop, one a line")
+    add(
+        "--repeated",
+        choices=REPEATED,
+        default="first",
+        help="of tweets with the same text keep the first (default), the first of each user, or all",
+    )
+    add("--each-reply", action="store_true", help="every reply and what it answers is a conversation of two turns")
+    add("--max-turns", type=_positive, default=100, metavar="N", help="longer threads are cut (default: 100)")
+    add("--keep-monologues", action="store_true", help="keep threads of one user")
+    add("--keep-crowds", action="store_true", help="keep threads of more than two users")
+    add("--memory", type=_megabytes, default=half, metavar="SIZE", help="of the joins, e.g. 8GB (default: half of all)")
+    add(
+        "--workers",
+        type=_positive,
+        default=available_cores(),
+        metavar="N",
+        help="processes (default: cores)",
+    )
+    add("--work", type=Path, metavar="DIR", help="folder for what is not finished, and for joins beyond --memory")
+    add(
+        "--shard", type=_shard, metavar="I/N", help="read only every N-th file, to share out the reading among machines"
+    )
+    return options

@@ -1,0 +1,105 @@
+"""Step 1: every archive file becomes one Parquet file of the tweets that may stand in a conversation, and its counts."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.files import written_whole
+
+from .forms import BLANK, JSON, UNKNOWN, embedded, form_of, quoted, tweets_of
+from .spool import spool
+
+MAX_CHARACTERS = 25_000  # no tweet is longer
+# a name that begins or ends with "bot", or has it between signs; the word in the name or description
+BOT_NAME = r"(?i)(^|[^a-z])bot|bot([^a-z]|$)"
+BOT_WORD = r"(?i)\bbot\b|ボット"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tweets count."""
+
+    languages: tuple[str, ...] = ()  # by the tweet's own field; none: all
+    keep_retweets: bool = False
+    keep_bots: bool = False
+    bots: tuple[str, ...] = ()  # ids or names of users
+
+
+def read_file(path: Path, index: int, folder: Path, selection: Selection, memory: str, threads: int) -> Counter:
+    """Write `folder`/INDEX.parquet and, when that is complete, INDEX.json, the counts; both are taken as they are if there.
+
+    Counts "lines …" and "tweets …" by what became of them.
+    """
+    parquet, counted = folder / f"{index:06d}.parquet", folder / f"{index:06d}.json"
+    if counted.exists():
+        return Counter(json.loads(counted.read_text()))
+    counts: Counter[str] = Counter()
+    spooled = folder / f"{index:06d}.lines"
+    try:
+        lines = spool(path, spooled, counts)
+        with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(folder)}) as base:
+            _select(base, lines, path, selection, counts)
+            base.execute(f"COPY kept TO {quoted(parquet.with_suffix('.part'))} (FORMAT parquet, COMPRESSION zstd)")
+    finally:
+        spooled.unlink(missing_ok=True)
+    parquet.with_suffix(".part").replace(parquet)
+    with written_whole(counted) as file:
+        json.dump(counts, file)
+    return counts
+
+
+def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection: Selection, counts: Counter) -> None:
+    """Make the table `kept` of (id, parent, user_id, sent, text), and count."""
+    form = form_of(lines)
+    if form in (BLANK, UNKNOWN):
+        base.execute("CREATE TABLE kept (id UBIGINT, parent UBIGINT, user_id VARCHAR, sent TIMESTAMP, text VARCHAR)")
+        counts[f"lines {form}"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"]
+        return
+    base.execute("CREATE TABLE bots AS SELECT unnest($1::VARCHAR[]) AS who", [list(selection.bots)])
+    base.execute(f"CREATE TABLE read AS SELECT *, {_reason(selection)} AS reason FROM ({tweets_of(lines, form)})")
+    kinds = dict(base.execute("SELECT kind, count(*) FROM read GROUP BY kind").fetchall())
+    if form == JSON:
+        base.execute(f"INSERT INTO read SELECT *, {_reason(selection)} FROM ({embedded(lines)})")
+    _refuse_numbers(base, path)
+    counts.update({f"lines {kind}": count for kind, count in kinds.items()})
+    counts["lines blank"] += (
+        counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"] - sum(kinds.values())
+    )
+    reasons = "SELECT reason, count(*) FROM read WHERE kind = 'tweet' GROUP BY reason"
+    counts.update({f"tweets {reason}": count for reason, count in base.execute(reasons).fetchall()})
+    base.execute(
+        "CREATE TABLE kept AS SELECT id::UBIGINT AS id, try_cast(parent AS UBIGINT) AS parent, "
+        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read WHERE kind = 'tweet' AND reason = 'kept'"
+    )
+
+
+def _reason(selection: Selection) -> str:
+    """Why a tweet is left out, or kept."""
+    tests = [("without id", "try_cast(id AS UBIGINT) IS NULL"), ("without text", "coalesce(trim(text), '') = ''")]
+    tests += [("without user", "coalesce(user_id, user_name) IS NULL")]
+    if not selection.keep_retweets:
+        tests += [("retweet", "retweet OR starts_with(text, 'RT @')")]
+    if selection.bots:
+        tests += [("of a listed user", "user_id IN (FROM bots) OR lower(user_name) IN (SELECT lower(who) FROM bots)")]
+    if not selection.keep_bots:
+        named = f"regexp_matches(coalesce(user_name, ''), {quoted(BOT_NAME)})"
+        tests += [("of a bot by its name", f"{named} OR regexp_matches(coalesce(about, ''), {quoted(BOT_WORD)})")]
+    if selection.languages:
+        tests += [("in another language", f"lang NOT IN ({', '.join(map(quoted, ('und', *selection.languages)))})")]
+    tests += [("too long to be a tweet", f"length(text) > {MAX_CHARACTERS}")]
+    return f"CASE {' '.join(f'WHEN {test} THEN {quoted(name)}' for name, test in tests)} ELSE 'kept' END"
+
+
+def _refuse_numbers(base: duckdb.DuckDBPyConnection, path: Path) -> None:
+    number = base.execute(
+        "SELECT id FROM read WHERE starts_with(id, '#') OR starts_with(parent, '#') LIMIT 1"
+    ).fetchone()
+    if number:
+        raise InputError(
+            f"{path}: tweet ids are JSON numbers, which programs round beyond 2^53; "
+            "remedy: export them as strings (id_str of API v1.1, id of API v2)"
+        )

@@ -1,0 +1,38 @@
+"""Step 3: the turns of each thread, a part of all roots at a time, become lines of conversations.jsonl."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import duckdb
+
+from fairseq_latent.files import written_whole
+
+from ..conversation import BRANCH, FORMAT, VERSION
+from .forms import quoted
+
+
+def write_part(part: Path, out: Path, memory: str, threads: int) -> int:
+    """A folder of Parquet files -> JSON lines in the order of the roots; the number of conversations."""
+    query = f"""
+        SELECT CAST(root AS VARCHAR) || CASE branch WHEN 1 THEN '' ELSE {quoted(BRANCH)} || branch END AS id,
+               list({{'speaker': user_id, 'text': text, 'id': CAST(id AS VARCHAR),
+                      'time': strftime(sent, '%Y-%m-%dT%H:%M:%SZ')}} ORDER BY depth) AS turns, 'tweets' AS source
+        FROM read_parquet({quoted(part / "*.parquet")}) GROUP BY root, branch ORDER BY root, branch"""
+    with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(out.parent)}) as base:
+        return base.execute(f"COPY ({query}) TO {quoted(out)} (FORMAT json)").fetchone()[0]
+
+
+def concatenate(parts: Iterable[Path], out: Path) -> None:
+    """One conversations.jsonl, or .jsonl.gz, whole or not at all."""
+    with ExitStack() as stack:
+        file = stack.enter_context(written_whole(out, "wb"))
+        if out.name.endswith(".gz"):
+            file = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
+        file.write(json.dumps({"format": FORMAT, "version": VERSION}).encode() + b"\n")
+        for part in parts:
+            with open(part, "rb") as lines:
+                shutil.copyfileobj(lines, file, 1 << 22)

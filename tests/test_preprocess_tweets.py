@@ -1,0 +1,446 @@
+"""Archives of tweets: every form gives the same conversations, the joins agree with a dictionary, nothing breaks them."""
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from fairseq_latent.errors import InputError
+from preprocess.conversation import read_conversations, whole_id
+from preprocess.ledger import Account
+
+if find_spec("duckdb") is None:
+    pytest.skip("duckdb is not installed", allow_module_level=True)
+
+from preprocess.tweets.__main__ import main
+from preprocess.tweets.spool import archive_files, spool
+
+ROOT = Path(__file__).parents[1]
+
+# id, parent, user, text: 1-2-3 of two users, with a second answer 4 to 2; 5 and 6 a monologue; 7, 8 and 9 of three
+TWEETS = [
+    ("11", None, "1", "who has seen the cat ?"),
+    ("12", "11", "2", "@one it sleeps in the garden"),
+    ("13", "12", "1", "@two thank you so much"),
+    ("14", "12", "1", "@two which garden ?"),
+    ("15", None, "3", "first of two thoughts"),
+    ("16", "15", "3", "second of two thoughts"),
+    ("17", None, "4", "tea or coffee ?"),
+    ("18", "17", "5", "@four tea"),
+    ("19", "18", "6", "@five never tea"),
+    ("20", None, "7", "nobody answers this"),
+    ("21", "999", "7", "an answer to what is not there"),
+]
+EXPECTED = {
+    "11": ["who has seen the cat ?", "@one it sleeps in the garden", "@two thank you so much"],
+    "11#branch2": ["who has seen the cat ?", "@one it sleeps in the garden", "@two which garden ?"],
+}
+
+
+def v1(identity, parent, user, text, **more):
+    record = {"created_at": "Tue Jan 01 10:00:00 +0000 2019", "id": int(identity), "id_str": identity, "text": text}
+    record |= {"in_reply_to_status_id": parent and int(parent), "in_reply_to_status_id_str": parent, "lang": "en"}
+    person = {"id": int(user), "id_str": user, "screen_name": f"user{user}", "name": "Some One"}
+    return record | {"user": person} | more
+
+
+def v2(identity, parent, user, text, **more):
+    record = {"id": identity, "author_id": user, "created_at": "2019-01-01T10:00:00.000Z", "lang": "en", "text": text}
+    if parent:
+        record["referenced_tweets"] = [{"type": "replied_to", "id": parent}]
+    return record | more
+
+
+def tsv(identity, parent, user, text):
+    return f"T\t1546336800\t{identity}\t{parent or '-'}\t{user}\tSome One\tuser{user}\t{text}\n".encode()
+
+
+def lines_of(records):
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def page(tweets, included=()):
+    users = [
+        {"id": user, "username": f"user{user}", "name": "Some One"} for user in sorted({tweet[2] for tweet in TWEETS})
+    ]
+    return {
+        "data": [v2(*tweet) for tweet in tweets],
+        "includes": {"users": users, "tweets": [v2(*tweet) for tweet in included]},
+        "meta": {"result_count": len(tweets)},
+    }
+
+
+FORMS = {
+    "tsv": b"".join(tsv(*tweet) for tweet in TWEETS),
+    "v1": lines_of(v1(*tweet) for tweet in TWEETS),
+    "v1 extended": lines_of(
+        v1(*tweet[:3], "cut off ...", extended_tweet={"full_text": tweet[3]}, truncated=True) for tweet in TWEETS
+    ),
+    "v1 full text": lines_of({**v1(*tweet), "text": None, "full_text": tweet[3]} for tweet in TWEETS),
+    "v2 lines": lines_of(v2(*tweet, author={"id": tweet[2], "username": f"user{tweet[2]}"}) for tweet in TWEETS),
+    "v2 pages": lines_of([page(TWEETS[:3]), page(TWEETS[3:])]),
+    "v2 page with what it answers": lines_of([page(TWEETS[1:], TWEETS[:1])]),
+    "v2 page over several lines": json.dumps(page(TWEETS), indent=1).encode(),
+    "list": json.dumps([v1(*tweet) for tweet in TWEETS]).encode(),
+    "mixed": lines_of(
+        [v1(*tweet) for tweet in TWEETS[:4]] + [page(TWEETS[4:8])] + [v2(*tweet) for tweet in TWEETS[8:]]
+    ),
+}
+
+
+def convert(folder, *arguments, out="out.jsonl"):
+    """Run the command in this process on `folder`; {id: texts}."""
+    main([str(folder), "--out", str(folder.parent / out), "--workers", "1", "--memory", "500MB", *arguments])
+    return {
+        conversation.id: [turn.text for turn in conversation.turns]
+        for conversation in read_conversations(folder.parent / out)
+    }
+
+
+@pytest.fixture
+def archive(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    return folder
+
+
+def counted(capsys):
+    """{row of the table: number} of what was printed last, the last row of a name."""
+    rows = {}
+    for line in capsys.readouterr().out.splitlines():
+        name, _, number = line.rpartition(" ")
+        if number.replace(",", "").isdigit():
+            rows[name.strip(" -=()")] = int(number.replace(",", ""))
+    return rows
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_conversations(archive, form):
+    (archive / "day").write_bytes(FORMS[form])
+    assert convert(archive) == EXPECTED
+    conversation = next(read_conversations(archive.parent / "out.jsonl"))
+    assert [(turn.speaker, turn.id, turn.time) for turn in conversation.turns] == [
+        ("1", "11", "2019-01-01T10:00:00Z"), ("2", "12", "2019-01-01T10:00:00Z"), ("1", "13", "2019-01-01T10:00:00Z"),
+    ]  # fmt: skip
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["archive", "out.jsonl"]
+
+
+def test_a_flattened_tweet_brings_what_it_answers(archive):
+    answered = {"type": "replied_to", **v2(*TWEETS[0]), "author": {"id": "1", "username": "user1"}}
+    (archive / "day").write_bytes(lines_of([v2(*TWEETS[1], author={"id": "2"}) | {"referenced_tweets": [answered]}]))
+    assert convert(archive) == {"11": EXPECTED["11"][:2]}
+
+
+COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+def zstd(data):
+    zstandard = pytest.importorskip("zstandard")
+    half = len(data) // 2
+    return zstandard.compress(data[:half]) + zstandard.compress(data[half:])  # two frames are one file
+
+
+@pytest.mark.parametrize("suffix", [*COMPRESS, "zst"])
+def test_tweets_of_one_thread_in_many_compressed_files(archive, suffix):
+    compress = COMPRESS.get(suffix, zstd)
+    for number in range(3):
+        (archive / "2019").mkdir(exist_ok=True)
+        # the last tweets first: answers before what they answer
+        part = lines_of(v1(*tweet) for tweet in TWEETS[::-1][number::3])
+        (archive / "2019" / f"{number}.json.{suffix}").write_bytes(compress(part))
+    assert convert(archive) == EXPECTED
+
+
+@pytest.mark.parametrize("suffix", [*COMPRESS, "zst"])
+def test_a_compressed_file_that_breaks_off_gives_what_it_has(archive, suffix, capsys):
+    compress = COMPRESS.get(suffix, zstd)
+    draw = random.Random(1)
+    noise = lines_of(v1(str(identity), None, "9", draw.randbytes(200).hex()) for identity in range(1000, 6000))
+    data = compress(FORMS["v1"] + noise)
+    (archive / "a").write_bytes(data[: len(data) * 9 // 10])
+    assert convert(archive) == EXPECTED
+    rows = counted(capsys)
+    assert rows["truncated files"] == 1
+    assert 1000 < rows["lines read"] < 5011
+
+
+def test_a_clean_plain_file_is_not_copied(tmp_path):
+    counts = Counter()
+    (tmp_path / "a").write_bytes(b"one\ntwo")
+    assert spool(tmp_path / "a", tmp_path / "copy", counts) == tmp_path / "a"
+    (tmp_path / "b").write_bytes(b"one\n" * 3_000_000 + b"t\x00o\r\nx\xff\nthree")
+    assert spool(tmp_path / "b", tmp_path / "copy", counts) == tmp_path / "copy"
+    assert (tmp_path / "copy").read_bytes() == b"one\n" * 3_000_000 + b"t o\nthree\n"
+    assert counts == {"lines": 3_000_005, "invalid UTF-8": 1}
+
+
+def test_what_is_broken_is_counted(archive, capsys):
+    """Each bad line once; the good ones give what they gave."""
+    bot = {"id_str": "8", "screen_name": "news_bot"}
+    bad = [
+        b'{"id_str": "1", "text": "no end\n', b"\n", b"[1, 2]\n", b"null\n", b'"text"\n',
+        b'{"delete": {"status": {"id": 1}}}\n', b'{"limit": {"track": 1}}\n',
+        '{"id_str": "31", "text": "é"}\n'.encode("latin-1"), b'{"id_str": "37", "text": "' + b"y" * 20_000_000 + b'"}\n',
+        lines_of([v1("32", None, "1", None)]), lines_of([v1("33", None, "1", "  ")]),
+        lines_of([{"id_str": "x9", "text": "a"}]), lines_of([v1("36", None, "1", "x" * 10_000_000)]),
+        lines_of([v1("34", None, "1", "again", retweeted_status={"id_str": "3"})]),
+        lines_of([v1("35", None, "1", "RT @a b")]), lines_of([v1("38", None, "1", "news") | {"user": bot}]),
+        lines_of([v1(*TWEETS[0]), v1(*TWEETS[1])]),
+    ]  # fmt: skip
+    (archive / "a").write_bytes(FORMS["v1"] + b"".join(bad))
+    assert convert(archive) == EXPECTED
+    rows = counted(capsys)
+    assert rows["lines read"] == len(TWEETS) + len(bad) + 1
+    expected = {
+        "blank": 1, "invalid UTF-8": 1, "longer than 16 MB": 1, "notices of the stream": 2, "broken": 4, "without text": 2,
+        "without id": 1, "retweet": 2, "too long to be a tweet": 1, "of a bot by its name": 1, "with the id of another": 2,
+    }  # fmt: skip
+    assert {name: rows.get(name) for name in expected} == expected
+
+
+def test_invisible_and_turned_text_comes_through(archive):
+    text = "\u202eevil\u200b \u05e9\u05dc\u05d5\u05dd"
+    (archive / "a").write_bytes(lines_of([v1("1", None, "1", text), v1("2", "1", "2", "a\x00b \u2028 \x1b[31m")]))
+    (turns,) = convert(archive).values()
+    assert turns[0] == text
+    assert "\u2028" in turns[1]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"id": 12345678901234567, "text": "a", "user": {"id_str": "1"}},
+        {"id": 1.2345678901234567e16, "author_id": "3", "text": "a"},
+        {"id_str": "1", "in_reply_to_status_id": 12345678901234567, "text": "a", "user": {"id_str": "1"}},
+    ],
+)
+def test_ids_that_are_numbers_are_refused(archive, record):
+    (archive / "a").write_bytes(FORMS["v1"] + lines_of([record]))
+    with pytest.raises(InputError, match=r"archive/a: tweet ids are JSON numbers.*remedy: export them as strings"):
+        convert(archive)
+    assert not (archive.parent / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("content", [{}, {"a": b""}, {"a": b"\n\n"}, {"a": b"some text\n"}, {"a": tsv(*TWEETS[0])}])
+def test_an_archive_without_conversations(archive, content):
+    for name, data in content.items():
+        (archive / name).write_bytes(data)
+    with pytest.raises(InputError, match="remedy"):
+        convert(archive)
+    assert not (archive.parent / "out.jsonl").exists()
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(InputError, match="nothing: no such file or folder; remedy"):
+        archive_files([tmp_path / "nothing"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission(archive):
+    archive.chmod(0)
+    try:
+        with pytest.raises((InputError, PermissionError)):
+            convert(archive)
+    finally:
+        archive.chmod(0o755)
+
+
+def test_every_tweet_answers_one_tweet(archive, capsys):
+    star = [tsv("1", None, "0", "who are you all ?")] + [
+        tsv(str(i), "1", str(i), f"i am number {i}") for i in range(2, 5002)
+    ]
+    (archive / "a").write_bytes(b"".join(star))
+    found = convert(archive)
+    assert len(found) == 5000
+    assert {whole_id(name) for name in found} == {"1"}
+    assert all(len(texts) == 2 for texts in found.values())
+
+
+def test_cycles_and_tweets_that_answer_themselves(archive, capsys):
+    loop = [tsv("101", "103", "1", "one"), tsv("102", "101", "2", "two"), tsv("103", "102", "1", "three")]
+    below, itself = tsv("104", "102", "1", "below the loop"), tsv("105", "105", "1", "itself")
+    (archive / "a").write_bytes(FORMS["tsv"] + b"".join([*loop, below, itself]))
+    assert convert(archive) == EXPECTED
+    rows = counted(capsys)
+    assert rows["in a cycle of replies, or below one"] == 4
+    assert rows["replies to a tweet that is not there"] == 2  # that to 999, and the one to itself
+
+
+def test_long_threads_are_cut(archive):
+    chain = [tsv(str(i + 1), str(i) if i else None, str(i % 2), f"turn {i}") for i in range(2500)]
+    (archive / "a").write_bytes(b"".join(chain))
+    found = convert(archive, "--max-turns", "1000")
+    assert [len(texts) for texts in found.values()] == [1000, 1000, 500]
+    assert [text for texts in found.values() for text in texts] == [f"turn {i}" for i in range(2500)]
+    assert list(found) == ["1", "1#branch2", "1#branch3"]
+
+
+def test_filters(archive, tmp_path):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    assert set(convert(archive, "--keep-monologues", "--keep-crowds")) == {*EXPECTED, "15", "17"}
+    pairs = convert(archive, "--each-reply", "--keep-crowds")
+    assert sorted(map(tuple, pairs.values())) == sorted(
+        tuple(texts[i : i + 2])
+        for texts in (
+            EXPECTED["11"],
+            [*EXPECTED["11#branch2"][1:]],
+            ["tea or coffee ?", "@four tea", "@five never tea"],
+        )
+        for i in range(len(texts) - 1)
+    )
+    listed = tmp_path / "bots"
+    listed.write_text("@USER2\n")
+    with pytest.raises(InputError, match="no conversations"):
+        convert(archive, "--bots", str(listed))
+
+
+def test_languages(archive):
+    records = [v1(*tweet) for tweet in TWEETS]
+    records[2]["lang"] = "und"  # unknown: for later to decide
+    records[3]["lang"] = "fr"
+    (archive / "a").write_bytes(lines_of(records))
+    assert convert(archive, "--lang", "en") == {"11": EXPECTED["11"]}
+
+
+@pytest.mark.parametrize(("repeated", "ids"), [("first", ["1"]), ("user", ["1", "3"]), ("keep", ["1", "3", "5"])])
+def test_repeated_texts(archive, repeated, ids):
+    rows = [
+        ("1", None, "1", "a"), ("2", "1", "2", "thanks"), ("3", None, "1", "c"), ("4", "3", "3", "thanks"),
+        ("5", None, "1", "e"), ("6", "5", "2", "thanks"),
+    ]  # fmt: skip
+    (archive / "a").write_bytes(b"".join(tsv(*row) for row in rows))
+    assert list(convert(archive, "--repeated", repeated)) == ids
+
+
+def forest(seed, count=400):
+    """Random trees of replies with doubles, gaps and loops."""
+    draw = random.Random(seed)
+    rows = []
+    for identity in range(1, count):
+        parent = draw.choice([None, None, *range(max(1, identity - 5), identity), count + 7])
+        rows.append((str(identity), parent and str(parent), str(draw.randrange(3)), f"text {draw.randrange(count)}"))
+    for row in draw.sample(rows, 5):
+        rows.append(row)
+    for index in draw.sample(range(len(rows) - 5), 3):
+        rows[index] = (rows[index][0], str(min(count - 1, int(rows[index][0]) + 2)), *rows[index][2:])
+    return rows
+
+
+def by_dictionary(rows):
+    """The same, with dictionaries; texts that repeat kept."""
+    known = {}
+    for identity, parent, user, text in rows:
+        known.setdefault(identity, (parent, user, text))
+    answers = defaultdict(list)
+    for identity, (parent, _, _) in known.items():
+        if parent in known and parent != identity:
+            answers[parent].append(identity)
+    found, waiting = defaultdict(list), [
+        [identity] for identity, (parent, *_) in known.items() if parent not in known or parent == identity
+    ]  # fmt: skip
+    while waiting:
+        chain = waiting.pop()
+        if not answers[chain[-1]] and len({known[identity][1] for identity in chain}) == 2:
+            found[chain[0]].append(chain)
+        waiting += [[*chain, answer] for answer in answers[chain[-1]]]
+    return {
+        root if not number else f"{root}#branch{number + 1}": [known[identity][2] for identity in chain]
+        for root, chains in found.items()
+        for number, chain in enumerate(sorted(chains, key=lambda chain: int(chain[-1])))
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_joins_agree_with_a_dictionary(archive, seed):
+    rows = forest(seed)
+    random.Random(seed).shuffle(rows)
+    # a tweet that is there twice has the same parent both times
+    for number in range(3):
+        (archive / str(number)).write_bytes(b"".join(tsv(*row) for row in rows[number::3]))
+    expected = by_dictionary(rows)
+    assert len(expected) > 20
+    assert convert(archive, "--repeated", "keep") == expected
+
+
+def test_workers_and_parts_change_nothing(archive, monkeypatch):
+    rows = forest(5, 2000)
+    for number in range(3):
+        (archive / str(number)).write_bytes(b"".join(tsv(*row) for row in rows[number::3]))
+    one = convert(archive)
+    monkeypatch.setattr("preprocess.tweets.__main__.TURNS", 50)
+    assert convert(archive, "--workers", "3", out="more.jsonl.gz") == one
+    assert list(convert(archive, out="again.jsonl")) == list(one)
+
+
+def test_shards_then_the_join(archive):
+    for number, tweet in enumerate(TWEETS):
+        (archive / str(number)).write_bytes(tsv(*tweet))
+    work = archive.parent / "work"
+    command = [str(archive), "--out", str(archive.parent / "out.jsonl"), "--work", str(work), "--workers", "1"]
+    for shard in ("1/2", "2/2"):
+        main([*command, "--shard", shard])
+    assert len(list((work / "tweets").glob("*.json"))) == len(TWEETS)
+    main(command)
+    found = read_conversations(archive.parent / "out.jsonl")
+    assert {each.id: [turn.text for turn in each.turns] for each in found} == EXPECTED
+    assert not work.exists()
+
+
+def test_a_work_folder_of_another_run_is_refused(archive):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    work = archive.parent / "work"
+    command = [str(archive), "--out", str(archive.parent / "out.jsonl"), "--work", str(work), "--workers", "1"]
+    main([*command, "--shard", "1/1"])
+    with pytest.raises(InputError, match="begun with other files or options; remedy"):
+        main([*command, "--each-reply"])
+    main(command)
+
+
+def test_a_killed_run_goes_on(archive):
+    big = b"".join(tsv(str(i), str(i - 1) if i % 3 else None, str(i % 3 % 2), f"text {i}") for i in range(300, 300_300))
+    for number in range(3):
+        (archive / str(number)).write_bytes(big if number == 2 else tsv(*TWEETS[number]))
+    command = [sys.executable, "-m", "preprocess.tweets", str(archive), "--out", str(archive.parent / "out.jsonl")]
+    command += ["--workers", "1", "--memory", "500MB"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    work = archive.parent / "out.jsonl.work"
+    deadline = time.monotonic() + 60
+    while not (work / "tweets" / "000000.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (archive.parent / "out.jsonl").exists()
+    first = (work / "tweets" / "000000.parquet").stat().st_mtime_ns
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert not work.exists()
+    assert first
+    assert sum(1 for _ in read_conversations(archive.parent / "out.jsonl")) == 100_001  # and the two small files' one
+
+
+def test_a_full_disk_is_one_line(archive):
+    (archive / "a").write_bytes(
+        b"".join(tsv(str(i), str(i - 1) if i % 2 else None, str(i % 2), f"t {i}") for i in range(100_000))
+    )
+    command = f"ulimit -f 200; {sys.executable} -m preprocess.tweets {archive} --out {archive.parent}/out.jsonl"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (archive.parent / "out.jsonl").exists()
+
+
+def test_an_account_that_does_not_add_up_is_a_defect():
+    assert Account("lines", 5, {"blank": 2}, 3).lines()[-1].split() == ["=", "lines", "kept", "3"]
+    with pytest.raises(AssertionError, match="5 read"):
+        Account("lines", 5, {"blank": 1}, 3).lines()
