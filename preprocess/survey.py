@@ -10,7 +10,6 @@ import numpy as np
 
 from fairseq_latent.errors import InputError
 
-from .conversation import PART
 from .examples import checked, digest, has_ids, numbers, places, root_id, trusted
 from .lines import raw_lines
 from .parallel import block_lines, map_blocks
@@ -59,7 +58,7 @@ def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, 
     for _, record in checked(first, data, path):
         identity, turns = record["id"], record["turns"]
         ids.append(_hash(seed, identity))
-        roots.append(_hash(seed, root_id(identity)) if PART in identity else ids[-1])
+        roots.append(_hash(seed, root_id(identity)) if "#" in identity else ids[-1])
         replied.append(len(turns) > 1)
         named = named or has_ids(record)
         if by_time:
