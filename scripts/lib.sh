@@ -166,7 +166,7 @@ whole() {
 # the processors shared out; on a GPU one at a time. What `COUNTER FOLDER` prints shows how far each is. The first that fails
 # ends all, unless KEEP_GOING=1; either way the end is `exit 2`.
 in_parallel() {
-    local label=$1 counter=$2 command=$3 jobs=() limit threads running failed=0 stop=0 drawn=$SECONDS job
+    local label=$1 counter=$2 command=$3 jobs=() ended=() limit threads running failed=0 stop=0 drawn=$SECONDS index
     shift 3
     limit=${JOBS:-$(if [[ -n ${ON_GPU:-} ]]; then echo 1; else cores; fi)}
     [[ $limit =~ ^[1-9][0-9]*$ ]] || die "JOBS=$limit is no number of jobs; remedy: JOBS=2"
@@ -177,11 +177,16 @@ in_parallel() {
     trap '_end_jobs; exit 143' TERM
     while :; do
         running=0
-        for job in ${jobs[@]+"${jobs[@]}"}; do
-            if kill -0 "$job" 2>/dev/null; then
+        for index in "${!jobs[@]}"; do
+            [[ -z ${ended[index]:-} ]] || continue # asked once: its number may by now be another process's
+            if kill -0 "${jobs[index]}" 2>/dev/null; then
                 running=$((running + 1))
-            elif ! wait "$job"; then
+                continue
+            fi
+            ended[index]=1
+            if ! wait "${jobs[index]}"; then
                 failed=1
+                kill -- "-${jobs[index]}" 2>/dev/null || true # what a failed job left running
                 ((stop)) || [[ -n ${KEEP_GOING:-} ]] || _end_jobs
                 [[ -n ${KEEP_GOING:-} ]] || stop=1
             fi
@@ -219,14 +224,19 @@ _start_job() {
     exec 2>&8 8>&-
 }
 
-# The jobs of in_parallel, and what they started.
-_end_jobs() { kill -- ${jobs[@]+"${jobs[@]/#/-}"} 2>/dev/null || true; }
+# The jobs of in_parallel that have not ended, and what they started.
+_end_jobs() {
+    local index
+    for index in "${!jobs[@]}"; do
+        [[ -n ${ended[index]:-} ]] || kill -- "-${jobs[index]}" 2>/dev/null || true
+    done
+}
 
 _progress() { # how far the job of each folder is; those that wait are counted
     local line=$label index=0 folder
     for folder in "${@:1:${#jobs[@]}}"; do
         line+="  $(basename "$folder") $("$counter" "$folder")"
-        kill -0 "${jobs[index]}" 2>/dev/null || line+=", finished"
+        [[ -z ${ended[index]:-} ]] || line+=", finished"
         index=$((index + 1))
     done
     ((index == $#)) || line+="  and $(($# - index)) to come"
