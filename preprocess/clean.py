@@ -13,14 +13,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
-from .conversation import Conversation, Turn, header_line, line_of, parsed_lines, part_id, zipped
+from .conversation import checked_records, dump_record, header_line, part_id, zipped
 from .languages import DETECTORS
 from .parallel import available_cores, map_blocks
 from .rules import Rule, Wanted, message_rules, rules
@@ -78,37 +78,37 @@ class Cleaner:
         """The rows of the table."""
         return [*(name for name, _ in self.messages), MERGE, *(name for name, _ in self.turns)]
 
-    def clean(self, conversations: Iterable[Conversation], tally: Tally) -> Iterator[Conversation]:
-        """Yield every conversation's clean parts, in order, and count in `tally`; the rules apply to personas too."""
-        for conversation in conversations:
-            tally.turns += len(conversation.turns)
-            turns = conversation.turns
+    def clean(self, records: Iterable[dict], tally: Tally) -> Iterator[dict]:
+        """Yield the clean parts of every conversation's JSON object, in order; the rules apply to personas too."""
+        for record in records:
+            turns = record["turns"]
+            tally.turns += len(turns)
             if self.messages:
-                turns = [replace(turn, text=apply_rules(turn.text, self.messages, tally)) for turn in turns]
+                turns = [turn | {"text": apply_rules(turn["text"], self.messages, tally)} for turn in turns]
             parts = self._cut(merge_turns(turns, tally), tally)
-            personas = self._clean_personas(conversation)
             tally.conversations.update(read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts))
+            changes = {}
+            if record.get("personas") is not None:
+                changes["personas"] = self._clean_personas(record["personas"])
             for number, part in enumerate(parts, 1):
-                yield replace(conversation, id=part_id(conversation.id, number), turns=part, personas=personas)
+                yield record | {"id": part_id(record["id"], number), "turns": part} | changes
 
-    def _cut(self, turns: Iterable[Turn], tally: Tally) -> list[tuple[Turn, ...]]:
+    def _cut(self, turns: Iterable[dict], tally: Tally) -> list[list[dict]]:
         """The clean turns, in one part or, where turns were dropped, in several."""
-        parts: list[list[Turn]] = [[]]
+        parts: list[list[dict]] = [[]]
         for turn in turns:
-            text = apply_rules(turn.text, self.turns, tally)
+            text = apply_rules(turn["text"], self.turns, tally)
             if text is None:
                 parts.append([])
             else:
-                parts[-1].append(turn if text is turn.text else replace(turn, text=text))
-        return [tuple(part) for part in parts if part]
+                parts[-1].append(turn if text is turn["text"] else turn | {"text": text})
+        return [part for part in parts if part]
 
-    def _clean_personas(self, conversation: Conversation) -> dict[str, list[str]] | None:
-        if conversation.personas is None:
-            return None
+    def _clean_personas(self, personas: dict[str, list[str]]) -> dict[str, list[str]]:
         uncounted = Tally()  # the table counts turns
         return {
             speaker: [text for text in (apply_rules(sentence, self.turns, uncounted) for sentence in sentences) if text]
-            for speaker, sentences in conversation.personas.items()
+            for speaker, sentences in personas.items()
         }
 
 
@@ -118,18 +118,19 @@ def cleaner(wanted: Wanted) -> Cleaner:
     return Cleaner(message_rules(wanted), rules(wanted))
 
 
-def merge_turns(turns: Sequence[Turn], tally: Tally) -> list[Turn]:
+def merge_turns(turns: Sequence[dict], tally: Tally) -> list[dict]:
     """Adjacent turns of one speaker become one, with the first one's id and time."""
-    merged: list[Turn] = []
+    merged: list[dict] = []
     grown: set[int] = set()
     for turn in turns:
-        if merged and merged[-1].speaker == turn.speaker:
-            merged[-1] = replace(merged[-1], text=f"{merged[-1].text} {turn.text}")
+        if merged and merged[-1]["speaker"] == turn["speaker"]:
+            merged[-1] = merged[-1] | {"text": f"{merged[-1]['text']} {turn['text']}"}
             grown.add(len(merged))
         else:
             merged.append(turn)
-    tally.changed[MERGE] += len(grown)
-    tally.dropped[MERGE] += len(turns) - len(merged)
+    if grown:
+        tally.changed[MERGE] += len(grown)
+        tally.dropped[MERGE] += len(turns) - len(merged)
     return merged
 
 
@@ -148,8 +149,8 @@ def apply_rules(text: str, rules: Sequence[tuple[str, Rule]], tally: Tally) -> s
 def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally]:
     """Lines of `path` -> clean lines, and what was counted."""
     tally = Tally()
-    cleaned = cleaner(wanted).clean(parsed_lines(path, first, data), tally)
-    return b"".join(map(line_of, cleaned)), tally
+    cleaned = cleaner(wanted).clean((record for _, record in checked_records(path, first, data)), tally)
+    return b"".join(map(dump_record, cleaned)), tally
 
 
 def clean_file(path: Path, out: Path, wanted: Wanted, workers: int) -> Tally:

@@ -20,11 +20,14 @@ and accepted; without it, version 1 is assumed.
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from orjson import dumps, loads
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
@@ -33,8 +36,13 @@ from .lines import decode, raw_lines
 from .parallel import block_lines
 
 FORMAT, VERSION = "conversations", 1
+OPTIONAL_KEYS, TURN_KEYS = ("lang", "source"), {"speaker", "text", "id", "time"}
+PLAIN_KEYS, TEXT_OR_NOTHING = {"id", "turns", *OPTIONAL_KEYS}, {str, type(None)}
+SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 PART = "#part"  # conversation `c1`, cut in two, goes on as `c1` and `c1#part2`
-BRANCH = "#branch"  # a thread `t1` with two ends is two conversations, `t1` and `t1#branch2`, that begin with the same turns
+BRANCH = (
+    "#branch"  # a thread `t1` with two ends is two conversations, `t1` and `t1#branch2`, that begin with the same turns
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +126,58 @@ def write_conversations(path: str | Path, conversations: Iterable[Conversation])
     return len(seen)
 
 
-def parsed_lines(path: str, first: int, data: bytes) -> Iterator[Conversation]:
-    """The conversations of a block of lines, `first` the number of the first one; ids may be those of other blocks."""
+def checked_records(path: str, first: int, data: bytes) -> Iterator[tuple[int, dict]]:
+    """(line number, JSON object) of the conversations in a block of lines, `first` the number of the first one.
+
+    Valid as those of `read_conversations`, but for ids used twice, which only who sees all blocks can know.
+    """
     for number, line in block_lines(first, data):
         try:
-            record = _parse(decode(line))
-            if number == 1 and "format" in record:
-                _check_header(record)
-            else:
-                yield conversation_from(record)
-        except InputError as error:
-            raise InputError(f"{path}:{number}: {error}") from None
+            record = loads(line)
+        except ValueError:
+            record = None  # for the slower way to say why
+        if record is None or not _looks_right(record):
+            try:
+                record = _parse(decode(line))
+                if number == 1 and "format" in record:
+                    _check_header(record)
+                    continue
+                conversation_from(record)
+            except InputError as error:
+                raise InputError(f"{path}:{number}: {error}") from None
+        yield number, record
+
+
+def _looks_right(record: object) -> bool:
+    """Whether a record is a conversation without personas, at a glance: `conversation_from` would find nothing wrong."""
+    if type(record) is not dict or not record.keys() <= PLAIN_KEYS:
+        return False
+    identity, turns = record.get("id"), record.get("turns")
+    if type(identity) is not str or not identity.isprintable() or not identity or identity != identity.strip():
+        return False
+    if type(turns) is not list or not turns or {type(record.get(key)) for key in OPTIONAL_KEYS} - TEXT_OR_NOTHING:
+        return False
+    for turn in turns:
+        if type(turn) is not dict or not turn.keys() <= TURN_KEYS or type(turn.get("text")) is not str:
+            return False
+        speaker = turn.get("speaker")
+        if type(speaker) is not str or not speaker.strip():
+            return False
+        if type(turn.get("id", "")) not in TEXT_OR_NOTHING or type(turn.get("time", "")) not in TEXT_OR_NOTHING:
+            return False
+    return True
 
 
 def header_line() -> bytes:
     """The first line of a file."""
-    return _dump({"format": FORMAT, "version": VERSION})
+    return dump_record({"format": FORMAT, "version": VERSION})
 
 
 def line_of(conversation: Conversation) -> bytes:
     """A conversation's line, its end included; InputError where it could not be read again."""
     record = record_of(conversation)
     conversation_from(record)
-    return _dump(record)
+    return dump_record(record)
 
 
 def conversation_from(record: dict) -> Conversation:
@@ -234,19 +271,20 @@ def _parse(line: str) -> dict:
     if not isinstance(record, dict):
         raise InputError("not a JSON object; remedy: write one conversation a line")
     if "\\ud" in line.lower():
-        _dump(record)
+        dump_record(record)
     return record
 
 
-def _dump(record: dict) -> bytes:
+def dump_record(record: dict) -> bytes:
     """One line of JSON; the line separators that JSON may hold are escaped, since many tools would split there."""
-    line = json.dumps(record, ensure_ascii=False)
-    for separator in "\x85\u2028\u2029":
-        line = line.replace(separator, f"\\u{ord(separator):04x}")
     try:
-        return line.encode() + b"\n"
-    except UnicodeEncodeError:
+        line = dumps(record)
+    except TypeError:  # orjson's for what UTF-8 has no form of
         raise InputError("half of a surrogate pair (\\ud800 ...) in a text; remedy: write the text as UTF-8") from None
+    if SEPARATORS.search(line):
+        for separator in "\x85\u2028\u2029":
+            line = line.replace(separator.encode(), f"\\u{ord(separator):04x}".encode())
+    return line + b"\n"
 
 
 def zipped(file: IO[bytes], path: str | Path) -> AbstractContextManager[IO[bytes]]:

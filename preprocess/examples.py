@@ -9,13 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import orjson
+from orjson import loads
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import EOT
 
-from .conversation import _check_header, _parse, conversation_from, whole_id
-from .lines import decode
+from .conversation import checked_records, whole_id
 from .parallel import block_lines
 
 LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -66,13 +65,8 @@ def has_ids(record: dict) -> bool:
 
 def checked(first: int, data: bytes, path: str) -> Iterator[tuple[int, dict]]:
     """(line number, JSON object) of the conversations in a block; InputError, with file and line, where one is wrong."""
-    for number, line in block_lines(first, data):
+    for number, record in checked_records(path, first, data):
         try:
-            record = _load(line)
-            if number == 1 and "format" in record:
-                _check_header(record)
-                continue
-            conversation_from(record)
             _check_texts(record)
         except InputError as error:
             raise InputError(f"{path}:{number}: {error}") from None
@@ -82,7 +76,7 @@ def checked(first: int, data: bytes, path: str) -> Iterator[tuple[int, dict]]:
 def trusted(first: int, data: bytes) -> Iterator[tuple[int, dict]]:
     """What `checked` yields, for a block that was checked before."""
     for number, line in block_lines(first, data):
-        record = _load(line)
+        record = loads(line)
         if number > 1 or "format" not in record:
             yield number, record
 
@@ -110,15 +104,6 @@ def places(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.full(len(values), -1)
     found = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
     return np.where(ordered[found] == values, found, -1)
-
-
-def _load(line: bytes) -> dict:
-    try:
-        record = orjson.loads(line)
-    except ValueError:
-        record = None
-    # what a stricter reader refuses is for the slower one to judge, and to explain
-    return record if isinstance(record, dict) else _parse(decode(line))
 
 
 def _check_texts(record: dict) -> None:

@@ -8,7 +8,8 @@ from fairseq_latent.errors import InputError, missing_extra
 DETECTORS = ("script", "langid")
 KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
 SHORT = 20  # characters: on fewer a detector guesses
-NO_LATIN_LETTER = re.compile("[^A-Za-z\u00c0-\u024f]")
+LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
+FOREIGN_LETTER = re.compile(r"[^\W\d_A-Za-z\u00c0-\u024f]")
 
 
 def dropper(lang: str, detector: str) -> Callable[[str], str | None]:
@@ -26,8 +27,9 @@ def _latin(text: str) -> bool:
     """Nine in ten letters or more are Latin, and there is one."""
     if text.isascii():
         return text.upper() != text.lower()
-    letters = "".join(letter for letter in text if letter.isalpha())
-    return bool(letters) and 10 * len(NO_LATIN_LETTER.findall(letters)) <= len(letters)
+    foreign = len(FOREIGN_LETTER.findall(text))
+    latin = len(LATIN_LETTER.findall(text))
+    return latin > 0 and latin >= 9 * foreign
 
 
 def _kana(text: str) -> bool:

@@ -53,9 +53,9 @@ def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     if not wanted.tweets:
         return []
     return [
-        ("unescape HTML of messages", unescape_html),
+        ("unescape HTML", unescape_html),
         ("remove invisible characters", remove_invisible_characters),
-        ("remove URLs of messages", remove_urls),
+        ("remove URLs", remove_urls),
         ("remove names at the start", remove_names_at_the_start),
         ("remove hashtags at the end", remove_hashtags_at_the_end),
     ]
@@ -63,11 +63,9 @@ def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
 
 def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     """The rules for turns in their order, each with the name it has in the table."""
-    chosen: list[tuple[str, Rule]] = [
-        ("unescape HTML", unescape_html),
-        ("blank control characters", blank_control_characters),
-        ("remove URLs", remove_urls),
-    ]
+    chosen: list[tuple[str, Rule]] = [("blank control characters", blank_control_characters)]
+    if not wanted.tweets:  # of which every one was unescaped, and freed of URLs, before it became a turn
+        chosen = [("unescape HTML", unescape_html), *chosen, ("remove URLs", remove_urls)]
     if wanted.remove_emoji:
         chosen += [("remove emoji", emoji_remover())]
     if wanted.japanese:

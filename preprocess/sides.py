@@ -1,7 +1,7 @@
 """Which side of a split a conversation goes to, for all conversations at once.
 
-What is decided is decided for a root: the parts of a conversation that was cut, and the branches of a thread, have ids
-`ROOT`, `ROOT#part2`, ... and go where the root goes. By conversation, a hash of (seed, root) decides. By time, the root's
+What is decided is decided for a root: the parts of a conversation that was cut, `ROOT#part2`, ..., and the branches of a
+thread, `ROOT#branch2`, ..., go where ROOT goes. By conversation, a hash of (seed, root) decides. By time, the root's
 first turn does: a thread that began before the border and went on after it belongs to the time before.
 """
 
@@ -126,6 +126,8 @@ def _by_time(roots: np.ndarray, begins: np.ndarray, rule: Rule, left_out: Counte
 def _draw(roots: np.ndarray, test: Share | None) -> np.ndarray:
     """All of the late roots for test, or a share of them."""
     count = len(roots)
+    if test == 0:
+        return np.full(count, NONE, np.uint8)
     if count < max(1, test if isinstance(test, int) else 1):
         raise InputError(
             f"{count} conversations begin from --test-from on, too few for test; remedy: an earlier time"

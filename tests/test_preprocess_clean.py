@@ -9,7 +9,15 @@ import pytest
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
 from preprocess.clean import MERGE, Tally, apply_rules, clean_file, cleaner
-from preprocess.conversation import Conversation, Turn, read_conversations, whole_id, write_conversations
+from preprocess.conversation import (
+    Conversation,
+    Turn,
+    conversation_from,
+    read_conversations,
+    record_of,
+    whole_id,
+    write_conversations,
+)
 from preprocess.pieces import train_subwords
 from preprocess.rules import Wanted, rules
 
@@ -18,7 +26,8 @@ TWEETS = Wanted(min_words=2, max_words=8, tweets=True)
 
 
 def clean(conversations, wanted=SHORT, tally=None):
-    return cleaner(wanted).clean(conversations, Tally() if tally is None else tally)
+    records = map(record_of, conversations)
+    return map(conversation_from, cleaner(wanted).clean(records, Tally() if tally is None else tally))
 
 
 def talk(*texts, name="c", speakers="AB", **more):
@@ -53,7 +62,7 @@ def test_conversation_without_a_turn_goes():
 def test_personas_and_the_rest_are_kept():
     conversation = talk("a", "b", personas={"A": ["I like  tea.", "http://a.b"]}, lang="en", source="own")
     (cleaned,) = clean([conversation])
-    assert cleaned.personas == {"A": ["I like tea."]}
+    assert cleaned.personas == {"A": ("I like tea.",)}
     assert (cleaned.lang, cleaned.source, cleaned.turns) == ("en", "own", conversation.turns)
 
 

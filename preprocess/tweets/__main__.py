@@ -121,7 +121,11 @@ def _write(work: Path, options: argparse.Namespace) -> list[Path]:
 
 def _parallel(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, object]]:
     """(job, result) as they come; an error ends all."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    if workers == 1:
+        for job in jobs:
+            yield job, function(*job)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
         futures = {pool.submit(function, *job): job for job in jobs}
         try:
             for future in as_completed(futures):

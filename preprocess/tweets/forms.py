@@ -15,7 +15,7 @@ from pathlib import Path
 from .spool import MAX_LINE
 
 TSV, JSON, UNKNOWN, BLANK = "tsv", "json", "unknown", "blank"
-# kind: tweet, page (its tweets are rows of `embedded`), notice (of the stream: a deletion, a limit), broken
+# kind: tweet, flat (of API v2), page (tweets in both are rows of `embedded`), notice (of the stream: a deletion, a limit), broken
 TWEET = "kind, id, parent, user_id, user_name, about, sent, lang, retweet, text"
 
 USER = "STRUCT(id JSON, id_str JSON, username VARCHAR, screen_name VARCHAR, name VARCHAR, description VARCHAR)"
@@ -106,7 +106,7 @@ def _lines(path: Path) -> str:
     parent = f"coalesce(in_reply_to_status_id_str, in_reply_to_status_id, {_referenced('replied_to')})"
     return f"""
         SELECT CASE WHEN data IS NOT NULL THEN 'page'
-                    WHEN coalesce(id_str, id) IS NOT NULL THEN 'tweet'
+                    WHEN coalesce(id_str, id) IS NOT NULL THEN if(author_id IS NULL, 'tweet', 'flat')
                     WHEN {notice} THEN 'notice' ELSE 'broken' END AS kind,
                {_id("coalesce(id_str, id)")} AS id, {_id(parent)} AS parent,
                {_id('coalesce("user".id_str, "user".id, author_id)')} AS user_id,

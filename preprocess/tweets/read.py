@@ -62,18 +62,18 @@ def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection:
     base.execute("CREATE TABLE bots AS SELECT unnest($1::VARCHAR[]) AS who", [list(selection.bots)])
     base.execute(f"CREATE TABLE read AS SELECT *, {_reason(selection)} AS reason FROM ({tweets_of(lines, form)})")
     kinds = dict(base.execute("SELECT kind, count(*) FROM read GROUP BY kind").fetchall())
-    if form == JSON:
+    if form == JSON and kinds.keys() & {"flat", "page"}:
         base.execute(f"INSERT INTO read SELECT *, {_reason(selection)} FROM ({embedded(lines)})")
     _refuse_numbers(base, path)
     counts.update({f"lines {kind}": count for kind, count in kinds.items()})
     counts["lines blank"] += (
         counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"] - sum(kinds.values())
     )
-    reasons = "SELECT reason, count(*) FROM read WHERE kind = 'tweet' GROUP BY reason"
+    reasons = "SELECT reason, count(*) FROM read WHERE kind IN ('tweet', 'flat') GROUP BY reason"
     counts.update({f"tweets {reason}": count for reason, count in base.execute(reasons).fetchall()})
     base.execute(
         "CREATE TABLE kept AS SELECT id::UBIGINT AS id, try_cast(parent AS UBIGINT) AS parent, "
-        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read WHERE kind = 'tweet' AND reason = 'kept'"
+        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read WHERE kind IN ('tweet', 'flat') AND reason = 'kept'"
     )
 
 
