@@ -292,6 +292,15 @@ def test_parallel_jobs_say_that_they_finished():
     assert done.stderr == "label  a 3 lines, finished  b 3 lines, finished\n"
 
 
+def test_a_job_that_ended_is_asked_once(tmp_path):
+    """Its process number is free again: it may become that of a stranger, who would be taken for the job."""
+    job = f"""job() {{ sleep "$1"; }}; count() {{ :; }}; source {ROOT}/scripts/lib.sh
+    wait() {{ echo "$1" >>{tmp_path}/asked; builtin wait "$1"; }}; JOBS=2; in_parallel label count job 0 2"""
+    subprocess.run(["bash", "-euc", job], check=True, capture_output=True, timeout=30)
+    asked = (tmp_path / "asked").read_text().split()
+    assert len(asked) == len(set(asked)) == 2
+
+
 def test_as_many_jobs_run_at_once_as_there_are_processors(tmp_path):
     """Not as many as OMP_NUM_THREADS says, which nproc would take for their number; the others wait, and are counted."""
     job = f"""job() {{ touch {tmp_path}/$1; sleep 1; ls {tmp_path} >&2; rm {tmp_path}/$1; }}; count() {{ :; }}
