@@ -6,8 +6,8 @@ of the file does not matter. With fractions, adding conversations never moves an
 numbers it can: `--test 500` takes the 500 conversations with the smallest hashes, of which a new one may become part.
 By time (`--test-from`), the first turn of a conversation decides (see preprocess/sides.py).
 
-Branches of a thread (`ROOT`, `ROOT#branch2`, ...) begin with the same turns: where turns have ids, a response to a context is
-written once. Then there is also `.turns`, line-parallel, from which `--ids` rebuilds the split on another machine:
+Branches of a thread (`ROOT`, `ROOT#branch2`, ...) begin with the same turns: where turns have ids, a response to a context
+is written once. Then there is also `.turns`, line-parallel, from which `--ids` rebuilds the split on another machine:
 
     .ids      conversation:index           the response is turn `index`, from 0, of the conversation
     .turns    id id ...<TAB>id             the turns of the context, and the response; blank where one has no id

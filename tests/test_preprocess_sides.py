@@ -77,6 +77,13 @@ def test_a_period_and_a_share_of_the_late_ones(decided):
     assert {name for name in late if sides[name] == TEST} == set(sorted(late, key=lambda n: position(1, n))[:7])
 
 
+def test_late_ones_may_be_left_out(decided):
+    sides, decision = decided(years(), Rule(valid=0.1, test=0, test_from=BORDER))
+    assert (
+        decision.counts["test"] == 0 < decision.left_out["not drawn for test"] == list(sides.values()).count(NONE) - 2
+    )
+
+
 def test_a_border_belongs_to_what_follows_and_knows_time_zones(decided):
     conversations = [*years(), talk("on", BORDER), talk("before", BORDER - timedelta(microseconds=1))]
     naive = Conversation("naive", (Turn("A", "a", time="2019-01-01T00:00:00"), Turn("B", "b")))

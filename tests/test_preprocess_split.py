@@ -11,7 +11,14 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess import split as command
-from preprocess.conversation import Conversation, Turn, part_id, record_of, whole_id, write_conversations
+from preprocess.conversation import (
+    Conversation,
+    Turn,
+    part_id,
+    record_of,
+    whole_id,
+    write_conversations,
+)
 from preprocess.examples import pairs
 from preprocess.passes import Options, split
 from preprocess.rebuild import rebuild
@@ -192,7 +199,7 @@ def forest(count):
         root, replies = f"r{number}", number % 6
         paths = [(root, f"{root}-a", f"{root}-a-{leaf}") for leaf in "xy"]
         paths += [(root, f"{root}-{letter}") for letter in "bcdef"[:replies]]
-        conversations += [thread(part_id(root, part), *path) for part, path in enumerate(paths, 1)]
+        conversations += [thread(root + (f"#branch{n}" if n > 1 else ""), *path) for n, path in enumerate(paths, 1)]
     return [*conversations, *talks(40)]
 
 
@@ -230,7 +237,8 @@ def test_ids_that_are_counted_anew_in_every_conversation_make_no_branches(tmp_pa
 
 
 def test_parts_of_a_part_go_where_the_root_goes():
-    assert position(1, "a#part2#part3") == position(1, "a#part2") == position(1, "a") != position(1, "b")
+    for name in ("a#part2", "a#part2#part3", "a#branch2", "a#branch2#part2"):
+        assert position(1, name) == position(1, "a") != position(1, "b")
 
 
 @pytest.mark.parametrize("least", [1, 3])
