@@ -24,7 +24,7 @@ from fairseq_latent.errors import InputError
 
 BLOCK = 1 << 20  # bytes: some thousand conversations
 STOPS = (signal.SIGINT, signal.SIGTERM)
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
 Result = TypeVar("Result")
 Function = Callable[[int, bytes], Result]

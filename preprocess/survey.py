@@ -1,7 +1,7 @@
 """The first pass over conversations.jsonl: every line checked, and of every conversation what a split is decided by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,9 @@ NEVER = np.iinfo(np.int64).max
 class Survey:
     """N conversations, in the order of the file, as far as the decision needs them.
 
-    ids, positions (N,): digests, and where (seed, root) falls in [0, 1), -1 without a reply; times (N,): in microseconds
-    since 1970, of the first turn that has one, or NEVER; speakers: digests of those of the first conversation, of the
-    second, ..., `speaker_counts` (N,) of them each. `header`: lines before the first conversation.
+    ids (N,): digests, until they were compared; positions (N,): where (seed, root) falls in [0, 1), -1 without a reply;
+    times (N,): in microseconds since 1970, of the first turn that has one, or NEVER; speakers: digests of those of the
+    first conversation, of the second, ..., `speaker_counts` (N,) of them each. `header`: lines before the first one.
     """
 
     ids: np.ndarray
@@ -49,7 +49,7 @@ def survey(path: Path, seed: int, times: bool, speakers: bool, workers: int, blo
     arrays = (joined(name) for name in ("ids", "positions", "times", "speakers", "speaker_counts"))
     found = Survey(*arrays, any(part.has_ids for part in parts), parts[0].header)
     _refuse_repeated_ids(path, found)
-    return found
+    return replace(found, ids=found.ids[:0].copy())  # that was all they were for, and they are as large as the rest
 
 
 def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, by_speaker: bool) -> Survey:
