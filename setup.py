@@ -30,6 +30,7 @@ setup(
         "numpy>=1.26",
         "hydra-core>=1.3,<1.4",
         "omegaconf>=2.3,<2.4",
+        "orjson>=3.9",
         "sentencepiece>=0.2",
         "sacrebleu>=2.4",
         "sacremoses>=0.1",

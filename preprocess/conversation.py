@@ -36,13 +36,12 @@ from .lines import decode, raw_lines
 from .parallel import block_lines
 
 FORMAT, VERSION = "conversations", 1
+PART = "#part"  # conversation `c1`, cut in two, goes on as `c1` and `c1#part2`
+BRANCH = "#branch"  # a thread `t1` with two ends: conversations `t1` and `t1#branch2`, which begin with the same turns
+CUT = re.compile(f"(.+)(?:{PART}|{BRANCH})\\d+", re.DOTALL)
 OPTIONAL_KEYS, TURN_KEYS = ("lang", "source"), {"speaker", "text", "id", "time"}
 PLAIN_KEYS, TEXT_OR_NOTHING = {"id", "turns", *OPTIONAL_KEYS}, {str, type(None)}
 SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
-PART = "#part"  # conversation `c1`, cut in two, goes on as `c1` and `c1#part2`
-BRANCH = (
-    "#branch"  # a thread `t1` with two ends is two conversations, `t1` and `t1#branch2`, that begin with the same turns
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,9 @@ def part_id(conversation_id: str, number: int) -> str:
 
 
 def whole_id(conversation_id: str) -> str:
-    """The id of the thread that a conversation is a branch of, or a part that was cut off; undoes `part_id`."""
-    for mark in (PART, BRANCH):
-        whole, found, number = conversation_id.rpartition(mark)
-        if found and whole and number.isdecimal():
-            conversation_id = whole
+    """The id of the thread that a conversation is a branch of, or a part that was cut off, once or again and again."""
+    while found := CUT.fullmatch(conversation_id):
+        conversation_id = found[1]
     return conversation_id
 
 

@@ -14,7 +14,7 @@ from orjson import loads
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import EOT
 
-from .conversation import checked_records, whole_id
+from .conversation import checked_records
 from .parallel import block_lines
 
 LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -79,13 +79,6 @@ def trusted(first: int, data: bytes) -> Iterator[tuple[int, dict]]:
         record = loads(line)
         if number > 1 or "format" not in record:
             yield number, record
-
-
-def root_id(conversation_id: str) -> str:
-    """The id that all parts of a conversation share, also those of a part that was cut once more."""
-    while (whole := whole_id(conversation_id)) != conversation_id:
-        conversation_id = whole
-    return conversation_id
 
 
 def digest(text: str) -> bytes:

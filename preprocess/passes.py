@@ -17,7 +17,8 @@ import numpy as np
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
-from .examples import Pair, digest, numbers, pairs, places, root_id, trusted
+from .conversation import whole_id
+from .examples import Pair, digest, numbers, pairs, places, trusted
 from .parallel import BLOCK, map_blocks
 from .side_files import FIELDS, SIDES, References, columns, names_of, refuse_leftovers, state, unchanged
 from .sides import NONE, TEST, Decision, Rule, decide
@@ -133,7 +134,7 @@ def _compare_block(first: int, data: bytes, plan: Plan, contexts: bool) -> tuple
         test = contexts and code == TEST
         if not (shared or test):
             continue
-        root = root_id(record["id"])
+        root = whole_id(record["id"])
         for pair in pairs(record, plan.context_turns):
             if shared and pair.turns:
                 found.append(digest(f"{root}\n{pair.turns}"))

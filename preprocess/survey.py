@@ -10,7 +10,8 @@ import numpy as np
 
 from fairseq_latent.errors import InputError
 
-from .examples import checked, digest, has_ids, numbers, places, root_id, trusted
+from .conversation import whole_id
+from .examples import checked, digest, has_ids, numbers, places, trusted
 from .lines import raw_lines
 from .parallel import block_lines, map_blocks
 
@@ -58,7 +59,7 @@ def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, 
     for _, record in checked(first, data, path):
         identity, turns = record["id"], record["turns"]
         ids.append(_hash(seed, identity))
-        roots.append(_hash(seed, root_id(identity)) if "#" in identity else ids[-1])
+        roots.append(_hash(seed, whole_id(identity)) if "#" in identity else ids[-1])
         replied.append(len(turns) > 1)
         named = named or has_ids(record)
         if by_time:
@@ -91,7 +92,7 @@ def _refuse_repeated_ids(path: Path, found: Survey) -> None:
 
 def position(seed: int, conversation_id: str) -> float:
     """Where (seed, conversation) falls in [0, 1), evenly; equal for all parts of a conversation."""
-    return float(_fractions(numbers([_hash(seed, root_id(conversation_id))]))[0])
+    return float(_fractions(numbers([_hash(seed, whole_id(conversation_id))]))[0])
 
 
 def _hash(seed: int, identity: str) -> bytes:

@@ -157,3 +157,4 @@ def test_part_ids():
     for name in ("c", "c#2", "#part2", "c#partner", "c#part"):
         assert whole_id(name) == name
         assert whole_id(part_id(name, 3)) == name
+        assert whole_id(part_id(part_id(f"{name}#branch2", 3), 4)) == name
