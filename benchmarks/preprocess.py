@@ -129,6 +129,7 @@ def _write_tweets(files: list[IO[str]], count: int, form: str, draw: random.Rand
 def straightforward(folder: Path, form: str, seed: int) -> list[tuple[str, str]]:
     """The training pairs, by plain Python."""
     known: dict[int, tuple[int | None, str, str]] = {}
+    cleaned: dict[int, str] = {}
     for line in _lines(folder):
         if form == "tsv":
             _, _, identity, parent, user, _, name, text = line.rstrip("\n").split("\t")
@@ -140,8 +141,10 @@ def straightforward(folder: Path, form: str, seed: int) -> list[tuple[str, str]]
             if record["lang"] != "en":
                 continue
         if not (text.startswith("RT @") or re.search(r"(?i)(^|[^a-z])bot|bot([^a-z]|$)", name)):
-            known[int(identity)] = parent, user, text
-    cleaned = {identity: plainly_cleaned(text) for identity, (_, _, text) in known.items()}
+            clean = plainly_cleaned(text)
+            if clean is not None:
+                known[int(identity)] = parent, user, text
+                cleaned[int(identity)] = clean
     seen: set[str] = set()
     linked = {i for i, (p, _, _) in known.items() if p in known} | {p for p, _, _ in known.values() if p in known}
     for identity in sorted(linked):
@@ -163,7 +166,7 @@ def straightforward(folder: Path, form: str, seed: int) -> list[tuple[str, str]]
         place = (int.from_bytes(digest, "big") >> 11) / 2**53
         for one, other in zip(chain, chain[1:], strict=False):
             same = known[one][1] == known[other][1]
-            if 0.05 <= place < 0.95 and not same and cleaned[one] and cleaned[other]:
+            if 0.05 <= place < 0.95 and not same:
                 pairs[one, other] = cleaned[one], cleaned[other]
     return list(pairs.values())
 
@@ -178,11 +181,11 @@ def plainly_cleaned(text: str) -> str | None:
     """One rule after the other, whatever the text."""
     while html.unescape(text) != text:
         text = html.unescape(text)
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)
     text = re.sub("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]", "", text)
     text = re.sub(r"(?i)(?:https?://|www\.)[!-~]*[A-Za-z0-9/=&#_~-]", " ", text)
-    text = re.sub(r"^(?:\s*\.?[@\uff20][A-Za-z0-9_]+:?(?=\W|[^\x00-\x7f]|$))+\s*", "", text)
-    text = re.sub(r"(?:\s*[#\uff03]\w+)+\s*$", "", text)
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)
+    text = re.sub(r"^(?:\s*\.?[@\uff20][A-Za-z0-9_]+:?)+\s*", "", text)
+    text = re.sub(r"(?:\s*[#\uff03][^\s#\uff03]+)+\s*$", "", text)
     text = " ".join(text.split())
     letters = text.replace(" ", "")
     if not text or re.search("[@#{}\uff20\uff03\uff5b\uff5d]", text):
@@ -200,11 +203,10 @@ def by_command(archive: Path, out: Path, memory: str, workers: int) -> None:
     """What a user types."""
     python = [sys.executable, "-m"]
     count = ["--workers", str(workers)]
-    tweets, clean = out / "tweets.jsonl", out / "clean.jsonl"
-    rules = ["--tweets", "--lang", "en", "--min-words", "2", "--max-words", "256"]
+    clean = out / "clean.jsonl"
+    rules = ["--clean", "--lang", "en", "--min-words", "2", "--max-words", "256"]
     for command in (
-        ["preprocess.tweets", archive, "--out", tweets, "--lang", "en", "--memory", memory, *count],
-        ["preprocess.clean", tweets, "--out", clean, *rules, *count],
+        ["preprocess.tweets", archive, "--out", clean, *rules, "--memory", memory, *count],
         ["preprocess.split", clean, "--out", out, *count],
     ):
         began = time.perf_counter()

@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import run
 from fairseq_latent.files import written_whole
 
 from .conversation import checked_records, dump_record, header_line, part_id, zipped
-from .languages import DETECTORS
 from .parallel import available_cores, map_blocks
-from .rules import Rule, Wanted, message_rules, rules
+from .rules import Rule, Wanted, add_options, message_rules, rules, wanted_by
 
 MERGE = "merge turns of one speaker"
 
@@ -176,24 +175,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
     add("--out", type=Path, required=True, metavar="FILE", help="the clean conversations.jsonl (or .jsonl.gz)")
-    add("--max-words", type=int, default=100, metavar="N", help="drop longer turns (default: 100)")
-    add("--min-words", type=int, default=1, metavar="N", help="drop shorter turns (default: 1)")
     add(
         "--tweets",
         action="store_true",
         help="remove names at the start, hashtags at the end and invisible characters; drop turns that still have "
         "@ # { or }, or of which one character is more than half",
     )
-    add("--remove-emoji", action="store_true", help="remove emoji (default: they are words)")
     add("--lang", metavar="LANG", help="drop turns in another language, as --detector has it")
-    add(
-        "--detector",
-        choices=DETECTORS,
-        default="script",
-        help="script (default): en is what is written in Latin letters, ja what has kana; langid: py3langid's guess "
-        "where a turn is long enough for one, 97 languages, slower",
-    )
-    add("--japanese", action="store_true", help="normalise by neologdn, put spaces between words by MeCab with ipadic")
+    add_options(parser)
     add("--report", type=Path, metavar="FILE", help="write the table of counts there too")
     add("--workers", type=int, default=available_cores(), metavar="N", help="processes (default: cores)")
     return parser
@@ -202,15 +191,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
-    if not 1 <= options.min_words <= options.max_words:
-        raise InputError(
-            f"--min-words {options.min_words} --max-words {options.max_words} drop every turn; "
-            "remedy: 1 <= min-words <= max-words"
-        )
-    wanted = Wanted(
-        options.min_words, options.max_words, options.tweets, options.remove_emoji, options.lang, options.detector,
-        options.japanese,
-    )  # fmt: skip
+    wanted = wanted_by(options, options.tweets)
     lines = clean_file(options.file, options.out, wanted, options.workers).lines(cleaner(wanted).names)
     print(*lines, sep="\n")
     if options.report:

@@ -4,6 +4,7 @@ To add a rule, write the function and add its line to `rules`. A rule returns th
 and looks first, cheaply, whether there is anything to do: most turns pass most rules untouched.
 """
 
+import argparse
 import html
 import re
 import unicodedata
@@ -20,17 +21,23 @@ Rule = Callable[[str], str | None]
 
 SYMBOLS = frozenset((*RESERVED, *USER_SYMBOLS))
 
+# What Python and DuckDB understand alike: no look-around, no \\s and \\w, which mean ASCII to one and Unicode to the other.
+SPACE = " \t\n\r\f\v\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 # Cc (controls), Zl and Zp (line and paragraph separator): all that any tool takes for the end of a line
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROLS = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 # marks that show nothing: zero-width spaces, byte order marks, turned writing direction; joiners stay, words need them
-INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+INVISIBLES = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 # brackets that SentencePiece's NFKC normalisation turns into < and >
-BRACKETED = re.compile("[<\uff1c\ufe64]([^<\uff1c\ufe64>\uff1e\ufe65]{1,12})[>\uff1e\ufe65]")
+BRACKETS = "[<\uff1c\ufe64]([^<\uff1c\ufe64>\uff1e\ufe65]{1,12})[>\uff1e\ufe65]"
 # ASCII only, since Japanese goes on without a space; the last character is none that ends a sentence
-URL = re.compile(r"(?:https?://|www\.)[!-~]*[A-Za-z0-9/=&#_~-]", re.IGNORECASE)
+URLS = "([Hh][Tt][Tt][Pp][Ss]?://|[Ww][Ww][Ww]\\.)[!-~]*[A-Za-z0-9/=&#_~-]"
 # .@name at the start makes a reply public; names are ASCII, since Japanese goes on without a space
-NAMES = re.compile(r"(?:\s*\.?[@\uff20][A-Za-z0-9_]+:?(?=\W|[^\x00-\x7f]|$))+\s*")
-HASHTAGS = re.compile(r"(?:\s*[#\uff03]\w+)+\s*$")
+NAMES_AT_THE_START = f"^([{SPACE}]*\\.?[@\uff20][A-Za-z0-9_]+:?)+[{SPACE}]*"
+HASHTAGS_AT_THE_END = f"([{SPACE}]*[#\uff03][^{SPACE}#\uff03]+)+[{SPACE}]*$"
+MARKED = "[@#{}\uff20\uff03\uff5b\uff5d]"
+
+CONTROL, INVISIBLE, BRACKETED = re.compile(CONTROLS), re.compile(INVISIBLES), re.compile(BRACKETS)
+URL, NAMES, HASHTAGS = re.compile(URLS), re.compile(NAMES_AT_THE_START), re.compile(HASHTAGS_AT_THE_END)
 WIDE_MARKS = re.compile("[\uff20\uff03\uff5b\uff5d]")
 COMMON = "etaoinsrのいたっ"
 
@@ -48,12 +55,41 @@ class Wanted:
     japanese: bool = False
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What says which rules are wanted."""
+    add = parser.add_argument
+    add("--max-words", type=int, default=100, metavar="N", help="drop longer turns (default: 100)")
+    add("--min-words", type=int, default=1, metavar="N", help="drop shorter turns (default: 1)")
+    add("--remove-emoji", action="store_true", help="remove emoji (default: they are words)")
+    add(
+        "--detector",
+        choices=languages.DETECTORS,
+        default="script",
+        help="of --lang: script (default): en is what is written in Latin letters, ja what has kana; langid: py3langid's "
+        "guess where a turn is long enough for one, 97 languages, slower",
+    )
+    add("--japanese", action="store_true", help="normalise by neologdn, put spaces between words by MeCab with ipadic")
+
+
+def wanted_by(options: argparse.Namespace, tweets: bool) -> Wanted:
+    """The rules of a command line; InputError where they drop every turn."""
+    if not 1 <= options.min_words <= options.max_words:
+        raise InputError(
+            f"--min-words {options.min_words} --max-words {options.max_words} drop every turn; "
+            "remedy: 1 <= min-words <= max-words"
+        )
+    return Wanted(
+        options.min_words, options.max_words, tweets, options.remove_emoji, options.lang, options.detector, options.japanese
+    )  # fmt: skip
+
+
 def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     """The rules for single tweets, before those of one user become one turn; none of them drops anything."""
     if not wanted.tweets:
         return []
     return [
         ("unescape HTML", unescape_html),
+        ("blank control characters", blank_control_characters),
         ("remove invisible characters", remove_invisible_characters),
         ("remove URLs", remove_urls),
         ("remove names at the start", remove_names_at_the_start),
@@ -63,9 +99,13 @@ def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
 
 def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     """The rules for turns in their order, each with the name it has in the table."""
-    chosen: list[tuple[str, Rule]] = [("blank control characters", blank_control_characters)]
-    if not wanted.tweets:  # of which every one was unescaped, and freed of URLs, before it became a turn
-        chosen = [("unescape HTML", unescape_html), *chosen, ("remove URLs", remove_urls)]
+    chosen: list[tuple[str, Rule]] = []
+    if not wanted.tweets:  # each of which went through these before it became a turn
+        chosen += [
+            ("unescape HTML", unescape_html),
+            ("blank control characters", blank_control_characters),
+            ("remove URLs", remove_urls),
+        ]
     if wanted.remove_emoji:
         chosen += [("remove emoji", emoji_remover())]
     if wanted.japanese:

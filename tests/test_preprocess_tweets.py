@@ -23,7 +23,12 @@ from preprocess.ledger import Account
 if find_spec("duckdb") is None:
     pytest.skip("duckdb is not installed", allow_module_level=True)
 
+import duckdb
+
+from preprocess.clean import clean_file
+from preprocess.rules import Wanted, message_rules, rules
 from preprocess.tweets.__main__ import main
+from preprocess.tweets.columns import Columns
 from preprocess.tweets.spool import archive_files, spool
 
 ROOT = Path(__file__).parents[1]
@@ -444,3 +449,103 @@ def test_an_account_that_does_not_add_up_is_a_defect():
     assert Account("lines", 5, {"blank": 2}, 3).lines()[-1].split() == ["=", "lines", "kept", "3"]
     with pytest.raises(AssertionError, match="5 read"):
         Account("lines", 5, {"blank": 1}, 3).lines()
+
+
+PIECES = [
+    "a",
+    "b",
+    "e",
+    " ",
+    "  ",
+    "\u3000",
+    "\t",
+    "\x00",
+    "\n",
+    "@x",
+    "@",
+    "#",
+    "#tag",
+    "{",
+    "＠x",
+    "＃",
+    "x",
+    "日",
+    "の",
+]
+PIECES += [
+    "\u200b",
+    "\U0001f600",
+    "<",
+    "&amp;",
+    "&lt;",
+    "eot>",
+    "http://a.b/c",
+    "www.x.y",
+    "WwW.q",
+    "hello",
+    "hhhh",
+    "\x85",
+]
+PIECES += ["\u2028", "\xa0", "é", "ß", "…", ".", "、", ":", "'", "$", "\\1"]
+CLEAN = {
+    "english": Wanted(2, 20, tweets=True, lang="en"),
+    "emoji": Wanted(1, 6, tweets=True, remove_emoji=True),
+    "japanese": Wanted(2, 20, tweets=True, lang="ja", japanese=True),
+}
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_rule_over_a_column_does_what_it_does_to_one_text(name):
+    wanted = CLEAN[name]
+    if name == "japanese" and (find_spec("MeCab") is None or find_spec("neologdn") is None):
+        pytest.skip("the extra [ja] is not installed")
+    draw = random.Random(1)
+    texts = ["".join(draw.choices(PIECES, k=draw.randint(0, 9))) for _ in range(4000)]
+    one_by_one = []
+    for text in texts:
+        dropped, changed = None, 0
+        for number, (_, rule) in enumerate([*message_rules(wanted), *rules(wanted)]):
+            result = rule(text)
+            if result is None:
+                text, dropped = None, number + 1
+                break
+            changed |= (result != text) << number
+            text = result
+        one_by_one.append((text, dropped, changed))
+    with duckdb.connect(config={"threads": 1}) as base:
+        base.execute("CREATE TABLE tweets AS SELECT unnest($1) AS text, unnest(range($2)) AS i", [texts, len(texts)])
+        query = Columns(base, wanted).query("tweets")
+        assert base.execute(f"SELECT text, dropped, changed FROM ({query}) ORDER BY i").fetchall() == one_by_one
+    assert len({dropped for _, dropped, _ in one_by_one}) > 3
+
+
+def test_tweets_are_cleaned_as_they_are_read(archive, capsys):
+    rows = [
+        ("1", None, "1", "who has seen the cat ?"), ("2", "1", "2", "@user1 it sleeps #cats"),
+        ("3", "2", "2", "@user2 look www.x.y"),
+        ("4", "3", "1", "@user2 mail me @ home"), ("5", "4", "2", "@user1 no thanks"), ("6", "5", "1", "это не то"),
+        ("7", "5", "1", "@user2 all right then"),
+    ]  # fmt: skip
+    (archive / "a").write_bytes(b"".join(tsv(*row) for row in rows))
+    found = convert(archive, "--clean", "--lang", "en")
+    assert found == {"1": ["who has seen the cat ?", "it sleeps look"], "5": ["no thanks", "all right then"]}
+    table = counted(capsys)
+    assert table["drop turns with @ # { }"] == table["drop turns that are not en"] == 1
+
+
+def test_cleaning_by_column_gives_what_cleaning_conversations_gives(archive):
+    """Where no tweet is dropped; a conversation is else cut at it, and a tweet that is never read is no part of a thread."""
+    rows = [(i, p, u, f"@user{u} {t} https://t.co/x &amp; #tag") for i, p, u, t in forest(3)]
+    (archive / "a").write_bytes(b"".join(tsv(*row) for row in rows))
+    by_column = convert(archive, "--clean", "--repeated", "keep")
+    convert(archive, "--repeated", "keep", out="raw.jsonl")
+    clean_file(archive.parent / "raw.jsonl", archive.parent / "clean.jsonl", Wanted(tweets=True), 1)
+    found = read_conversations(archive.parent / "clean.jsonl")
+    assert {each.id: [turn.text for turn in each.turns] for each in found} == by_column
+
+
+@pytest.mark.parametrize("flags", [("--min-words", "2"), ("--japanese",), ("--clean", "--min-words", "200")])
+def test_rules_that_say_nothing_or_all(archive, flags):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    with pytest.raises(InputError, match="remedy"):
+        convert(archive, *flags)

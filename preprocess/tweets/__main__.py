@@ -19,6 +19,8 @@ from tqdm import tqdm
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
+from ..clean import cleaner
+from ..rules import Wanted, wanted_by
 from .accounts import accounts
 from .options import parser
 from .read import Selection, read_file
@@ -32,9 +34,7 @@ TURNS = 1_000_000  # of one part of the output
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = parser().parse_args(arguments)
-    selection = Selection(
-        tuple(options.lang or ()), options.keep_retweets, options.keep_bots, tuple(_listed(options.bots))
-    )
+    selection = _selection(options)
     files = archive_files(options.archives)
     work = options.work or options.out.with_name(options.out.name + ".work")
     with _held(work, files, options, selection):
@@ -51,6 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 file.write("\n".join(lines) + "\n")
     shutil.rmtree(work)
     print(*lines, f"{counts['threads kept']:,} conversations -> {options.out}", sep="\n")
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    languages, wanted = tuple(options.lang or ()), None
+    if options.clean:
+        if len(languages) > 1:
+            raise InputError("--clean with several --lang; remedy: one language")
+        options.lang = languages[0] if languages else None
+        wanted = wanted_by(options, tweets=True)
+        cleaner(wanted)  # what is missing is missed before any work
+    else:
+        given = [
+            name for name, value in vars(Wanted()).items() if name in vars(options) and getattr(options, name) != value
+        ]
+        if set(given) - {"tweets", "lang"}:
+            raise InputError(
+                f"--{given[0].replace('_', '-')} without --clean; remedy: add --clean, or clean afterwards"
+            )
+    return Selection(languages, options.keep_retweets, options.keep_bots, tuple(_listed(options.bots)), wanted)
 
 
 def _read(files: Sequence[Path], folder: Path, selection: Selection, options: argparse.Namespace) -> Counter:
@@ -112,7 +131,10 @@ def _write(work: Path, options: argparse.Namespace) -> list[Path]:
     folders = sorted((work / "turns").glob("part_of=*"), key=lambda part: int(part.name.partition("=")[2]))
     workers = max(1, min(options.workers, len(folders)))
     memory = f"{max(256, options.memory // workers)}MB"
-    jobs = {(part, work / f"{part.name}.jsonl", memory, max(1, options.workers // workers)): 1 for part in folders}
+    jobs = {
+        (part, work / f"{part.name}.jsonl", options.clean, memory, max(1, options.workers // workers)): 1
+        for part in folders
+    }
     with tqdm(total=len(jobs), desc="write", unit=" parts", disable=None) as bar:
         for _ in _parallel(write_part, jobs, workers):
             bar.update()

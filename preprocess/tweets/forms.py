@@ -15,7 +15,7 @@ from pathlib import Path
 from .spool import MAX_LINE
 
 TSV, JSON, UNKNOWN, BLANK = "tsv", "json", "unknown", "blank"
-# kind: tweet, flat (of API v2), page (tweets in both are rows of `embedded`), notice (of the stream: a deletion, a limit), broken
+# kind: tweet, flat (of API v2), page (`embedded` finds the tweets in both), notice (of the stream), broken
 TWEET = "kind, id, parent, user_id, user_name, about, sent, lang, retweet, text"
 
 USER = "STRUCT(id JSON, id_str JSON, username VARCHAR, screen_name VARCHAR, name VARCHAR, description VARCHAR)"

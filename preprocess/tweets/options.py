@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ..parallel import available_cores
+from ..rules import add_options
 
 REPEATED = ("first", "user", "keep")
 
@@ -45,6 +46,14 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="FILE", help="conversations.jsonl (or .jsonl.gz) to write")
     add("--report", type=Path, metavar="FILE", help="write the table of counts there too")
     add("--lang", action="append", metavar="LANG", help="tweets whose own field says LANG, or nothing; may be repeated")
+    add(
+        "--clean",
+        action="store_true",
+        help="clean each tweet as it is read, by the rules of `preprocess.clean --tweets` and the options below; of --lang, "
+        "tweets without a field of their own by --detector. Faster than cleaning conversations: what is dropped is never "
+        "joined, and what stays is done by column",
+    )
+    add_options(options)
     add("--keep-retweets", action="store_true", help="retweets are tweets (default: dropped)")
     add("--keep-bots", action="store_true", help="keep users whose name or description says bot")
     add("--bots", type=Path, metavar="FILE", help="ids or names of users to drop, one a line")

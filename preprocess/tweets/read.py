@@ -10,6 +10,8 @@ import duckdb
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
+from ..rules import Wanted
+from .columns import Columns
 from .forms import BLANK, JSON, UNKNOWN, embedded, form_of, quoted, tweets_of
 from .spool import spool
 
@@ -27,6 +29,7 @@ class Selection:
     keep_retweets: bool = False
     keep_bots: bool = False
     bots: tuple[str, ...] = ()  # ids or names of users
+    wanted: Wanted | None = None  # the rules that clean every tweet; None: texts stay as they are
 
 
 def read_file(path: Path, index: int, folder: Path, selection: Selection, memory: str, threads: int) -> Counter:
@@ -53,10 +56,12 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
 
 
 def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection: Selection, counts: Counter) -> None:
-    """Make the table `kept` of (id, parent, user_id, sent, text), and count."""
+    """Make the table `kept` of (id, parent, user_id, sent, text, raw), and count; raw: a hash of the text as it was."""
     form = form_of(lines)
     if form in (BLANK, UNKNOWN):
-        base.execute("CREATE TABLE kept (id UBIGINT, parent UBIGINT, user_id VARCHAR, sent TIMESTAMP, text VARCHAR)")
+        base.execute(
+            "CREATE TABLE kept (id UBIGINT, parent UBIGINT, user_id VARCHAR, sent TIMESTAMP, text VARCHAR, raw UBIGINT)"
+        )
         counts[f"lines {form}"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"]
         return
     base.execute("CREATE TABLE bots AS SELECT unnest($1::VARCHAR[]) AS who", [list(selection.bots)])
@@ -72,9 +77,26 @@ def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection:
     reasons = "SELECT reason, count(*) FROM read WHERE kind IN ('tweet', 'flat') GROUP BY reason"
     counts.update({f"tweets {reason}": count for reason, count in base.execute(reasons).fetchall()})
     base.execute(
-        "CREATE TABLE kept AS SELECT id::UBIGINT AS id, try_cast(parent AS UBIGINT) AS parent, "
-        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read WHERE kind IN ('tweet', 'flat') AND reason = 'kept'"
+        "CREATE VIEW chosen AS SELECT id::UBIGINT AS id, try_cast(parent AS UBIGINT) AS parent, "
+        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read "
+        "WHERE kind IN ('tweet', 'flat') AND reason = 'kept'"
     )
+    if selection.wanted is None:
+        base.execute("CREATE TABLE kept AS SELECT *, hash(text) AS raw FROM chosen")
+    else:
+        _clean(base, selection.wanted, counts)
+
+
+def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> None:
+    columns = Columns(base, wanted)
+    base.execute(f"CREATE TABLE cleaned AS {columns.query('chosen')}")
+    rows = base.execute("SELECT dropped, changed, count(*) FROM cleaned GROUP BY ALL").fetchall()
+    tally = columns.tally(rows)
+    for name in columns.names:
+        counts[f"tweets {name}"] += tally[f"dropped {name}"]
+        counts[f"changed by {name}"] += tally[f"changed {name}"]
+        counts["tweets kept"] -= tally[f"dropped {name}"]
+    base.execute("CREATE TABLE kept AS SELECT id, parent, user_id, sent, text, raw FROM cleaned WHERE dropped IS NULL")
 
 
 def _reason(selection: Selection) -> str:

@@ -30,7 +30,7 @@ class Threads:
         return self.base.execute(query).fetchone()[0]
 
     def link(self, repeated: str) -> None:
-        """Make `links` and `texts` (id, user_id, sent, text); `repeated`: first, user or keep (see the command's help)."""
+        """Make `links` and `texts` (id, user_id, sent, text, raw); `repeated`: first, user or keep (see --help)."""
         self.say("finding the tweets that answer or are answered")
         run = self.base.execute
         run("CREATE TABLE present AS SELECT id, max(parent) AS parent, count(*) AS copies FROM tweets GROUP BY id")
@@ -49,11 +49,11 @@ class Threads:
         self.say(f"taking the texts of {nodes:,} tweets")
         # of tweets with one id, the one that knows its parent; then any rule that does not depend on the order of files
         run(
-            "CREATE TABLE texts AS SELECT t.id, t.user_id, t.sent, t.text FROM tweets t JOIN present USING (id) "
+            "CREATE TABLE texts AS SELECT t.id, t.user_id, t.sent, t.text, t.raw FROM tweets t JOIN present USING (id) "
             "WHERE copies = 1 AND id IN (FROM nodes)"
         )
         run(
-            "INSERT INTO texts SELECT t.id, t.user_id, t.sent, t.text FROM tweets t JOIN present USING (id) "
+            "INSERT INTO texts SELECT t.id, t.user_id, t.sent, t.text, t.raw FROM tweets t JOIN present USING (id) "
             "WHERE copies > 1 AND id IN (FROM nodes) QUALIFY row_number() OVER "
             "(PARTITION BY t.id ORDER BY t.parent IS NULL, length(t.text) DESC, t.text, t.user_id, t.sent) = 1"
         )
@@ -63,7 +63,7 @@ class Threads:
 
     def _drop_repeated(self, repeated: str, nodes: int) -> None:
         run = self.base.execute
-        key = "hash(text)" if repeated == "first" else "hash(user_id, text)"
+        key = "raw" if repeated == "first" else "hash(user_id, raw)"
         run(f"CREATE TABLE firsts AS SELECT min(id) AS id FROM (SELECT id, {key} AS k FROM texts) GROUP BY k")
         first = self.count("SELECT count(*) FROM firsts")
         self.counts["with the text of an earlier one"] = nodes - first

@@ -14,14 +14,24 @@ from fairseq_latent.files import written_whole
 from ..conversation import BRANCH, FORMAT, VERSION
 from .forms import quoted
 
+# adjacent turns of one user become one, with the first one's id and time
+MERGED = """
+    SELECT root, branch, min(depth) AS depth, first(user_id) AS user_id, string_agg(text, ' ' ORDER BY depth) AS text,
+           first(id ORDER BY depth) AS id, first(sent ORDER BY depth) AS sent
+    FROM (SELECT *, sum(begins) OVER (PARTITION BY root, branch ORDER BY depth) AS turn
+          FROM (SELECT *, (user_id IS DISTINCT FROM lag(user_id) OVER (PARTITION BY root, branch ORDER BY depth))::INTEGER
+                          AS begins FROM {turns}))
+    GROUP BY root, branch, turn"""
 
-def write_part(part: Path, out: Path, memory: str, threads: int) -> int:
+
+def write_part(part: Path, out: Path, merge: bool, memory: str, threads: int) -> int:
     """A folder of Parquet files -> JSON lines in the order of the roots; the number of conversations."""
+    turns = f"read_parquet({quoted(part / '*.parquet')})"
     query = f"""
         SELECT CAST(root AS VARCHAR) || CASE branch WHEN 1 THEN '' ELSE {quoted(BRANCH)} || branch END AS id,
                list({{'speaker': user_id, 'text': text, 'id': CAST(id AS VARCHAR),
                       'time': strftime(sent, '%Y-%m-%dT%H:%M:%SZ')}} ORDER BY depth) AS turns, 'tweets' AS source
-        FROM read_parquet({quoted(part / "*.parquet")}) GROUP BY root, branch ORDER BY root, branch"""
+        FROM {f"({MERGED.format(turns=turns)})" if merge else turns} GROUP BY root, branch ORDER BY root, branch"""
     with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(out.parent)}) as base:
         return base.execute(f"COPY ({query}) TO {quoted(out)} (FORMAT json)").fetchone()[0]
 
