@@ -6,9 +6,9 @@ from collections.abc import Callable
 from fairseq_latent.errors import InputError, missing_extra
 
 DETECTORS = ("script", "langid")
-KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
+KANAS, LATIN_LETTERS = "[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]", "[A-Za-z\u00c0-\u024f]"
+KANA, LATIN_LETTER = re.compile(KANAS), re.compile(LATIN_LETTERS)
 SHORT = 20  # characters: on fewer a detector guesses
-LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
 FOREIGN_LETTER = re.compile(r"[^\W\d_A-Za-z\u00c0-\u024f]")
 
 
@@ -16,25 +16,24 @@ def dropper(lang: str, detector: str) -> Callable[[str], str | None]:
     """The rule that drops turns in other languages; InputError where the detector does not know `lang`."""
     if detector == "langid":
         return _by_langid(lang)
-    tests = {"en": _latin, "ja": _kana}
-    if lang not in tests:
+    droppers = {"en": drop_unless_latin, "ja": drop_without_kana}
+    if lang not in droppers:
         raise InputError(f"--lang {lang}: its script alone does not tell it; remedy: --detector langid")
-    test = tests[lang]
-    return lambda text: text if test(text) else None
+    return droppers[lang]
 
 
-def _latin(text: str) -> bool:
-    """Nine in ten letters or more are Latin, and there is one."""
+def drop_unless_latin(text: str) -> str | None:
+    """A text stays if nine in ten letters or more are Latin, and there is one."""
     if text.isascii():
-        return text.upper() != text.lower()
+        return text if text.upper() != text.lower() else None
     foreign = len(FOREIGN_LETTER.findall(text))
     latin = len(LATIN_LETTER.findall(text))
-    return latin > 0 and latin >= 9 * foreign
+    return text if latin > 0 and latin >= 9 * foreign else None
 
 
-def _kana(text: str) -> bool:
-    """Any hiragana or katakana: Chinese has none."""
-    return KANA.search(text) is not None
+def drop_without_kana(text: str) -> str | None:
+    """A text stays if there is any hiragana or katakana: Chinese has none."""
+    return text if KANA.search(text) else None
 
 
 def _by_langid(lang: str) -> Callable[[str], str | None]:

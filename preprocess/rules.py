@@ -115,10 +115,10 @@ def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
         ("squeeze white space", squeeze_whitespace),
         ("drop empty turns", drop_empty),
     ]
-    if wanted.tweets:
-        chosen += [("drop turns with @ # { }", drop_marks), ("drop turns of one character", drop_one_character)]
     if wanted.lang:
         chosen += [(f"drop turns that are not {wanted.lang}", languages.dropper(wanted.lang, wanted.detector))]
+    if wanted.tweets:
+        chosen += [("drop turns with @ # { }", drop_marks), ("drop turns of one character", drop_one_character)]
     if wanted.japanese:
         chosen += [("part Japanese words", japanese.segmenter())]
     if wanted.min_words > 1:

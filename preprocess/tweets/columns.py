@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from .. import rules
+from .. import languages, rules
 from ..rules import Rule, Wanted, message_rules
 from .forms import quoted
 
@@ -33,6 +33,11 @@ ASCII = "length({t}) = strlen({t})"  # as many characters as bytes
 UNUSUAL_SPACE = f"[{rules.SPACE[1:]}]"
 SPACES = "length({t}) - length(replace({t}, ' ', ''))"
 
+# If neither any of these letters nor all others together are more than half of a text, no letter is
+_LETTERS = "length(replace({t}, ' ', ''))"
+_OF_EACH = [f"length({{t}}) - length(replace({{t}}, '{letter}', ''))" for letter in "etaoinsr"]
+MOSTLY_ONE = f"2 * greatest({', '.join(_OF_EACH)}, {_LETTERS} - ({' + '.join(_OF_EACH)})) > {_LETTERS}"
+
 # by the name of a rule's function; {call} calls the function itself
 EXPRESSIONS = {
     "unescape_html": _where("contains({t}, '&')"),
@@ -53,6 +58,12 @@ EXPRESSIONS = {
         f"trim({_regexp(f'[{rules.SPACE}]+', ' ')})",
     ),
     "drop_empty": "nullif({t}, '')",
+    "drop_unless_latin": (
+        f"CASE WHEN {ASCII} THEN CASE WHEN upper({{t}}) <> lower({{t}}) THEN {{t}} END "
+        f"WHEN regexp_matches({{t}}, '{languages.LATIN_LETTERS}') THEN {{call}}({{t}}) END"
+    ),
+    "drop_without_kana": f"CASE WHEN regexp_matches({{t}}, '{languages.KANAS}') THEN {{t}} END",
+    "drop_one_character": _where(MOSTLY_ONE),
     "drop_marks": _where(f"regexp_matches({{t}}, {quoted(_braced(rules.MARKED))})", "NULL"),
 }
 
