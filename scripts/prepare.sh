@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# conversations.jsonl -> data-bin/NAME: clean, split by conversation, learn subwords, binarise. Goes on where it stopped.
+# conversations.jsonl -> data-bin/NAME: clean, split, learn subwords, binarise. Goes on where it stopped.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -7,35 +7,71 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 2 ]] || die "usage: bash scripts/prepare.sh CONVERSATIONS.jsonl[.gz] DATA_BIN_FOLDER
   variables: VOCABULARY=16000 CONTEXT_TURNS=1 MAX_WORDS=100 VALID=0.05 TEST=0.05 SEED=1 COVERAGE=1.0 SAMPLES=100
+             VALID and TEST: shares, numbers of conversations, or files of conversations (an official split);
+             TEST=all: with --test-from, all from then on
+             CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split
+             VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
   The text in between stays in DATA_BIN_FOLDER.text. To start over, remove both folders."
 conversations=$1
 destination=${2%/}
 text=$destination.text
 activate
-[[ -f $conversations ]] || die "$conversations: no such file; remedy: a conversations.jsonl (python -m preprocess.check FILE)"
+
+is_file() { [[ $1 == *.jsonl || $1 == *.jsonl.gz ]]; }
+noted() { if is_file "$1"; then digest <"$1"; else printf '%s' "$1"; fi; }
+for file in "$conversations" "${VALID:=0.05}" "${TEST:=0.05}"; do
+    if [[ $file == "$conversations" ]] || is_file "$file"; then
+        [[ -f $file ]] || die "$file: no such file; remedy: a conversations.jsonl (python -m preprocess.check FILE)"
+    fi
+done
+read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
+read -ra split_flags <<<"${SPLIT_FLAGS:-}"
 options="VOCABULARY=${VOCABULARY:=16000}
 CONTEXT_TURNS=${CONTEXT_TURNS:=1}
 MAX_WORDS=${MAX_WORDS:=100}
-VALID=${VALID:=0.05}
-TEST=${TEST:=0.05}
+VALID=$(noted "$VALID")
+TEST=$(noted "$TEST")
 SEED=${SEED:=1}
 COVERAGE=${COVERAGE:=1.0}
 SAMPLES=${SAMPLES:=100}
 INPUT=$(digest <"$conversations")"
+# what is not set is not noted: folders that were prepared before these variables came stay as good as they were
+[[ -z ${clean_flags[*]-} ]] || options+=$'\n'"CLEAN_FLAGS=${clean_flags[*]}"
+[[ -z ${split_flags[*]-} ]] || options+=$'\n'"SPLIT_FLAGS=${split_flags[*]}"
+[[ -z ${VECTOR_DIMENSION:-} ]] || options+=$'\n'"VECTOR_DIMENSION=$VECTOR_DIMENSION"
 
 # refuse_others FOLDER FILES...: a folder with any of these files must have been made with the options of now.
 refuse_others() {
-    local folder=$1 remedy="another DATA_BIN_FOLDER, or remove $destination and $text" file
+    local folder=$1 remedy="another DATA_BIN_FOLDER, or remove $destination and $text" file now before
     shift
     if [[ -f $folder/prepare.options ]]; then
-        [[ $(<"$folder/prepare.options") == "$options" ]] ||
-            die "$folder was prepared with other options or input, not" \
-                "$(grep -vxFf "$folder/prepare.options" <<<"$options" | paste -s -d ' ' -); remedy: $remedy"
-        return
+        [[ $(<"$folder/prepare.options") != "$options" ]] || return 0
+        now=$(grep -vxFf "$folder/prepare.options" <<<"$options" | paste -s -d ' ' -) || true
+        before=$(grep -vxFf - "$folder/prepare.options" <<<"$options" | paste -s -d ' ' -) || true
+        die "$folder was prepared with other options or input${before:+ ($before)}, not ${now:-the default}; remedy: $remedy"
     fi
     for file in "$@"; do
         [[ ! -e $file ]] || die "$folder does not say how it was prepared (no prepare.options); remedy: $remedy"
     done
+}
+
+clean() {
+    run python -m preprocess.clean "$1" --out "$2" --max-words "$MAX_WORDS" ${clean_flags[@]+"${clean_flags[@]}"}
+}
+
+# side NAME CONVERSATIONS: a file of their own becomes the side valid or test, cleaned like the others.
+side() {
+    local field
+    is_file "$2" && [[ ! -f $text/$1.split.json ]] || return 0
+    clean "$2" "$text/$1.clean.jsonl"
+    rm -rf "$text/$1.part"
+    run python -m preprocess.split "$text/$1.clean.jsonl" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" \
+        --valid 0 --test 0
+    for field in src tgt ids turns; do
+        [[ ! -f $text/$1.part/train.$field ]] || mv "$text/$1.part/train.$field" "$text/$1.$field"
+    done
+    mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the side is made again
+    rmdir "$text/$1.part"
 }
 
 refuse_others "$destination" "$destination"/*
@@ -51,13 +87,19 @@ if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
     exit 0
 fi
-[[ -f $text/clean.jsonl ]] ||
-    run python -m preprocess.clean "$conversations" --out "$text/clean.jsonl" --max-words "$MAX_WORDS"
+[[ -f $text/clean.jsonl ]] || clean "$conversations" "$text/clean.jsonl"
+shares=()
+if is_file "$VALID"; then shares+=(--valid 0); else shares+=(--valid "$VALID"); fi
+if is_file "$TEST"; then shares+=(--test 0); elif [[ $TEST != all ]]; then shares+=(--test "$TEST"); fi
 [[ -f $text/split.json ]] ||
     run python -m preprocess.split "$text/clean.jsonl" --out "$text" --seed "$SEED" \
-        --context-turns "$CONTEXT_TURNS" --valid "$VALID" --test "$TEST"
+        --context-turns "$CONTEXT_TURNS" "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
+side valid "$VALID"
+side test "$TEST"
 [[ -f $text/spm/dict.txt ]] ||
     run python -m preprocess.subwords "$text" --vocab-size "$VOCABULARY" --seed "$SEED" --character-coverage "$COVERAGE"
+[[ -z ${VECTOR_DIMENSION:-} || -f $text/vectors.txt ]] ||
+    run python -m preprocess.vectors "$text/spm" --out "$text/vectors.txt" --dimension "$VECTOR_DIMENSION" --seed "$SEED"
 for side in src tgt; do # a few test contexts, for which reports show several responses
     head -n "$SAMPLES" "$text/spm/test.$side" >"$text/spm/samples.$side"
 done
@@ -67,6 +109,9 @@ run fairseq-preprocess --source-lang src --target-lang tgt --joined-dictionary -
     --destdir "$text/data-bin.part" --workers "$(cores)" >"$text/fairseq-preprocess.log" 2>&1 ||
     die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
 cp "$text/spm/spm.model" "$text/prepare.options" "$text/data-bin.part/"
+[[ -z ${VECTOR_DIMENSION:-} ]] || cp "$text/vectors.txt" "$text/data-bin.part/"
 [[ ! -d $destination ]] || rmdir "$destination" # empty, or it was refused above
 mv "$text/data-bin.part" "$destination"
 say "$(grep -c '' "$text/train.src") training pairs -> $destination"
+[[ ! -f $text/test.ref1 ]] ||
+    say "several references: fairseq-latent score NAME=FILE --reference $text/test.tgt $text/test.ref*"

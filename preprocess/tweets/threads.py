@@ -128,11 +128,19 @@ class Threads:
             run("ALTER TABLE above RENAME TO frontier")
 
     def choose(self, keep_monologues: bool, keep_crowds: bool) -> None:
-        """Make `chosen` (leaf, root, branch): threads of two parties, and others where wanted."""
+        """Make `chosen` (leaf, root, branch, merge): threads of two parties, and others where wanted.
+
+        merge: whether a user spoke twice in a row.
+        """
         run = self.base.execute
         self.say("counting the parties of each thread")
         run(
-            "CREATE TABLE parties AS SELECT leaf, count(DISTINCT user_id) AS parties FROM steps "
+            "CREATE TABLE continuing AS SELECT links.id FROM links JOIN texts AS own ON own.id = links.id "
+            "JOIN texts AS before ON before.id = links.parent WHERE own.user_id = before.user_id"
+        )
+        run(
+            "CREATE TABLE parties AS SELECT leaf, count(DISTINCT user_id) AS parties, "
+            "bool_or(id IN (FROM continuing)) AS merge FROM steps "
             "JOIN (SELECT id, user_id FROM texts) USING (id) GROUP BY leaf"
         )
         alone, crowd = (
@@ -144,15 +152,15 @@ class Threads:
         self.counts["of more than two parties"] = 0 if keep_crowds else self.count(crowd)
         wanted = ["parties = 2", *["parties = 1"] * keep_monologues, *["parties > 2"] * keep_crowds]
         run(
-            "CREATE TABLE chosen AS SELECT leaf, root, row_number() OVER (PARTITION BY root ORDER BY leaf) AS branch "
+            "CREATE TABLE chosen AS SELECT leaf, root, row_number() OVER (PARTITION BY root ORDER BY leaf) AS branch, merge "
             f"FROM parties JOIN placed ON placed.id = leaf WHERE {' OR '.join(wanted)}"
         )
         self.counts["threads kept"] = self.count("SELECT count(*) FROM chosen")
 
     def turns(self) -> str:
-        """The query for all turns of the chosen threads: root, branch, depth, id, user_id, sent, text."""
+        """The query for all turns of the chosen threads: root, branch, merge, depth, id, user_id, sent, text."""
         return (
-            "SELECT root, branch, depth, steps.id, user_id, sent, text FROM steps JOIN chosen USING (leaf) "
+            "SELECT root, branch, merge, depth, steps.id, user_id, sent, text FROM steps JOIN chosen USING (leaf) "
             "JOIN (SELECT id, depth FROM placed) AS place ON place.id = steps.id JOIN texts ON texts.id = steps.id"
         )
 

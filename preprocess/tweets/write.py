@@ -20,18 +20,21 @@ MERGED = """
            first(id ORDER BY depth) AS id, first(sent ORDER BY depth) AS sent
     FROM (SELECT *, sum(begins) OVER (PARTITION BY root, branch ORDER BY depth) AS turn
           FROM (SELECT *, (user_id IS DISTINCT FROM lag(user_id) OVER (PARTITION BY root, branch ORDER BY depth))::INTEGER
-                          AS begins FROM {turns}))
+                          AS begins FROM {turns} WHERE merge))
     GROUP BY root, branch, turn"""
+ALONE = "SELECT root, branch, depth, user_id, text, id, sent FROM {turns} WHERE NOT merge"
+LINES = """
+    SELECT CAST(root AS VARCHAR) || CASE branch WHEN 1 THEN '' ELSE '{mark}' || branch END AS id,
+           list({{'speaker': user_id, 'text': text, 'id': CAST(id AS VARCHAR), 'time': strftime(sent, '%Y-%m-%dT%H:%M:%SZ')}}
+                ORDER BY depth) AS turns, 'tweets' AS source
+    FROM ({turns}) GROUP BY root, branch ORDER BY root, branch"""
 
 
 def write_part(part: Path, out: Path, merge: bool, memory: str, threads: int) -> int:
     """A folder of Parquet files -> JSON lines in the order of the roots; the number of conversations."""
     turns = f"read_parquet({quoted(part / '*.parquet')})"
-    query = f"""
-        SELECT CAST(root AS VARCHAR) || CASE branch WHEN 1 THEN '' ELSE {quoted(BRANCH)} || branch END AS id,
-               list({{'speaker': user_id, 'text': text, 'id': CAST(id AS VARCHAR),
-                      'time': strftime(sent, '%Y-%m-%dT%H:%M:%SZ')}} ORDER BY depth) AS turns, 'tweets' AS source
-        FROM {f"({MERGED.format(turns=turns)})" if merge else turns} GROUP BY root, branch ORDER BY root, branch"""
+    turns = f"{ALONE.format(turns=turns)} UNION ALL {MERGED.format(turns=turns)}" if merge else f"FROM {turns}"
+    query = LINES.format(mark=BRANCH, turns=turns)
     with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(out.parent)}) as base:
         return base.execute(f"COPY ({query}) TO {quoted(out)} (FORMAT json)").fetchone()[0]
 
