@@ -113,5 +113,6 @@ cp "$text/spm/spm.model" "$text/prepare.options" "$text/data-bin.part/"
 [[ ! -d $destination ]] || rmdir "$destination" # empty, or it was refused above
 mv "$text/data-bin.part" "$destination"
 say "$(grep -c '' "$text/train.src") training pairs -> $destination"
+[[ ! -f $destination/vectors.txt ]] || say "word vectors: VECTORS=$destination/vectors.txt bash scripts/recipes/..."
 [[ ! -f $text/test.ref1 ]] ||
     say "several references: fairseq-latent score NAME=FILE --reference $text/test.tgt $text/test.ref*"
