@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# What the scripts beside it share: archives, which a user has to have, become conversations.jsonl. Sourced, never run.
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+case ${1:-} in # of the script that sources this one: what it says of itself
+    -h | --help)
+        sed -n '2,\|^set|s|^# ||p' "$0"
+        echo "In all: DATA, the folder that is made; READ_FLAGS of the reader; the variables of scripts/prepare.sh."
+        exit 0
+        ;;
+esac
+
+# archives MOST WHAT PATHS...: one path to `MOST` of them; what is missing is missed before any work.
+archives() {
+    local most=$1 remedy path
+    remedy="bash scripts/prepare/$(basename "$0") FILE; it needs $2"
+    shift 2
+    (($#)) || die "no archive is given; remedy: $remedy"
+    (($# <= most)) || die "${*:most+1}: more than $most of them; remedy: $remedy"
+    for path in "$@"; do
+        [[ -e $path ]] || die "$path: no such file or folder; remedy: $remedy"
+    done
+}
+
+# goes_to NAME: sets `data`, the folder that is made, and `text`, where what lies between stays.
+goes_to() {
+    data=${DATA:-$ROOT/data-bin/$1}
+    data=${data%/}
+    text=$data.text
+}
+
+# What archives are: one file its contents; several, and those of folders, their names and sizes.
+fingerprint() {
+    if (($# == 0)); then
+        printf 'packaged'
+    elif [[ $# -eq 1 && -f $1 ]]; then
+        digest <"$1"
+    else
+        find -L "$@" -type f -exec wc -c {} + |
+            sed '/^ *[0-9]* total$/d; s/^ *\([0-9]*\) \(.*\/\)*/\1 /' | LC_ALL=C sort | digest
+    fi
+}
+
+# conversations NAME PATHS... -- READER FLAGS...: $text/NAME.jsonl, read once; one that was read in another way is refused.
+# Flags in the array `resources` change the time that it takes, never the result.
+resources=()
+conversations() {
+    local file=$text/$1.jsonl paths=() flags note
+    shift
+    while [[ $1 != -- ]]; do
+        paths+=("$1")
+        shift
+    done
+    read -ra flags <<<"${READ_FLAGS:-}"
+    set -- "${@:2}" ${flags[@]+"${flags[@]}"}
+    note="$* of $(fingerprint ${paths[@]+"${paths[@]}"})"
+    mkdir -p "$text"
+    (
+        exec 9>"$text/lock"
+        if command -v flock >/dev/null && ! flock -n 9; then
+            say "another process prepares $data: waiting for it"
+            flock 9
+        fi
+        if [[ -f $file ]]; then
+            [[ $(cat "$file.from" 2>/dev/null) == "$note" ]] ||
+                die "$file was read from other archives or with other flags, not preprocess.$*;" \
+                    "remedy: DATA=another folder, or remove $data and $text"
+            exit 0
+        fi
+        printf '%s\n' "$note" >"$file.from"
+        run python -m "preprocess.$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
+    )
+}
+
+# prepare NAME: clean, split, learn subwords, binarise.
+prepare() { run bash "$ROOT/scripts/prepare.sh" "$text/$1.jsonl" "$data"; }

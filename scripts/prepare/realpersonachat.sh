@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# bash scripts/prepare/realpersonachat.sh ARCHIVE: RealPersonaChat (Yamashita et al., 2023), Japanese
+# -> data-bin/realpersonachat. Split by conversation with SEED; SPLIT_FLAGS=--disjoint-speakers: nobody is on two sides.
+set -euo pipefail
+
+# shellcheck source=scripts/prepare/read.sh
+source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
+archives 1 "the archive of RealPersonaChat, or its folder, which GitHub has as nu-dialogue/real-persona-chat" "$@"
+activate
+
+# data        all conversations
+goes_to realpersonachat
+conversations conversations "$1" -- realpersonachat
+# text        normalised by neologdn, words parted by MeCab with ipadic
+export CLEAN_FLAGS="--japanese ${CLEAN_FLAGS:-}"
+# subwords    rare characters get no piece
+export VOCABULARY=${VOCABULARY:-16000} COVERAGE=${COVERAGE:-0.9995}
+
+prepare conversations

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# bash scripts/prepare/twitter_ja.sh ARCHIVE...: Japanese tweets as in Sato et al. (2021) -> data-bin/twitter_ja.
+# FROM=2017-01-01 TEST_FROM=2019-01-01 UNTIL=2020-01-01: train and valid before TEST_FROM, test from then on; where it is
+# empty, by conversation with SEED. REFERENCES=3: test has the contexts with so many responses and keeps them all; where
+# it is empty, all contexts. MIN_WORDS=2. MEMORY=8GB: of the joins. READ_FLAGS: e.g. --bots FILE.
+set -euo pipefail
+
+# shellcheck source=scripts/prepare/read.sh
+source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
+archives 1000000 "tweets of your own, in files or folders: JSON lines of the API v1.1 or v2, or tab-separated daily files; \
+they may not be passed on, so nobody publishes them" "$@"
+activate
+
+# data        reply chains of two people, each tweet the answer to the one before
+goes_to twitter_ja
+resources=(${MEMORY:+--memory "$MEMORY"})
+conversations conversations "$@" -- tweets --lang ja
+# text        2 to 256 words, normalised by neologdn, parted by MeCab with ipadic
+export CLEAN_FLAGS="--tweets --lang ja --japanese --min-words ${MIN_WORDS:-2} ${CLEAN_FLAGS:-}" MAX_WORDS=${MAX_WORDS:-256}
+# split       years; 1 % of the earlier ones is valid
+from=${FROM-2017-01-01} test_from=${TEST_FROM-2019-01-01} until=${UNTIL-2020-01-01} references=${REFERENCES-3}
+SPLIT_FLAGS="${from:+--from $from} ${test_from:+--test-from $test_from} ${until:+--until $until} \
+${references:+--references $references} ${SPLIT_FLAGS:-}"
+export SPLIT_FLAGS VALID=${VALID:-0.01} TEST=${TEST:-${test_from:+all}}
+# subwords    16,000 of a million sentences, and their vectors
+export VOCABULARY=${VOCABULARY:-16000} COVERAGE=${COVERAGE:-0.9995} VECTOR_DIMENSION=${VECTOR_DIMENSION-512}
+
+prepare conversations
