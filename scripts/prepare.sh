@@ -9,7 +9,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
   variables: VOCABULARY=16000 CONTEXT_TURNS=1 MAX_WORDS=100 VALID=0.05 TEST=0.05 SEED=1 COVERAGE=1.0 SAMPLES=100
              VALID and TEST: shares, numbers of conversations, or files of conversations (an official split);
              TEST=all: with --test-from, all from then on
-             CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split
+             CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split;
+             CLEAN_FLAGS=none: the conversations are clean as they are
              VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
   The text in between stays in DATA_BIN_FOLDER.text. To start over, remove both folders."
 conversations=$1
@@ -55,18 +56,22 @@ refuse_others() {
     done
 }
 
-clean() {
-    run python -m preprocess.clean "$1" --out "$2" --max-words "$MAX_WORDS" ${clean_flags[@]+"${clean_flags[@]}"}
+# clean_into FILE CONVERSATIONS: sets `clean` to what is clean of them.
+clean_into() {
+    clean=$2
+    [[ ${clean_flags[*]-} != none ]] || return 0
+    clean=$1
+    [[ -f $clean ]] ||
+        run python -m preprocess.clean "$2" --out "$clean" --max-words "$MAX_WORDS" ${clean_flags[@]+"${clean_flags[@]}"}
 }
 
 # side NAME CONVERSATIONS: a file of their own becomes the side valid or test, cleaned like the others.
 side() {
     local field
     is_file "$2" && [[ ! -f $text/$1.split.json ]] || return 0
-    clean "$2" "$text/$1.clean.jsonl"
+    clean_into "$text/$1.clean.jsonl" "$2"
     rm -rf "$text/$1.part"
-    run python -m preprocess.split "$text/$1.clean.jsonl" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" \
-        --valid 0 --test 0
+    run python -m preprocess.split "$clean" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" --valid 0 --test 0
     for field in src tgt ids turns; do
         [[ ! -f $text/$1.part/train.$field ]] || mv "$text/$1.part/train.$field" "$text/$1.$field"
     done
@@ -87,13 +92,13 @@ if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
     exit 0
 fi
-[[ -f $text/clean.jsonl ]] || clean "$conversations" "$text/clean.jsonl"
+clean_into "$text/clean.jsonl" "$conversations"
 shares=()
 if is_file "$VALID"; then shares+=(--valid 0); else shares+=(--valid "$VALID"); fi
 if is_file "$TEST"; then shares+=(--test 0); elif [[ $TEST != all ]]; then shares+=(--test "$TEST"); fi
 [[ -f $text/split.json ]] ||
-    run python -m preprocess.split "$text/clean.jsonl" --out "$text" --seed "$SEED" \
-        --context-turns "$CONTEXT_TURNS" "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
+    run python -m preprocess.split "$clean" --out "$text" --seed "$SEED" --context-turns "$CONTEXT_TURNS" \
+        "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
 side valid "$VALID"
 side test "$TEST"
 [[ -f $text/spm/dict.txt ]] ||

@@ -190,8 +190,8 @@ def test_tweets_are_split_by_years_as_in_the_paper(prepare, tmp_path, corpus):
     ]
     found = options(prepare.text)
     assert found["MAX_WORDS"] == "256" and found["VECTOR_DIMENSION"] == "512" and found["VOCABULARY"] == "16000"
-    assert "--min-words 2" in found["CLEAN_FLAGS"]
-    assert ("--japanese" in found["CLEAN_FLAGS"]) == (corpus == "twitter_ja")
+    assert [command.split()[0] for command in prepare.commands] == ["tweets", "split", "subwords"]
+    assert " --min-words 2 --max-words 256 --memory 500MB" in prepare.commands[0]
     assert found["COVERAGE"] == {"twitter_en": "1.0", "twitter_ja": "0.9995"}[corpus]
     assert found["SPLIT_FLAGS"] == "--from 2017-01-01 --test-from 2019-01-01 --until 2020-01-01 --references 3"
 
@@ -226,7 +226,7 @@ def test_tweets_to_a_data_bin_that_fairseq_loads_and_back_from_where_it_stopped(
     assert set(vectors) <= set(dictionary.symbols)
     again = prepare("twitter_en", archive, whole=True, **small)
     assert prepare.commands == [] and "is prepared" in again.stderr
-    for other in ({"VECTOR_DIMENSION": ""}, {"CLEAN_FLAGS": "--remove-emoji"}, {"TEST_FROM": "2018-06-01"}):
+    for other in ({"VECTOR_DIMENSION": ""}, {"CLEAN_FLAGS": "--tweets"}, {"TEST_FROM": "2018-06-01"}):
         refused = prepare("twitter_en", archive, **small | other)
         assert refused.returncode == 2 and "was prepared with other options or input (" in refused.stderr
         assert prepare.commands == []
@@ -262,7 +262,7 @@ def test_a_side_that_was_stopped_is_made_again(prepare, tmp_path):
     (prepare.text / "test.part").mkdir()
     (prepare.text / "test.part/train.src").write_text("half")
     prepare("dailydialog", release)
-    assert [command.split()[0] for command in prepare.commands] == ["clean", "split", "subwords"]
+    assert [command.split()[0] for command in prepare.commands] == ["split", "subwords"]
     assert prepare.lines("test.src") == lines
 
 
