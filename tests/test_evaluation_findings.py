@@ -10,7 +10,7 @@ from fairseq_latent.evaluation.comparisons import listed
 from fairseq_latent.evaluation.findings import findings, latent
 from fairseq_latent.evaluation.latents import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
-from fairseq_latent.evaluation.methods import beside_the_paper, described
+from fairseq_latent.evaluation.methods import beside_the_paper, bounds_likelihood, described
 from fairseq_latent.evaluation.metrics import Score
 from fairseq_latent.evaluation.run_folder import RunFolder
 from fairseq_latent.evaluation.run_pieces import MeasuredSystem
@@ -48,6 +48,13 @@ def test_each_row_of_the_paper_is_known_by_its_flags(name):
     settings = flags_of(criterion, **changes)
     assert described(settings) == name
     assert beside_the_paper(settings) == []
+
+
+@pytest.mark.parametrize("name", PAPER_ROWS)
+def test_only_points_with_a_fixed_variance_have_no_kld(name):
+    criterion, changes = PAPER_ROWS[name]
+    assert bounds_likelihood(flags_of(criterion, **changes)) == (criterion != "spacefusion")
+    assert bounds_likelihood(None)
 
 
 def test_the_papers_rows_are_these_alone():
@@ -110,6 +117,12 @@ def test_collapse_is_read_from_the_numbers():
     assert "has collapsed" in latent(system("x", kl=0.1, au=0))
     assert "lies apart from the prior, but" in latent(system("x", kl=3.0, au=0))
     assert "has not collapsed" in latent(system("x", kl=0.3, au=2))
+
+
+def test_a_run_without_a_kld_is_told_by_its_active_units():
+    point = system("x", kl=None, au=2)
+    assert "It has no KLD" in latent(point)
+    assert "The latent is used (some dimension is active): x and base (KLD 0.30)" in said([point, system("base")])
 
 
 def said(systems):

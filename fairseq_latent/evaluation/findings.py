@@ -41,25 +41,34 @@ def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
     """Which posteriors have collapsed, of many."""
     known = [system for system in systems if system.valid]
     kinds = {
-        "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and s.valid.kl < COIN],
+        "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and not _apart(s)],
         "apart from the prior, but alike for all responses (no dimension active)": [
-            s for s in known if not s.valid.au and s.valid.kl >= COIN
+            s for s in known if not s.valid.au and _apart(s)
         ],
         "used (some dimension is active)": [s for s in known if s.valid.au],
     }
-    parts = [
-        f"{kind}: {listed([f'{system.name} (KLD {system.valid.kl:.2f})' for system in found])}"
-        for kind, found in kinds.items()
-        if found
-    ]
+    parts = [f"{kind}: {listed([_with_kl(system) for system in found])}" for kind, found in kinds.items() if found]
     return [f"The latent is {'. It is '.join(parts)}."] if parts else []
+
+
+def _apart(system: MeasuredSystem) -> bool:
+    return system.valid.kl is None or system.valid.kl >= COIN
+
+
+def _with_kl(system: MeasuredSystem) -> str:
+    return system.name if system.valid.kl is None else f"{system.name} (KLD {system.valid.kl:.2f})"
 
 
 def latent(system: MeasuredSystem) -> str:
     """Whether the posterior has collapsed, and how much the latent carries."""
     found = system.valid
-    on_test = f" ({system.test.kl:.2f} on test)" if system.test else ""
     of_all = f" of {system.settings.flag('latent_dim')}" if system.settings else ""
+    if found.kl is None:
+        return (
+            f"{system.name}: MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active. It has no KLD: prior and "
+            "posterior are points with one small variance, which training draws together by their distance."
+        )
+    on_test = f" ({system.test.kl:.2f} on test)" if system.test else ""
     measured = f"KLD {found.kl:.2f} nats{on_test}, MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active"
     if found.au:
         return (

@@ -32,11 +32,11 @@ class LatentStatistics:
     variance, where posteriors may lie so far from the prior that the bound says little).
     """
 
-    kl: float
+    kl: float | None
     au: int
     mi: float
     rec_ppl: float
-    elbo_ppl: float
+    elbo_ppl: float | None
     sentences: int
     tokens: int
     signature: str

@@ -18,6 +18,14 @@ def described(settings: TrainingSettings) -> str:
     return " + ".join([base, *_samples(settings), *_schedule(settings), *_terms(settings)])
 
 
+def bounds_likelihood(settings: TrainingSettings | None) -> bool:
+    """Whether a KL divergence is part of the training, so that KLD and ELBO say something of the run.
+
+    SpaceFusion's prior and posterior are two points with one small fixed variance: their KLD is only a distance.
+    """
+    return settings is None or (settings.model, settings.criterion) != SPACEFUSION
+
+
 def beside_the_paper(settings: TrainingSettings) -> list[str]:
     """What differs from the paper's recipe, though the method is the same; data and sizes are not looked at."""
     found = []

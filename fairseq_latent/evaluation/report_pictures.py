@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from .comparisons import FEW, listed
 from .findings import picture_of_latents
 from .latent_samples import SampledPair
+from .methods import bounds_likelihood
 from .plot import sampled_pairs
 from .run_pieces import MeasuredSystem, Missing, attempt
 from .tables import MISSING
@@ -48,23 +49,27 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
     losses = "reconstruction perplexity"
     if each == "line":
         losses = f"negative log-likelihood and {losses}"
-    names = listed(list(logs))
-    return [
-        Picture(
-            "kl.png",
-            "How much the latent is used, during training",
-            f"KL divergence over updates, a {each} a system: {names}",
-            "KL divergence of the posterior from the prior. A curve that falls to 0 is a posterior that collapses.",
-            plots.encoded(plots.kl_curves(logs)),
-        ),
+    pictures = [
         Picture(
             "loss.png",
             "How well responses are reconstructed",
-            f"{losses} over updates, a {each} a system: {names}",
+            f"{losses} over updates, a {each} a system: {listed(list(logs))}",
             f"Lower is better. Training runs with dropout, validation without, so points may lie below lines.{best}",
             plots.encoded(plots.loss_curves(logs)),
         ),
     ]
+    with_kl = {system.name: system.log for system in systems if system.log and bounds_likelihood(system.settings)}
+    if with_kl:
+        each = "panel" if len(with_kl) > plots.MANY else "line"
+        picture = Picture(
+            "kl.png",
+            "How much the latent is used, during training",
+            f"KL divergence over updates, a {each} a system: {listed(list(with_kl))}",
+            "KL divergence of the posterior from the prior. A curve that falls to 0 is a posterior that collapses.",
+            plots.encoded(plots.kl_curves(with_kl)),
+        )
+        pictures.insert(0, picture)
+    return pictures
 
 
 def latent_pairs(

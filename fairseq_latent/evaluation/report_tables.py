@@ -182,7 +182,8 @@ def budget(systems: Sequence[MeasuredSystem]) -> Table:
 
 def _cost(system: MeasuredSystem) -> list[str | None]:
     settings, log = system.settings, system.log
-    seconds = (log and log.seconds) or (settings and settings.seconds)
+    # a resumed training's log may count from its last start, the checkpoint up to the best update
+    seconds = max(filter(None, (log and log.seconds, settings and settings.seconds)), default=None)
     wanted = settings and settings.number("max_update")
     updates = f"{log.updates:,}" if log else None
     if log and wanted and log.updates < wanted:

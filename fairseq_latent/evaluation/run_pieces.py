@@ -11,6 +11,7 @@ from fairseq_latent.failures import translate
 from .dialogues import foreign_context
 from .io import Generation, read_generations
 from .latents import LatentStatistics, read_statistics
+from .methods import bounds_likelihood
 from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
 from .score import Row, System, measure_systems
 from .settings import TrainingSettings, training_settings
@@ -88,6 +89,7 @@ def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int
         )
         for run in runs
     ]
+    systems = [each if bounds_likelihood(each.settings) else _without_bounds(each) for each in systems]
     if all(found == MeasuredSystem(found.run) for found in systems) and not any([*answers.values(), *sampled.values()]):
         raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
     answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
@@ -97,6 +99,12 @@ def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int
     systems = [replace(each, row=rows.get(each.name), samples=samples.get(each.run)) for each in systems]
     order = {run.name: place for place, run in enumerate(runs)}
     return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]))
+
+
+def _without_bounds(system: MeasuredSystem) -> MeasuredSystem:
+    pieces = {"valid": system.valid, "test": system.test}
+    nothing = {"kl": None, "elbo_ppl": None, "iw_ppl": None}
+    return replace(system, **{name: found and replace(found, **nothing) for name, found in pieces.items()})
 
 
 def attempt(read: Callable[[], Piece], system: str, lacking: str, remedy: str | None, missing: list) -> Piece | None:

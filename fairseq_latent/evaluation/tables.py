@@ -42,6 +42,9 @@ class Estimate:
 Value = float | str | Estimate | None
 
 
+HUGE = 1e7  # from here on a power of ten says more than digits
+
+
 @dataclass(frozen=True)
 class Column:
     """A header, and the decimals of its numbers; None for a column of words."""
@@ -56,7 +59,7 @@ class Column:
             return escaped(MISSING, style)
         if self.decimals is None:
             return escaped(str(estimate.value), style)
-        number = f"{estimate.value:.{self.decimals}f}"
+        number = f"{estimate.value:.{self.decimals}f}" if abs(estimate.value) < HUGE else f"{estimate.value:.1e}"
         margin = None
         if estimate.interval is not None:
             low, high = estimate.interval
