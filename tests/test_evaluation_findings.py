@@ -7,7 +7,7 @@ import pytest
 
 from fairseq_latent.evaluation import published
 from fairseq_latent.evaluation.comparisons import listed
-from fairseq_latent.evaluation.findings import findings, latent
+from fairseq_latent.evaluation.findings import collapse, findings, latent
 from fairseq_latent.evaluation.latents import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
 from fairseq_latent.evaluation.methods import beside_the_paper, bounds_likelihood, described
@@ -122,7 +122,8 @@ def test_collapse_is_read_from_the_numbers():
 def test_a_run_without_a_kld_is_told_by_its_active_units():
     point = system("x", kl=None, au=2)
     assert "It has no KLD" in latent(point)
-    assert "The latent is used (some dimension is active): x and base (KLD 0.30)" in said([point, system("base")])
+    said_of_all = collapse([point, system("base")])
+    assert said_of_all == ["The latent is used (some dimension is active): x and base (KLD 0.30)."]
 
 
 def said(systems):
