@@ -123,7 +123,7 @@ def test_a_run_without_a_kld_is_told_by_its_active_units():
     point = system("x", kl=None, au=2)
     assert "It has no KLD" in latent(point)
     said_of_all = collapse([point, system("base")])
-    assert said_of_all == ["The latent is used (some dimension is active): x and base (KLD 0.30)."]
+    assert said_of_all == ["The latent is used (some dimension is active): x, base (KLD 0.30)."]
 
 
 def said(systems):
