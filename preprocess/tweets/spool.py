@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from fairseq_latent.errors import InputError, missing_extra
 
 BLOCK = 1 << 23
@@ -40,7 +42,7 @@ def spool(path: Path, out: Path, counts: Counter) -> Path:
         done = 0  # bytes of a plain file that needed no cleaning
         try:
             for raw, clean in _line_blocks(pieces, counts):
-                if target is None and clean not in (raw, raw + b"\n"):
+                if target is None and clean is not raw:
                     target = stack.enter_context(open(out, "wb"))
                     _copy(path, target, done)
                 if target is not None:
@@ -120,7 +122,8 @@ def _line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[byt
         block = b"".join(waiting)
         end = block.rfind(b"\n") + 1
         if end:
-            yield block[:end], _cleaned(_without_long_line(block[:end], counts), counts)
+            lines = block[:end]
+            yield lines, _cleaned(_without_long_line(lines, counts), counts)
         waiting, size = [block[end:]], len(block) - end
         if size > MAX_LINE:
             counts.update({"lines": 1, "longer than 16 MB": 1})
@@ -130,7 +133,8 @@ def _line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[byt
         block = block[: block.rfind(b"\n") + 1]
     if block:
         whole = block if block.endswith(b"\n") else block + b"\n"
-        yield block, _cleaned(_without_long_line(whole, counts), counts)
+        clean = _cleaned(_without_long_line(whole, counts), counts)
+        yield block, block if clean is whole else clean
     if damage:
         raise damage
 
@@ -145,9 +149,12 @@ def _without_long_line(lines: bytes, counts: Counter) -> bytes:
 
 
 def _cleaned(lines: bytes, counts: Counter) -> bytes:
-    lines = lines.replace(b"\r\n", b"\n").translate(BLANKED)
+    """The very same object where nothing is to be cleaned, as in most files."""
     counts["lines"] += lines.count(b"\n")
-    if _is_utf8(lines):
+    low = np.count_nonzero(np.frombuffer(lines, np.uint8) < 32)
+    if low != lines.count(b"\n") + lines.count(b"\t"):
+        lines = lines.replace(b"\r\n", b"\n").translate(BLANKED)
+    if lines.isascii() or _is_utf8(lines):
         return lines
     kept = [line for line in lines.splitlines(keepends=True) if _is_utf8(line)]
     counts["invalid UTF-8"] += lines.count(b"\n") - len(kept)
