@@ -46,7 +46,10 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
         lines = spool(path, spooled, counts)
         with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(folder)}) as base:
             _select(base, lines, path, selection, counts)
-            base.execute(f"COPY kept TO {quoted(parquet.with_suffix('.part'))} (FORMAT parquet, COMPRESSION zstd)")
+            columns = "SELECT id, parent, user_id, sent, text, raw FROM kept"
+            base.execute(
+                f"COPY ({columns}) TO {quoted(parquet.with_suffix('.part'))} (FORMAT parquet, COMPRESSION zstd)"
+            )
     finally:
         spooled.unlink(missing_ok=True)
     parquet.with_suffix(".part").replace(parquet)
@@ -56,7 +59,7 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
 
 
 def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection: Selection, counts: Counter) -> None:
-    """Make the table `kept` of (id, parent, user_id, sent, text, raw), and count; raw: a hash of the text as it was."""
+    """Make `kept`, of (id, parent, user_id, sent, text, raw), and count; raw: a hash of the text as it was."""
     form = form_of(lines)
     if form in (BLANK, UNKNOWN):
         base.execute(
@@ -65,30 +68,38 @@ def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection:
         counts[f"lines {form}"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"]
         return
     base.execute("CREATE TABLE bots AS SELECT unnest($1::VARCHAR[]) AS who", [list(selection.bots)])
-    base.execute(f"CREATE TABLE read AS SELECT *, {_reason(selection)} AS reason FROM ({tweets_of(lines, form)})")
-    kinds = dict(base.execute("SELECT kind, count(*) FROM read GROUP BY kind").fetchall())
-    if form == JSON and kinds.keys() & {"flat", "page"}:
-        base.execute(f"INSERT INTO read SELECT *, {_reason(selection)} FROM ({embedded(lines)})")
-    _refuse_numbers(base, path)
+    base.execute(f"CREATE TABLE read AS {_judged(tweets_of(lines, form), selection)}")
+    kinds = Counter(dict(base.execute("SELECT kind, count(*) FROM read GROUP BY kind").fetchall()))
+    if form == JSON and kinds["flat"] + kinds["page"]:
+        base.execute(f"INSERT INTO read {_judged(embedded(lines), selection)}")
+    if base.execute("SELECT bool_or(rounded) FROM read").fetchone()[0]:
+        raise InputError(
+            f"{path}: tweet ids are JSON numbers, which programs round beyond 2^53; "
+            "remedy: export them as strings (id_str of API v1.1, id of API v2)"
+        )
     counts.update({f"lines {kind}": count for kind, count in kinds.items()})
-    counts["lines blank"] += (
-        counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"] - sum(kinds.values())
-    )
+    counts["lines blank"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"] - kinds.total()
     reasons = "SELECT reason, count(*) FROM read WHERE kind IN ('tweet', 'flat') GROUP BY reason"
     counts.update({f"tweets {reason}": count for reason, count in base.execute(reasons).fetchall()})
-    base.execute(
-        "CREATE VIEW chosen AS SELECT id::UBIGINT AS id, try_cast(parent AS UBIGINT) AS parent, "
-        "coalesce(user_id, '@' || user_name) AS user_id, sent, text FROM read "
-        "WHERE kind IN ('tweet', 'flat') AND reason = 'kept'"
-    )
     if selection.wanted is None:
-        base.execute("CREATE TABLE kept AS SELECT *, hash(text) AS raw FROM chosen")
+        base.execute("CREATE VIEW kept AS SELECT *, hash(text) AS raw FROM read WHERE text IS NOT NULL")
     else:
         _clean(base, selection.wanted, counts)
 
 
+def _judged(query: str, selection: Selection) -> str:
+    """Its rows with the reason why a tweet is left out, or `kept`; only those kept have a text."""
+    return f"""
+        SELECT kind, try_cast(id AS UBIGINT) AS id, try_cast(parent AS UBIGINT) AS parent,
+               coalesce(user_id, '@' || user_name) AS user_id, sent, reason,
+               CASE WHEN reason = 'kept' AND kind IN ('tweet', 'flat') THEN text END AS text,
+               coalesce(starts_with(id, '#'), false) OR coalesce(starts_with(parent, '#'), false) AS rounded
+        FROM (SELECT *, {_reason(selection)} AS reason FROM ({query}))"""
+
+
 def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> None:
     columns = Columns(base, wanted)
+    base.execute("CREATE VIEW chosen AS SELECT id, parent, user_id, sent, text FROM read WHERE text IS NOT NULL")
     base.execute(f"CREATE TABLE cleaned AS {columns.query('chosen')}")
     rows = base.execute("SELECT dropped, changed, count(*) FROM cleaned GROUP BY ALL").fetchall()
     tally = columns.tally(rows)
@@ -96,7 +107,7 @@ def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> 
         counts[f"tweets {name}"] += tally[f"dropped {name}"]
         counts[f"changed by {name}"] += tally[f"changed {name}"]
         counts["tweets kept"] -= tally[f"dropped {name}"]
-    base.execute("CREATE TABLE kept AS SELECT id, parent, user_id, sent, text, raw FROM cleaned WHERE dropped IS NULL")
+    base.execute("CREATE VIEW kept AS FROM cleaned WHERE dropped IS NULL")
 
 
 def _reason(selection: Selection) -> str:
@@ -114,14 +125,3 @@ def _reason(selection: Selection) -> str:
         tests += [("in another language", f"lang NOT IN ({', '.join(map(quoted, ('und', *selection.languages)))})")]
     tests += [("too long to be a tweet", f"length(text) > {MAX_CHARACTERS}")]
     return f"CASE {' '.join(f'WHEN {test} THEN {quoted(name)}' for name, test in tests)} ELSE 'kept' END"
-
-
-def _refuse_numbers(base: duckdb.DuckDBPyConnection, path: Path) -> None:
-    number = base.execute(
-        "SELECT id FROM read WHERE starts_with(id, '#') OR starts_with(parent, '#') LIMIT 1"
-    ).fetchone()
-    if number:
-        raise InputError(
-            f"{path}: tweet ids are JSON numbers, which programs round beyond 2^53; "
-            "remedy: export them as strings (id_str of API v1.1, id of API v2)"
-        )
