@@ -1,10 +1,13 @@
 """scripts/prepare/*.sh: an archive of each corpus -> data-bin, on small self-written releases; what they refuse."""
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -289,6 +292,71 @@ def test_files_of_sides_must_be_there(tmp_path):
         refused = bash(ROOT / "scripts/prepare.sh", tmp_path / "c.jsonl", tmp_path / "bin", **variables)
         assert refused.returncode == 2 and "no such file; remedy: " in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
+
+
+def own_chains() -> dict[str, str]:
+    """What a ranking.zip of open2ch holds, self-written."""
+    things = ("お茶", "海", "冬", "音楽", "将棋", "うちの犬")
+    answers = ("はい、{}が好きです", "いいえ、{}はちょっと", "{}のことは考えたことがない", "OK {} で行こう")
+    chains = (
+        f"1\t{thing}は好きですか？\t{answer.format(thing)}\n" for thing, answer in itertools.product(things, answers)
+    )
+    return {"r/dev.tsv": "".join(chains)}
+
+
+def first_chains() -> dict[str, str]:
+    """Of the real archive, some."""
+    with zipfile.ZipFile(real("dialogue_ja/open2ch_ranking.zip")) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("dev.tsv"))
+        return {"r/dev.tsv": "".join(itertools.islice((line.decode() for line in archive.open(name)), 500))}
+
+
+def first_dialogues() -> dict[str, bytes]:
+    """Of the real archive, five, and the speakers' personas."""
+    found = {}
+    with tarfile.open(real("persona_ja/real_persona_chat.tar.xz")) as archive:
+        for member in archive:
+            dialogue = member.isfile() and "/dialogues/" in member.name and member.name.endswith(".json")
+            if (dialogue and len(found) < 5) or member.name.endswith("interlocutors.json"):
+                found[member.name] = archive.extractfile(member).read()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("corpus", "files"),
+    [("open2ch", own_chains), ("open2ch", first_chains), ("realpersonachat", first_dialogues)],
+)
+def test_japanese_from_the_archive_to_the_score(prepare, tmp_path, corpus, files):
+    """Words parted, pieces learnt, a tiny model trained, responses scored with the words that sacrebleu counts."""
+    pytest.importorskip("MeCab")
+    from sacrebleu.metrics import BLEU
+
+    from fairseq_latent.evaluation.score import measure_systems, read_systems
+    from fairseq_latent.evaluation.tokenize import SPACES_BESIDE_JAPANESE
+
+    from . import programs
+
+    release = packed(tmp_path / ("own.zip" if corpus == "open2ch" else "own.tar"), files())
+    sizes = {"VOCABULARY": "1500", "VALID": "1", "TEST": "1"}
+    prepare(corpus, release, whole=True, **(sizes | ({"TEST": "9", "VALID": "3"} if corpus == "open2ch" else {})))
+    programs.fit(tmp_path / "bin", tmp_path / "run")
+    short = ("--beam", "2", "--max-len-b", "8", "--post-process", "sentencepiece")
+    printed = programs.decode(tmp_path / "bin", tmp_path / "run/checkpoint_best.pt", *short)
+    (tmp_path / "generated.txt").write_text(printed.text, encoding="utf-8")
+    _, row = measure_systems(read_systems([f"ja={tmp_path}/generated.txt"]), "ja")
+    references = [line.split("\t")[1] for line in printed.text.splitlines() if line.startswith("T-")]
+    numbers = [line.split("\t")[0][2:] for line in printed.text.splitlines() if line.startswith("T-")]
+    responses = [printed.hypotheses()[number][0] for number in numbers]
+    if files is own_chains:  # text that has a piece for each character comes back whole
+        assert sorted(references) == sorted(prepare.lines("test.tgt"))
+
+    # sacrebleu cuts at every space, also at one inside a word that the model wrote; ours looks at the text without them
+    together = [[SPACES_BESIDE_JAPANESE.sub("", line) for line in side] for side in (responses, references)]
+    theirs = BLEU(tokenize="ja-mecab", smooth_method="none").corpus_score(together[0], [together[1]])
+    ours = row.scores["BLEU"]
+    assert ours.value == pytest.approx(theirs.score)
+    assert (ours.extra["hypothesis_words"], ours.extra["reference_words"]) == (theirs.sys_len, theirs.ref_len)
+    assert list(ours.extra["matches"]) == list(theirs.counts)
 
 
 @pytest.mark.parametrize(
