@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter, defaultdict
 from importlib.util import find_spec
@@ -29,7 +30,10 @@ from preprocess.clean import clean_file
 from preprocess.rules import Wanted, message_rules, rules
 from preprocess.tweets.__main__ import main
 from preprocess.tweets.columns import Columns
+from preprocess.tweets.read import Selection, read_file
 from preprocess.tweets.spool import archive_files, spool
+
+from .releases import real
 
 ROOT = Path(__file__).parents[1]
 
@@ -549,3 +553,19 @@ def test_rules_that_say_nothing_or_all(archive, flags):
     (archive / "a").write_bytes(FORMS["tsv"])
     with pytest.raises(InputError, match="remedy"):
         convert(archive, *flags)
+
+
+@pytest.mark.parametrize(
+    ("name", "tweets", "replies"),
+    [("noflat", 166, 51), ("flat", 100 + 31, 31), ("brexit", 159, 17), ("entities_test", 671, 132)],
+)
+def test_tweets_and_replies_of_real_pages(tmp_path, name, tweets, replies):
+    """Pages and flattened lines as the API v2 gave them; a flattened reply brings what it answers, so one tweet more."""
+    with tarfile.open(real("twitter/tweets_v2_twarc_csv.tar.xz")) as archive:
+        archive.extract(f"tweets_v2_twarc/{name}.jsonl", tmp_path, filter="data")
+    selection = Selection(keep_retweets=True, keep_bots=True)
+    counts = read_file(tmp_path / f"tweets_v2_twarc/{name}.jsonl", 0, tmp_path, selection, "500MB", 1)
+    assert counts["tweets kept"] == tweets
+    with duckdb.connect() as base:
+        found = base.execute(f"SELECT count(parent) FROM '{tmp_path}/000000.parquet'").fetchone()[0]
+    assert found == replies
