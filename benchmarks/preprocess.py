@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -210,12 +210,14 @@ def by_command(archive: Path, out: Path, memory: str, workers: int) -> None:
         ["preprocess.split", clean, "--out", out, *count],
     ):
         began = time.perf_counter()
-        subprocess.run([*python, *map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        done = subprocess.run([*python, *map(str, command)], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{command[0]}: {(done.stderr.splitlines() or ['failed'])[-1]}")
         print(f"    {command[0]}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
 
 
 class PeakMemory(threading.Thread):
-    """The most that all processes below this one held at once, in MB, looked at five times a second."""
+    """The most that all processes below this one held at once, in MB, looked at twice a second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -223,17 +225,16 @@ class PeakMemory(threading.Thread):
 
     def run(self) -> None:
         """Look until `done` is set."""
-        while not self.done.wait(0.2):
+        while not self.done.wait(0.5):
             self.peak = max(self.peak, sum(map(_proportional, _below(os.getpid()))))
 
 
 def _below(process: int) -> Iterator[int]:
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True
-    ).stdout.split()
-    for child in map(int, children):
-        yield child
-        yield from _below(child)
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # it has just ended
+            for child in map(int, task.read_text().split()):
+                yield child
+                yield from _below(child)
 
 
 def _proportional(process: int) -> int:
