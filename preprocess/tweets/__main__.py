@@ -28,7 +28,8 @@ from .spool import archive_files
 from .threads import Threads, parquet_of_turns
 from .write import concatenate, write_part
 
-TURNS = 1_000_000  # of one part of the output
+TURNS = 1_000_000  # of one part of the output, at most
+TURNS_PER_MB = 200  # of the memory that a process has to write a part
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -118,7 +119,8 @@ def _join(work: Path, options: argparse.Namespace) -> Counter:
                 "has replies and what they answer, or fewer filters (see --help)"
             )
         del counts["tweets kept"]  # step 1 counted them
-        parquet_of_turns(threads, folder, TURNS)
+        size = min(TURNS, TURNS_PER_MB * max(256, options.memory // options.workers))
+        parquet_of_turns(threads, folder, size)
     for left in work.glob("threads.duckdb*"):
         left.unlink()
     with written_whole(counted) as file:
