@@ -362,12 +362,15 @@ def test_japanese_from_the_archive_to_the_score(prepare, tmp_path, corpus, files
 @pytest.mark.parametrize(
     ("corpus", "archive", "expected"),
     [
-        ("open2ch", "dialogue_ja/open2ch_ranking.zip", [4693, 241, 239]),
-        ("convai2", "convai2/valid_both_original_no_cands.txt", [13310, 631, 661]),
+        ("open2ch", "dialogue_ja/open2ch_ranking.zip", "4,693 · 241 · 239"),
+        ("convai2", "convai2/valid_both_original_no_cands.txt", "13,310 · 631 · 661"),
+        ("dailydialog", "dialogue_en/dailydialog_convlab3_data.zip", "76,007 · 7,067 · 6,737"),
     ],
 )
-def test_the_released_corpora(prepare, corpus, archive, expected):
-    """As far as the split; every pair is on one side."""
+def test_the_released_corpora_have_the_documented_pairs(prepare, corpus, archive, expected):
     prepare(corpus, real(archive))
-    assert [len(prepare.lines(f"{side}.src")) for side in ("train", "valid", "test")] == expected
-    assert sum(expected) == {"open2ch": 9173 - 4000, "convai2": 15_602 - 1000}[corpus]  # turns but the first ones
+    assert " · ".join(f"{len(prepare.lines(f'{side}.src')):,}" for side in ("train", "valid", "test")) == expected
+    assert f"| {expected} |" in (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    dropped = {"dailydialog": 50}.get(corpus, 0)  # pairs with one of 28 turns of more than 100 words
+    replies = {"open2ch": 9173 - 4000, "convai2": 15_602 - 1000, "dailydialog": 102_979 - 13_118}[corpus]
+    assert sum(len(prepare.lines(f"{side}.src")) for side in ("train", "valid", "test")) == replies - dropped
