@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bash scripts/prepare/realpersonachat.sh ARCHIVE: RealPersonaChat (Yamashita et al., 2023), Japanese
-# -> data-bin/realpersonachat. Split by conversation with SEED; SPLIT_FLAGS=--disjoint-speakers: nobody is on two sides.
+# -> data-bin/realpersonachat. Split by conversation with SEED; so that nobody speaks on two sides, which needs few
+# conversations in valid and test: SPLIT_FLAGS=--disjoint-speakers VALID=10 TEST=10.
 set -euo pipefail
 
 # shellcheck source=scripts/prepare/read.sh
