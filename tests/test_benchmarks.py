@@ -115,3 +115,15 @@ def test_too_few_processors_and_slow_bfloat16_are_said_and_no_reason_to_stop(k_s
     printed, said = capsys.readouterr()
     assert "1 processor for 2 threads" in said and "0.7 times as fast" in said
     assert table_of(printed)["K = 40, bfloat16"][:2] == ["1.00", "1.00"]
+
+
+def test_preprocessing_finds_the_pairs_of_plain_python(tmp_path):
+    """It ends in an error where they differ."""
+    pytest.importorskip("duckdb")
+    printed = benchmark("preprocess", "--tweets", 3000, "--workers", 2, "--memory", "300MB", "--folder", tmp_path)
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if "3,000" in line]
+    assert [row[0].strip() for row in rows] == ["tsv", "json"]
+    pairs = {row[-1].strip() for row in rows}
+    assert len(pairs) == 1 and int(pairs.pop()) > 100
+    assert all(row[5].strip() for row in rows)  # plain Python ran
+    assert list(tmp_path.iterdir()) == []
