@@ -1,6 +1,5 @@
 """The rules for a turn: each by example, and the quick looks that spare them work against the rule without."""
 
-import random
 import re
 from collections import Counter
 from importlib.util import find_spec
@@ -10,6 +9,8 @@ import pytest
 from fairseq_latent.errors import InputError
 from preprocess import languages, rules
 from preprocess.rules import Wanted
+
+from .typed import texts
 
 
 @pytest.mark.parametrize(
@@ -60,34 +61,9 @@ def test_length_counts_words():
     assert rules.drop_short("ab", min_words=2) is None
 
 
-PIECES = [
-    "a",
-    "b",
-    "e",
-    " ",
-    "  ",
-    "\u3000",
-    "\t",
-    "\x00",
-    "@",
-    "#",
-    "{",
-    "＠",
-    "x",
-    "日",
-    "の",
-    "\u200b",
-    "\U0001f600",
-    "<",
-    "&",
-]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_quick_look_never_changes_a_result(seed):
-    draw = random.Random(seed)
-    for _ in range(3000):
-        text = "".join(draw.choices(PIECES, k=draw.randint(0, 9)))
+    for text in texts(3000, seed):
         letters = text.replace(" ", "")
         crowded = len(letters) > 1 and max(Counter(letters).values()) > len(letters) / 2
         assert rules.drop_one_character(text) == (None if crowded else text)

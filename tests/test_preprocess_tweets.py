@@ -34,6 +34,7 @@ from preprocess.tweets.read import Selection, read_file
 from preprocess.tweets.spool import archive_files, spool
 
 from .releases import real
+from .typed import texts
 
 ROOT = Path(__file__).parents[1]
 
@@ -455,42 +456,6 @@ def test_an_account_that_does_not_add_up_is_a_defect():
         Account("lines", 5, {"blank": 1}, 3).lines()
 
 
-PIECES = [
-    "a",
-    "b",
-    "e",
-    " ",
-    "  ",
-    "\u3000",
-    "\t",
-    "\x00",
-    "\n",
-    "@x",
-    "@",
-    "#",
-    "#tag",
-    "{",
-    "＠x",
-    "＃",
-    "x",
-    "日",
-    "の",
-]
-PIECES += [
-    "\u200b",
-    "\U0001f600",
-    "<",
-    "&amp;",
-    "&lt;",
-    "eot>",
-    "http://a.b/c",
-    "www.x.y",
-    "WwW.q",
-    "hello",
-    "hhhh",
-    "\x85",
-]
-PIECES += ["\u2028", "\xa0", "é", "ß", "…", ".", "、", ":", "'", "$", "\\1"]
 CLEAN = {
     "english": Wanted(2, 20, tweets=True, lang="en"),
     "emoji": Wanted(1, 6, tweets=True, remove_emoji=True),
@@ -503,10 +468,9 @@ def test_a_rule_over_a_column_does_what_it_does_to_one_text(name):
     wanted = CLEAN[name]
     if name == "japanese" and (find_spec("MeCab") is None or find_spec("neologdn") is None):
         pytest.skip("the extra [ja] is not installed")
-    draw = random.Random(1)
-    texts = ["".join(draw.choices(PIECES, k=draw.randint(0, 9))) for _ in range(4000)]
+    typed = texts(4000, seed=1)
     one_by_one = []
-    for text in texts:
+    for text in typed:
         dropped, changed = None, 0
         for number, (_, rule) in enumerate([*message_rules(wanted), *rules(wanted)]):
             result = rule(text)
@@ -517,7 +481,7 @@ def test_a_rule_over_a_column_does_what_it_does_to_one_text(name):
             text = result
         one_by_one.append((text, dropped, changed))
     with duckdb.connect(config={"threads": 1}) as base:
-        base.execute("CREATE TABLE tweets AS SELECT unnest($1) AS text, unnest(range($2)) AS i", [texts, len(texts)])
+        base.execute("CREATE TABLE tweets AS SELECT unnest($1) AS text, unnest(range($2)) AS i", [typed, len(typed)])
         query = Columns(base, wanted).query("tweets")
         assert base.execute(f"SELECT text, dropped, changed FROM ({query}) ORDER BY i").fetchall() == one_by_one
     assert len({dropped for _, dropped, _ in one_by_one}) > 3
