@@ -108,6 +108,7 @@ def _join(work: Path, options: argparse.Namespace) -> Counter:
         "preserve_insertion_order": False,
     }  # fmt: skip
     with duckdb.connect(str(work / "threads.duckdb"), config=config) as base:
+        base.execute("SET enable_progress_bar = false")
         threads = Threads(base, str(work / "tweets" / "*.parquet"), counts, _say)
         threads.link(options.repeated)
         threads.place()

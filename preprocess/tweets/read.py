@@ -11,6 +11,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
 from ..rules import Wanted
+from .base import database
 from .columns import Columns
 from .forms import BLANK, JSON, UNKNOWN, embedded, form_of, quoted, tweets_of
 from .spool import spool
@@ -44,7 +45,7 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
     spooled = folder / f"{index:06d}.lines"
     try:
         lines = spool(path, spooled, counts)
-        with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(folder)}) as base:
+        with database(memory, threads, folder / f"{index:06d}.spill") as base:
             _select(base, lines, path, selection, counts)
             columns = "SELECT id, parent, user_id, sent, text, raw FROM kept"
             base.execute(

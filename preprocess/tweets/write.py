@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-import duckdb
-
 from fairseq_latent.files import written_whole
 
 from ..conversation import BRANCH, FORMAT, VERSION
+from .base import database
 from .forms import quoted
 
 # adjacent turns of one user become one, with the first one's id and time
@@ -35,7 +34,7 @@ def write_part(part: Path, out: Path, merge: bool, memory: str, threads: int) ->
     turns = f"read_parquet({quoted(part / '*.parquet')})"
     turns = f"{ALONE.format(turns=turns)} UNION ALL {MERGED.format(turns=turns)}" if merge else f"FROM {turns}"
     query = LINES.format(mark=BRANCH, turns=turns)
-    with duckdb.connect(config={"memory_limit": memory, "threads": threads, "temp_directory": str(out.parent)}) as base:
+    with database(memory, threads, out.with_suffix(".spill")) as base:
         return base.execute(f"COPY ({query}) TO {quoted(out)} (FORMAT json)").fetchone()[0]
 
 
