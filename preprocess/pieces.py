@@ -17,6 +17,7 @@ from fairseq_latent.symbols import BOS, EOS, PAD, RESERVED, UNK, USER_SYMBOLS
 from .lines import read_lines, sample_lines
 
 MODEL, DICTIONARY = "spm.model", "dict.txt"
+MANY_CHARACTERS = 0.9995  # the share of the characters that get a piece where a language has thousands
 BATCH = 4096  # lines that are encoded at once
 
 
@@ -86,7 +87,7 @@ def train_subwords(
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise _vocabulary_error(error, vocab_size) from error
+        raise _vocabulary_error(error, vocab_size, character_coverage) from error
     return _with_dictionary(model.getvalue(), words)
 
 
@@ -114,11 +115,12 @@ def load_subwords(folder: str | Path) -> Subwords:
     return subwords
 
 
-def _vocabulary_error(error: RuntimeError, vocab_size: int) -> InputError | RuntimeError:
+def _vocabulary_error(error: RuntimeError, vocab_size: int, coverage: float) -> InputError | RuntimeError:
     small = re.search(r"smaller than required_chars. \d+ vs (\d+)", str(error))
     if small is None:
         return error
+    fewer = f", or --character-coverage {MANY_CHARACTERS}" if coverage > MANY_CHARACTERS else ""
     return InputError(
         f"--vocab-size {vocab_size} is too small for the characters of the text; "
-        f"remedy: --vocab-size {small[1]} or more, or --character-coverage 0.9995"
+        f"remedy: --vocab-size {small[1]} or more{fewer}"
     )

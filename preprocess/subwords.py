@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--character-coverage",
-        type=_between(0.9, 1.0),
+        type=_between(0.98, 1.0),
         default=1.0,
         metavar="SHARE",
         help="share of the characters that get a piece; 0.9995 for Japanese or Chinese (default: 1.0)",

@@ -158,7 +158,8 @@ def test_wrong_text_is_refused_before_anything_is_written(text):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--vocab-size", "8"], r"--vocab-size 8 is too small .* remedy: --vocab-size \d+ or more"),
+        (["--vocab-size", "8"], r"is too small .*; remedy: --vocab-size \d+ or more, or --character-\S+ 0.9995$"),
+        (["--vocab-size", "8", "--character-coverage", "0.9995"], r"remedy: --vocab-size \d+ or more$"),
         (["--out", "."], "would overwrite the text"),
         (["--model", "."], "spm.model"),
     ],
@@ -167,6 +168,13 @@ def test_wrong_flags_are_refused(text, monkeypatch, arguments, words):
     monkeypatch.chdir(text)
     with pytest.raises((InputError, FileNotFoundError), match=words):
         subwords.main([".", *arguments])
+
+
+def test_a_coverage_that_sentencepiece_does_not_take_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        subwords.main([str(text), "--character-coverage", "0.97"])
+    assert "0.97 is not between 0.98 and 1.0" in capsys.readouterr().err
+    subwords.main([str(text), "--vocab-size", "200", "--character-coverage", "0.98"])
 
 
 def test_dictionary_of_another_model_is_refused(spm):
