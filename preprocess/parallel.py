@@ -8,13 +8,15 @@ import gzip
 import multiprocessing
 import os
 import signal
+import threading
+import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +25,12 @@ from tqdm import tqdm
 from fairseq_latent.errors import InputError
 
 BLOCK = 1 << 20  # bytes: some thousand conversations
+CGROUPS = Path("/sys/fs/cgroup")
 STOPS = (signal.SIGINT, signal.SIGTERM)
 BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
 Result = TypeVar("Result")
-Function = Callable[[int, bytes], Result]
+Function = Callable[..., Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,41 @@ def map_blocks(
             yield from _in_turn(pipes, blocks, report)
 
 
+def map_tasks(function: Callable[..., Result], tasks: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, Result]]:
+    """Yield (task, function(*task)) as they get done, each in one of several processes.
+
+    None of them is left however this ends, as with `map_blocks`, and what the function raises is raised here.
+    """
+    tasks = iter(tasks)
+    first = list(islice(tasks, workers))
+    with _started(function, len(first)) as pipes:
+        running = dict(zip(pipes, first, strict=True))
+        for pipe, task in running.items():
+            _send(pipe, task)
+        while running:
+            for pipe in wait(list(running)):
+                failed, result = _receive(pipe)
+                if failed:
+                    raise result
+                yield running.pop(pipe), result
+                if (task := next(tasks, None)) is not None:
+                    running[pipe] = task
+                    _send(pipe, task)
+
+
 def block_lines(first: int, data: bytes) -> Iterator[tuple[int, bytes]]:
     """(line number, bytes) of the lines of a block, without their ends."""
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), first):
         yield number, line.removesuffix(b"\r")
+
+
+def available_memory() -> int:
+    """Bytes of memory, of the machine or of what a cluster gave this process."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # there is no such limit, or it is "max"
+            memory = min(memory, int((CGROUPS / limit).read_text()))
+    return memory
 
 
 def available_cores() -> int:
@@ -101,7 +135,7 @@ def _in_turn(pipes: list[Connection], blocks: Iterator[Block], report: Callable[
     """Every worker has one block; the one that answers gets the next, before its answer is looked at."""
     sent: dict[int, Block] = {}
     for worker, block in zip(range(len(pipes)), blocks, strict=False):
-        _send(pipes[worker], block)
+        _send(pipes[worker], (block.first, block.data))
         sent[worker] = block
     turn = 0
     while turn in sent:
@@ -111,16 +145,16 @@ def _in_turn(pipes: list[Connection], blocks: Iterator[Block], report: Callable[
         if failed:
             raise result
         if following is not None:
-            _send(pipes[turn], following)
+            _send(pipes[turn], (following.first, following.data))
             sent[turn] = following
         yield result
         report(block)
         turn = (turn + 1) % len(pipes)
 
 
-def _send(pipe: Connection, block: Block) -> None:
+def _send(pipe: Connection, arguments: tuple) -> None:
     try:
-        pipe.send((block.first, block.data))
+        pipe.send(arguments)
     except OSError:  # the worker is dead: nothing comes back either
         _receive(pipe)
 
@@ -170,21 +204,29 @@ def _signals_held() -> Iterator[None]:
 
 
 def _work(function: Function, pipe: Connection, other_end: Connection) -> None:
-    """Answer one block after the other until the parent closes the pipe, or is dead."""
+    """Answer one call after the other until the parent closes the pipe, or is dead."""
     other_end.close()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of the terminal's processes: the parent acts
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     try:
         while True:
-            first, data = pipe.recv()
+            arguments = pipe.recv()
             try:
-                answer = False, function(first, data)
+                answer = False, function(*arguments)
             except Exception as error:
                 answer = True, _portable(error)
             pipe.send(answer)
     except (EOFError, ConnectionError):
         return
+
+
+def _end_with(parent: int) -> None:
+    """Nobody waits for what a call of minutes yields when the parent is dead, and a new run may be about the same."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:
