@@ -41,6 +41,8 @@ URL, NAMES, HASHTAGS = re.compile(URLS), re.compile(NAMES_AT_THE_START), re.comp
 WIDE_MARKS = re.compile("[\uff20\uff03\uff5b\uff5d]")
 COMMON = "etaoinsrのいたっ"
 
+NOT_IN = "drop turns that are not "  # and a language: the name of a rule
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -116,7 +118,7 @@ def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
         ("drop empty turns", drop_empty),
     ]
     if wanted.lang:
-        chosen += [(f"drop turns that are not {wanted.lang}", languages.dropper(wanted.lang, wanted.detector))]
+        chosen += [(NOT_IN + wanted.lang, languages.dropper(wanted.lang, wanted.detector))]
     if wanted.tweets:
         chosen += [("drop turns with @ # { }", drop_marks), ("drop turns of one character", drop_one_character)]
     if wanted.japanese:

@@ -185,14 +185,36 @@ def test_a_compressed_file_that_breaks_off_gives_what_it_has(archive, suffix, ca
     assert 1000 < rows["lines read"] < 5011
 
 
+def spooled(folder, data, counts):
+    """What `spool` makes of a file."""
+    (folder / "in").write_bytes(data)
+    spool(folder / "in", folder / "lines", counts)
+    return (folder / "lines").read_bytes()
+
+
 def test_a_clean_plain_file_is_not_copied(tmp_path):
     counts = Counter()
-    (tmp_path / "a").write_bytes(b"one\ntwo")
-    assert spool(tmp_path / "a", tmp_path / "copy", counts) == tmp_path / "a"
-    (tmp_path / "b").write_bytes(b"one\n" * 3_000_000 + b"t\x00o\r\nx\xff\nthree")
-    assert spool(tmp_path / "b", tmp_path / "copy", counts) == tmp_path / "copy"
-    assert (tmp_path / "copy").read_bytes() == b"one\n" * 3_000_000 + b"t o\nthree\n"
+    assert spooled(tmp_path, b"one\ntwo", counts) == b"one\ntwo"
+    assert (tmp_path / "lines").is_symlink()
+    assert (
+        spooled(tmp_path, b"one\n" * 3_000_000 + b"t\x00o\r\nx\xff\nthree", counts)
+        == b"one\n" * 3_000_000 + b"t o\nthree\n"
+    )
+    assert not (tmp_path / "lines").is_symlink()
     assert counts == {"lines": 3_000_005, "invalid UTF-8": 1}
+
+
+LONG = b"y" * 20_000_000 + b"\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"one\n", b"one\n" * 100_000])
+@pytest.mark.parametrize("after", [b"", b"two\n", b"t\x00o\n" * 100_000])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_line_without_end_goes_and_nothing_else(tmp_path, before, after, compress):
+    counts = Counter()
+    data = compress(before + LONG + after)
+    assert spooled(tmp_path, data, counts) == before + after.replace(b"\x00", b" ")
+    assert counts == {"lines": (before + after).count(b"\n") + 1, "longer than 16 MB": 1}
 
 
 def test_what_is_broken_is_counted(archive, capsys):
@@ -293,7 +315,7 @@ def test_long_threads_are_cut(archive):
     found = convert(archive, "--max-turns", "1000")
     assert [len(texts) for texts in found.values()] == [1000, 1000, 500]
     assert [text for texts in found.values() for text in texts] == [f"turn {i}" for i in range(2500)]
-    assert list(found) == ["1", "1#branch2", "1#branch3"]
+    assert list(found) == ["1", "1#part2", "1#part3"]
 
 
 def test_filters(archive, tmp_path):
@@ -412,9 +434,205 @@ def test_a_work_folder_of_another_run_is_refused(archive):
     work = archive.parent / "work"
     command = [str(archive), "--out", str(archive.parent / "out.jsonl"), "--work", str(work), "--workers", "1"]
     main([*command, "--shard", "1/1"])
-    with pytest.raises(InputError, match="begun with other files or options; remedy"):
-        main([*command, "--each-reply"])
-    main(command)
+    for other in (["--keep-bots"], ["--lang", "en"]):
+        with pytest.raises(InputError, match="begun with other files or options; remedy"):
+            main([*command, *other])
+    main([*command, "--each-reply"])  # what was read serves any join
+    assert not work.exists()
+
+
+def test_what_was_read_serves_another_join(archive):
+    (archive / "a").write_bytes(b"".join(tsv(*tweet) for tweet in TWEETS[4:9]))
+    with pytest.raises(InputError, match="no conversations among 5 tweets; remedy"):
+        convert(archive)
+    read = archive.parent / "out.jsonl.work" / "tweets" / "000000.parquet"
+    before = read.stat().st_mtime_ns
+    assert set(convert(archive, "--keep-monologues")) == {"15"}
+    assert before
+    assert not read.exists()
+
+
+def test_a_folder_with_the_files_of_a_user_is_no_work_folder(archive):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    (archive.parent / "thesis").mkdir()
+    (archive.parent / "thesis" / "chapter").write_text("one")
+    with pytest.raises(InputError, match="thesis is not empty, and is removed in the end; remedy"):
+        convert(archive, "--work", str(archive.parent / "thesis"))
+    assert (archive.parent / "thesis" / "chapter").read_text() == "one"
+
+
+def test_places_within_the_archive_are_refused(archive):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    for place in (["--work", str(archive / "work")], ["--report", str(archive / "report")]):
+        with pytest.raises(InputError, match="is within the archive .* remedy"):
+            convert(archive, *place)
+    with pytest.raises(InputError, match="means several files to DuckDB; remedy"):
+        convert(archive, out="out[1].jsonl")
+    assert [path.name for path in archive.parent.iterdir()] == ["archive"]
+
+
+@pytest.mark.parametrize(
+    "flags", [["--max-turns", "1"], ["--memory", "infGB"], ["--memory", "1MB"], ["--out", ""], ["--out", "."]]
+)
+def test_options_that_mean_nothing(archive, flags, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([str(archive), "--out", str(archive.parent / "out.jsonl"), *flags])
+    assert ended.value.code == 2
+    assert f"argument {flags[0]}: " in capsys.readouterr().err
+
+
+def test_whatever_files_and_folders_are_called(archive):
+    """Globs, folders that look like columns, names that lie about what is in them or are no UTF-8."""
+    names = [
+        b"day*.json",
+        b"out[1].jsonl",
+        b"lang=ja/a.csv.gz",
+        b"a?b=c",
+        b"\xff\xfe",
+        b"it's",
+        b"\n",
+        b"--clean",
+        b".hidden/no",
+    ]
+    names += [b"day1.json", b"b.parquet"]
+    for name, tweet in zip(names, TWEETS, strict=True):
+        path = os.path.join(os.fsencode(archive), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(lines_of([v1(*tweet)]))
+    assert TWEETS[8][3] == "@five never tea"  # in the hidden folder: the thread is one of two users
+    assert convert(archive) == EXPECTED | {"17": ["tea or coffee ?", "@four tea"]}
+
+
+def test_links_to_nothing_and_pipes_are_refused(archive):
+    (archive / "gone").symlink_to(archive / "nowhere")
+    with pytest.raises(InputError, match="gone: a link to nothing; remedy"):
+        archive_files([archive])
+    os.mkfifo(archive.parent / "pipe")
+    with pytest.raises(InputError, match="pipe is not a regular file; remedy"):
+        archive_files([archive.parent / "pipe"])
+
+
+PRETTY = {
+    "list over lines": b"[\n" + b",\n".join(json.dumps(v1(*tweet)).encode() for tweet in TWEETS) + b"\n]\n",
+    "page over lines": b'{"data": [\n' + b",\n".join(json.dumps(v2(*tweet)).encode() for tweet in TWEETS) + b"\n]}\n",
+    "pages over lines": b"".join(json.dumps(page(part), indent="\t").encode() for part in (TWEETS[:2], TWEETS[2:])),
+    "marked list": b"\xef\xbb\xbf" + FORMS["list"],
+    "marked lines": b"\xef\xbb\xbf" + FORMS["v1"],
+    "marked tsv": b"\xef\xbb\xbf" + FORMS["tsv"],
+    "tweets over lines": b"\n".join(json.dumps(v1(*tweet), indent=2).encode() for tweet in TWEETS),
+    "first line damaged": FORMS["v1"][40:70] + b"\n" + FORMS["v1"],
+    "first line cut": b'{"id_str": "5", "te\n' + FORMS["v1"],
+    "first line of a table cut": b"T\t15\n" + FORMS["tsv"],
+    "a list of 20 MB": json.dumps([v1(*tweet) for tweet in TWEETS] + ["y" * 1_000_000] * 20).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", PRETTY)
+def test_json_however_it_stands_in_the_file(archive, form):
+    (archive / "day").write_bytes(PRETTY[form])
+    assert convert(archive) == EXPECTED
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_damaged_list_gives_what_stands_before(archive, compress, capsys):
+    tweets = [v1(*tweet) for tweet in TWEETS] + [None, 3, "a", v1("50", None, "1", "lost")]
+    whole = json.dumps(tweets, indent=1, ensure_ascii=False).encode()
+    (archive / "day").write_bytes(compress(whole[: whole.rindex(b"lost")]))
+    (archive / "deep").write_bytes(b'[{"a":\n' * 200_000)
+    (archive / "latin").write_bytes(b"[\n" + '{"id_str":\n"60", "text": "é"}'.encode("latin-1") + b"\n]")
+    assert convert(archive) == EXPECTED
+    rows = counted(capsys)
+    assert (rows["lines read"], rows["broken"]) == (len(TWEETS) + 3 + 1 + 1 + 1, 5)
+    assert rows["invalid UTF-8"] == 1
+    assert rows["truncated files"] == 2
+
+
+def test_users_without_an_id(archive, capsys):
+    """A number is one, a blank is none; then the name stands for it."""
+    people = [
+        {"id": 77, "name": "a"},
+        {"id_str": " ", "screen_name": "ann"},
+        {"id": None, "screen_name": " "},
+        {"id_str": []},
+    ]
+    records = [
+        v1(str(60 + i), str(59 + i) if i else None, "1", f"text {i}") | {"user": user} for i, user in enumerate(people)
+    ]
+    (archive / "a").write_bytes(lines_of(records))
+    convert(archive)
+    (conversation,) = read_conversations(archive.parent / "out.jsonl")
+    assert [turn.speaker for turn in conversation.turns] == ["77", "@ann"]
+    assert counted(capsys)["without user"] == 2
+
+
+@pytest.mark.parametrize("identity", [[], {}, True, "1e3", "-1", "1.0", " 7", "99999999999999999999999", ""])
+def test_ids_that_are_none(archive, identity, capsys):
+    (archive / "a").write_bytes(
+        FORMS["v1"] + lines_of([v1("5", None, "1", "text") | {"id": identity, "id_str": identity}])
+    )
+    assert convert(archive) == EXPECTED
+    assert counted(capsys)["without id"] == 1
+
+
+def test_the_highest_ids(archive):
+    top = [tsv(str(2**64 - 2 + i), str(2**64 - 3 + i) if i else None, str(i), f"text {i}") for i in range(2)]
+    (archive / "a").write_bytes(FORMS["tsv"] + b"".join(top))
+    assert convert(archive) == EXPECTED | {str(2**64 - 2): ["text 0", "text 1"]}
+
+
+TIMES = {
+    "Wed Oct 10 20:19:24 +0000 2018": "2018-10-10T20:19:24Z", "Wed Oct 10 20:19:24 +0900 2018": "2018-10-10T11:19:24Z",
+    "2018-10-10T20:19:24.000Z": "2018-10-10T20:19:24Z", "2018-10-10T20:19:24+02:00": "2018-10-10T18:19:24Z",
+    "2018-10-10 20:19:24": "2018-10-10T20:19:24Z", "infinity": None, "1999-01-01": None, "9999-01-01": None, "x": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "tsv"])
+def test_times(archive, form, capsys):
+    seconds = {"1539202764": "2018-10-10T20:19:24Z", "-5": None, "9" * 17: None, "9" * 30: None, "x": None, "0": None}
+    given = TIMES if form == "json" else seconds
+    rows = []
+    for number, time_of in enumerate(given):
+        tweet = (str(number + 60), str(number + 59) if number else None, str(number % 2), f"text {number}")
+        rows.append(
+            lines_of([v1(*tweet) | {"created_at": time_of}])
+            if form == "json"
+            else tsv(*tweet).replace(b"1546336800", time_of.encode())
+        )
+    (archive / "a").write_bytes(b"".join(rows))
+    convert(archive)
+    (conversation,) = read_conversations(archive.parent / "out.jsonl")
+    assert [turn.time for turn in conversation.turns] == list(given.values())
+    assert counted(capsys)["without a time that can be"] == list(given.values()).count(None)
+
+
+def test_a_flattened_tweet_brings_what_that_answers(archive):
+    """The tweet that it answers stands within it, and says itself what it answers."""
+    answered = {"type": "replied_to", **v2(*TWEETS[1]), "author": {"id": "2", "username": "user2"}}
+    last = v2(*TWEETS[2], author={"id": "1"}) | {"referenced_tweets": [answered]}
+    (archive / "day").write_bytes(lines_of([v2(*TWEETS[0], author={"id": "1"}), last]))
+    assert convert(archive) == {"11": EXPECTED["11"]}
+
+
+def test_a_tweet_twice_with_other_parents(archive):
+    """Its parent and its text are of the same row, and one that answers itself knows no parent."""
+    rows = [
+        ("1", None, "1", "first"), ("2", None, "3", "second"), ("5", "2", "2", "yes"), ("5", "1", "2", "no, much longer"),
+        ("7", "5", "1", "so"), ("7", "7", "1", "so it is"),
+    ]  # fmt: skip
+    (archive / "a").write_bytes(b"".join(tsv(*row) for row in rows))
+    assert convert(archive, "--keep-crowds") == {"2": ["second", "yes", "so"]}
+
+
+def test_each_reply_of_a_long_thread(archive, capsys):
+    chain = [tsv(str(i + 1), str(i) if i else None, str(i % 2), f"turn {i}") for i in range(31)]
+    (archive / "a").write_bytes(b"".join(chain))
+    pairs = convert(archive, "--each-reply", "--max-turns", "10")
+    assert sorted(pairs.values()) == sorted([f"turn {i}", f"turn {i + 1}"] for i in range(30))
+    capsys.readouterr()
+    assert [len(texts) for texts in convert(archive, "--max-turns", "10").values()] == [10, 10, 10]
+    assert counted(capsys)["alone where a thread was cut"] == 1
 
 
 def test_a_killed_run_goes_on(archive):
@@ -436,6 +654,27 @@ def test_a_killed_run_goes_on(archive):
     assert not work.exists()
     assert first
     assert sum(1 for _ in read_conversations(archive.parent / "out.jsonl")) == 100_001  # and the two small files' one
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_leaves_nobody_behind(archive, sent):
+    big = b"".join(tsv(str(i), str(i - 1) if i % 9 else None, str(i % 2), f"text {i}") for i in range(400_000))
+    for number in range(2):
+        (archive / str(number)).write_bytes(big)
+    command = [sys.executable, "-m", "preprocess.tweets", str(archive), "--out", str(archive.parent / "out.jsonl")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    work = archive.parent / "out.jsonl.work" / "tweets"
+    deadline = time.monotonic() + 60
+    while not list(work.glob("*.lines")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    began = time.monotonic()
+    process.send_signal(sent)
+    lines = process.communicate(timeout=20)[1]
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sent]
+    assert "Traceback" not in lines
+    assert time.monotonic() - began < 5
+    time.sleep(1)
+    assert not subprocess.run(["pgrep", "-f", str(archive)], capture_output=True, text=True).stdout
 
 
 def test_a_full_disk_is_one_line(archive):
@@ -481,10 +720,32 @@ def test_a_rule_over_a_column_does_what_it_does_to_one_text(name):
             text = result
         one_by_one.append((text, dropped, changed))
     with duckdb.connect(config={"threads": 1}) as base:
-        base.execute("CREATE TABLE tweets AS SELECT unnest($1) AS text, unnest(range($2)) AS i", [typed, len(typed)])
+        base.execute(
+            "CREATE TABLE tweets AS SELECT unnest($1) AS text, unnest(range($2)) AS i, NULL AS lang",
+            [typed, len(typed)],
+        )
         query = Columns(base, wanted).query("tweets")
         assert base.execute(f"SELECT text, dropped, changed FROM ({query}) ORDER BY i").fetchall() == one_by_one
     assert len({dropped for _, dropped, _ in one_by_one}) > 3
+
+
+def test_a_tweets_own_field_goes_before_a_detector(archive):
+    records = [
+        v1("1", None, "1", "東京"),
+        v1("2", "1", "2", "大阪"),
+        v1("3", "2", "1", "京都"),
+        v1("4", "3", "2", "はい"),
+    ]
+    for record, lang in zip(records, ("ja", "ja", "und", "und"), strict=True):
+        record["lang"] = lang
+    (archive / "a").write_bytes(lines_of(records))
+    assert convert(archive, "--clean", "--lang", "ja") == {"1": ["東京", "大阪"]}
+
+
+def test_what_the_rules_changed_is_told(archive, capsys):
+    (archive / "a").write_bytes(FORMS["tsv"])
+    convert(archive, "--clean")
+    assert counted(capsys)["changed by remove names at the start"] == 5
 
 
 def test_tweets_are_cleaned_as_they_are_read(archive, capsys):
@@ -521,10 +782,11 @@ def test_rules_that_say_nothing_or_all(archive, flags):
 
 @pytest.mark.parametrize(
     ("name", "tweets", "replies"),
-    [("noflat", 166, 51), ("flat", 100 + 31, 31), ("brexit", 159, 17), ("entities_test", 671, 132)],
+    [("noflat", 166, 51), ("flat", 100 + 31, 31 + 14), ("brexit", 159, 17), ("entities_test", 671, 132)],
 )
 def test_tweets_and_replies_of_real_pages(tmp_path, name, tweets, replies):
-    """Pages and flattened lines as the API v2 gave them; a flattened reply brings what it answers, so one tweet more."""
+    """Pages and flattened lines as the API v2 gave them; a flattened reply brings what it answers: one
+    tweet more, of which 14 are replies themselves."""
     with tarfile.open(real("twitter/tweets_v2_twarc_csv.tar.xz")) as archive:
         archive.extract(f"tweets_v2_twarc/{name}.jsonl", tmp_path, filter="data")
     selection = Selection(keep_retweets=True, keep_bots=True)

@@ -3,33 +3,35 @@
 import argparse
 import fcntl
 import json
+import os
 import shutil
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 
-import duckdb
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
 from ..clean import cleaner
+from ..parallel import map_tasks
 from ..rules import Wanted, wanted_by
 from .accounts import accounts
-from .options import parser
+from .base import database
+from .options import LEAST_MEMORY, parser
 from .read import Selection, read_file
 from .spool import archive_files
-from .threads import Threads, parquet_of_turns
+from .threads import Threads, parts_of, write_turns
 from .write import concatenate, write_part
 
 TURNS = 1_000_000  # of one part of the output, at most
 TURNS_PER_MB = 200  # of the memory that a process has to write a part
+PATIENCE = 3  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,12 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     selection = _selection(options)
     files = archive_files(options.archives)
     work = options.work or options.out.with_name(options.out.name + ".work")
-    with _held(work, files, options, selection):
+    _check_places(options, work)
+    with _held(work, files, options.shard, selection):
         counts = _read(files, work / "tweets", selection, options)
         if options.shard:
             print(f"shard {options.shard[0]}/{options.shard[1]} is read; join the shards without --shard")
             return
-        counts += _join(work, options)
+        counts.update(_joined(work, options))
+        if not counts["threads kept"]:
+            raise InputError(
+                f"{options.archives[0]}: no conversations among {counts['tweets kept']:,} tweets; remedy: an archive that "
+                "has replies and what they answer, or fewer filters (see --help)"
+            )
         parts = _write(work, options)
         concatenate(parts, options.out)
         lines = [line for account in accounts(counts) for line in account.lines()]
@@ -52,6 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 file.write("\n".join(lines) + "\n")
     shutil.rmtree(work)
     print(*lines, f"{counts['threads kept']:,} conversations -> {options.out}", sep="\n")
+
+
+def _check_places(options: argparse.Namespace, work: Path) -> None:
+    """What is wrong with them should not show after hours."""
+    if set(str(work)) & set("*?[") or not str(work).isprintable():
+        raise InputError(f"{work}: its name means several files to DuckDB; remedy: another --work, of plain characters")
+    for path in filter(None, (options.out, options.report, work)):
+        for archive in options.archives:
+            if archive.is_dir() and archive.resolve() in path.resolve().parents:
+                raise InputError(
+                    f"{path} is within the archive {archive}; remedy: another place, it would be read as one"
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path.parent}: nothing can be written there; remedy: another place for {path.name}")
 
 
 def _selection(options: argparse.Namespace) -> Selection:
@@ -80,110 +103,121 @@ def _read(files: Sequence[Path], folder: Path, selection: Selection, options: ar
     if options.shard:
         number, shards = options.shard
         tasks = [(index, path) for index, path in tasks if index % shards == number - 1]
-    workers = max(1, min(options.workers, len(tasks)))
-    threads = max(1, options.workers // workers)
-    memory = f"{max(256, options.memory // workers)}MB"
+    workers, memory, threads = _shares(options, len(tasks))
     counts: Counter[str] = Counter()
-    size = sum(path.stat().st_size for _, path in tasks)
-    with tqdm(total=size, desc="read", unit="B", unit_scale=True, disable=None) as bar:
-        jobs = {(path, index, folder, selection, memory, threads): path.stat().st_size for index, path in tasks}
-        for job, counted in _parallel(read_file, jobs, workers):
-            counts += counted
+    jobs = {(path, index, folder, selection, memory, threads): path.stat().st_size for index, path in tasks}
+    with (
+        tqdm(total=sum(jobs.values()), desc="read", unit="B", unit_scale=True, disable=None) as bar,
+        closing(map_tasks(read_file, jobs, workers)) as results,
+    ):
+        for job, counted in results:
+            counts.update(counted)
             bar.update(jobs[job])
             bar.set_postfix_str(f"{counts['tweets kept']:,} tweets")
     return counts
 
 
-def _join(work: Path, options: argparse.Namespace) -> Counter:
-    """Step 2, in one process with all its threads."""
-    folder, counted = work / "turns", work / "turns.json"
-    if counted.exists():
-        return Counter(json.loads(counted.read_text()))
+def _joined(work: Path, options: argparse.Namespace) -> Counter:
+    """Step 2, in a process of its own, unless that is done: with these options, of the tweets that are there."""
+    done = work / "turns.json"
+    wanted = [options.repeated, options.each_reply, options.max_turns, options.keep_monologues, options.keep_crowds]
+    if done.exists():
+        kept = json.loads(done.read_text())
+        if kept["options"] == wanted:
+            return Counter(kept["counts"])
+        done.unlink()
+    with closing(map_tasks(join, [(work, options)], 1)) as results:
+        ((_, counts),) = results
+    with written_whole(done) as file:
+        json.dump({"options": wanted, "counts": counts}, file)
+    return counts
+
+
+def join(work: Path, options: argparse.Namespace) -> Counter:
+    """Write the turns of all threads to `work`/turns; the counts of it."""
+    folder = work / "turns"
     shutil.rmtree(folder, ignore_errors=True)
     for left in work.glob("threads.duckdb*"):
         left.unlink()
     counts: Counter[str] = Counter()
-    config = {
-        "memory_limit": f"{options.memory}MB", "threads": options.workers, "temp_directory": str(work / "spill"),
-        "preserve_insertion_order": False,
-    }  # fmt: skip
-    with duckdb.connect(str(work / "threads.duckdb"), config=config) as base:
-        base.execute("SET enable_progress_bar = false")
+    joining = database(
+        work, f"{options.memory}MB", options.workers, work / "spill", str(work / "threads.duckdb"), in_order=False
+    )
+    with joining as base:
         threads = Threads(base, str(work / "tweets" / "*.parquet"), counts, _say)
         threads.link(options.repeated)
         threads.place()
         threads.walk(options.each_reply, options.max_turns)
         threads.choose(options.keep_monologues, options.keep_crowds)
-        if not counts["threads kept"]:
-            raise InputError(
-                f"{options.archives[0]}: no conversations among {counts['tweets kept']:,} tweets; remedy: an archive that "
-                "has replies and what they answer, or fewer filters (see --help)"
-            )
-        del counts["tweets kept"]  # step 1 counted them
-        size = min(TURNS, TURNS_PER_MB * max(256, options.memory // options.workers))
-        parquet_of_turns(threads, folder, size)
+        if counts["threads kept"]:
+            size = min(TURNS, TURNS_PER_MB * max(LEAST_MEMORY, options.memory // options.workers))
+            write_turns(threads, folder, size)
     for left in work.glob("threads.duckdb*"):
         left.unlink()
-    with written_whole(counted) as file:
-        json.dump(counts, file)
+    del counts["tweets kept"]  # step 1 counted them
     return counts
 
 
 def _write(work: Path, options: argparse.Namespace) -> list[Path]:
     """Step 3, a process a part."""
-    folders = sorted((work / "turns").glob("part_of=*"), key=lambda part: int(part.name.partition("=")[2]))
-    workers = max(1, min(options.workers, len(folders)))
-    memory = f"{max(256, options.memory // workers)}MB"
-    jobs = {
-        (part, work / f"{part.name}.jsonl", options.clean, memory, max(1, options.workers // workers)): 1
-        for part in folders
-    }
-    with tqdm(total=len(jobs), desc="write", unit=" parts", disable=None) as bar:
-        for _ in _parallel(write_part, jobs, workers):
+    parts = parts_of(work / "turns")
+    workers, memory, threads = _shares(options, len(parts))
+    jobs = [(part, work / f"{part.name}.jsonl", options.clean, memory, threads) for part in parts]
+    with (
+        tqdm(total=len(jobs), desc="write", unit=" parts", disable=None) as bar,
+        closing(map_tasks(write_part, jobs, workers)) as results,
+    ):
+        for _ in results:
             bar.update()
     return [out for _, out, *_ in jobs]
 
 
-def _parallel(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, object]]:
-    """(job, result) as they come; an error ends all."""
-    if workers == 1:
-        for job in jobs:
-            yield job, function(*job)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-        futures = {pool.submit(function, *job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _shares(options: argparse.Namespace, jobs: int) -> tuple[int, str, int]:
+    """How many processes for so many jobs, and the memory and threads of each."""
+    workers = max(1, min(options.workers, jobs, options.memory // LEAST_MEMORY))
+    return workers, f"{options.memory // workers}MB", max(1, options.workers // workers)
 
 
 @contextmanager
-def _held(work: Path, files: Sequence[Path], options: argparse.Namespace, selection: Selection) -> Iterator[None]:
-    """The work folder, for this run alone unless it reads a shard, and only with the options that it was begun with."""
+def _held(work: Path, files: Sequence[Path], shard: tuple[int, int] | None, selection: Selection) -> Iterator[None]:
+    """The work folder, for this run alone unless it reads a shard, and only with what it was begun with."""
+    begun, lock = work / "options.json", work / "lock"
+    if work.exists() and not begun.exists() and {each.name for each in work.iterdir()} - {lock.name}:
+        raise InputError(f"{work} is not empty, and is removed in the end; remedy: a new folder for --work")
     work.mkdir(parents=True, exist_ok=True)
+    about = [(path, path.stat()) for path in files]
     kept = {
-        "files": [[str(path), path.stat().st_size] for path in files], "selection": asdict(selection),
-        "join": [options.repeated, options.each_reply, options.max_turns, options.keep_monologues, options.keep_crowds],
-    }  # fmt: skip
+        "files": [[str(path), state.st_size, state.st_mtime_ns] for path, state in about],
+        "selection": asdict(selection),
+    }
     wanted = json.loads(json.dumps(kept))
-    with open(work / "lock", "a") as lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if options.shard else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{work}: another run works there; remedy: wait for it, or another --work") from None
-        begun = work / "options.json"
+    with ExitStack() as locks:
+        locks.enter_context(_locked(lock, fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
+        if shard:
+            locks.enter_context(_locked(work / "lock.{}of{}".format(*shard), fcntl.LOCK_EX))
         if begun.exists() and json.loads(begun.read_text()) != wanted:
             raise InputError(f"{work} was begun with other files or options; remedy: remove it, or another --work")
         with written_whole(begun) as file:
             json.dump(wanted, file)
-        try:
-            yield
-        except duckdb.Error as error:
-            line = " ".join(str(error).split())[:300]
-            raise InputError(f"{work}: {line}; remedy: more space there or --memory, then start again") from None
+        yield
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    """A lock on a file; what a killed run leaves behind holds its own for a moment."""
+    with open(path, "a") as file:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, how | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{path.parent}: another run works there; remedy: wait for it, or another --work"
+                    ) from None
+                time.sleep(0.1)
+        yield
 
 
 def _listed(path: Path | None) -> list[str]:

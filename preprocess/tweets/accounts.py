@@ -25,13 +25,20 @@ def accounts(counts: Counter) -> list[Account]:
         Account("lines", counts["lines"], lines, in_lines, {"truncated files": counts["truncated files"]}),
         Account(
             "tweets", kept + sum(read.values()), read, kept,
-            {"of them within pages or other tweets": kept + sum(read.values()) - in_lines},
+            {
+                "of them within pages or other tweets": kept + sum(read.values()) - in_lines,
+                "without a time that can be": counts["without a time"],
+                **{name: count for name, count in counts.items() if name.startswith("changed by ")},
+            },
         ),
         Account(
             "tweets of threads", kept, {name: counts[name] for name in linked}, counts["in threads"],
             {
                 name: counts[name]
-                for name in ("replies to a tweet that is not there", "where a thread was cut at its length")
+                for name in (
+                    "replies to a tweet that is not there", "where a thread was cut at its length",
+                    "alone where a thread was cut",
+                )
             },
         ),
         Account("threads", counts["threads"], {name: counts[name] for name in parties}, counts["threads kept"]),

@@ -7,14 +7,35 @@ from pathlib import Path
 
 import duckdb
 
+from fairseq_latent.errors import InputError
+
+SPACE = duckdb.OutOfMemoryException, duckdb.IOException
+DATA = duckdb.DataError, duckdb.InvalidInputException, duckdb.SerializationException
+
 
 @contextmanager
-def database(memory: str, threads: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """In memory up to `memory`, e.g. 500MB, beyond that in the folder `spill`, which is gone in the end."""
-    config = {"memory_limit": memory, "threads": threads, "temp_directory": str(spill)}
+def database(
+    what: Path, memory: str, threads: int, spill: Path, file: str = ":memory:", in_order: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """In memory up to `memory`, e.g. 500MB, beyond that in the folder `spill`, which is gone in the end.
+
+    What is wrong with memory, disk or data, not with a query, becomes an InputError about `what`.
+    """
+    config = {
+        "memory_limit": memory, "threads": threads, "temp_directory": str(spill), "preserve_insertion_order": in_order,
+    }  # fmt: skip
+    shutil.rmtree(spill, ignore_errors=True)  # of a process that was killed
     try:
-        with duckdb.connect(config=config) as base:
-            base.execute("SET enable_progress_bar = false")
+        with duckdb.connect(file, config=config) as base:
+            base.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
             yield base
+    except SPACE as error:
+        raise InputError(f"{what}: {_line(error)}; remedy: more space there or --memory, then start again") from None
+    except DATA as error:
+        raise InputError(f"{what}: {_line(error)}; remedy: mend the file, or leave it out") from None
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+def _line(error: duckdb.Error) -> str:
+    return " ".join(str(error).split())[:300]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import duckdb
 
 from .. import languages, rules
-from ..rules import Rule, Wanted, message_rules
+from ..rules import NOT_IN, Rule, Wanted, message_rules
 from .forms import quoted
 
 
@@ -69,14 +69,17 @@ EXPRESSIONS = {
 
 
 class Columns:
-    """The rules for tweets, applied to the column `text` of a table."""
+    """The rules for tweets, applied to the columns `text` and `lang` of a table."""
 
     def __init__(self, base: duckdb.DuckDBPyConnection, wanted: Wanted):
         self.names: list[str] = []
         self.expressions: list[str] = []
         for number, (name, rule) in enumerate([*message_rules(wanted), *rules.rules(wanted)]):
             self.names.append(name)
-            self.expressions.append(self._expression(base, number, rule, wanted))
+            expression = self._expression(base, number, rule, wanted)
+            if name.startswith(NOT_IN):  # a tweet's own field knows better than any detector
+                expression = f"CASE WHEN lang = {quoted(wanted.lang)} THEN {{t}} ELSE {expression} END"
+            self.expressions.append(expression)
 
     def _expression(self, base: duckdb.DuckDBPyConnection, number: int, rule: Rule, wanted: Wanted) -> str:
         function = getattr(rule, "__name__", getattr(getattr(rule, "func", None), "__name__", ""))

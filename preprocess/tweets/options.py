@@ -1,21 +1,25 @@
 """What `python -m preprocess.tweets` takes."""
 
 import argparse
-import os
+from collections.abc import Callable
 from pathlib import Path
 
-from ..parallel import available_cores
+from ..parallel import available_cores, available_memory
 from ..rules import add_options
 
 REPEATED = ("first", "user", "keep")
+LEAST_MEMORY = 256  # MB of a process
 
 
 def _megabytes(text: str) -> int:
     number, unit = text[:-2], text[-2:].upper()
     try:
-        return max(1, round(float(number) * {"MB": 1, "GB": 1000, "TB": 10**6}[unit]))
-    except (KeyError, ValueError):
+        size = round(float(number) * {"MB": 1, "GB": 1000, "TB": 10**6}[unit])
+    except (KeyError, ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory, like 8GB or 500MB") from None
+    if size < LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(f"{text!r} is too little to join anything; {LEAST_MEMORY}MB do for a start")
+    return size
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -25,10 +29,20 @@ def _shard(text: str) -> tuple[int, int]:
     return int(number), int(shards)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
-    return int(text)
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number of {least} or more")
+        return int(text)
+
+    return number
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.name or (path.exists() and not path.is_file()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file to write")
+    return path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,18 +54,18 @@ def parser() -> argparse.ArgumentParser:
         "or .zst. "
         "Stopped and started again, it goes on with the files not yet read.",
     )
-    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2_000_000
+    half = max(LEAST_MEMORY, available_memory() // 2_000_000)
     add = options.add_argument
     add("archives", type=Path, nargs="+", metavar="ARCHIVE", help="files, or folders of them")
-    add("--out", type=Path, required=True, metavar="FILE", help="conversations.jsonl (or .jsonl.gz) to write")
-    add("--report", type=Path, metavar="FILE", help="write the table of counts there too")
+    add("--out", type=_file, required=True, metavar="FILE", help="conversations.jsonl (or .jsonl.gz) to write")
+    add("--report", type=_file, metavar="FILE", help="write the table of counts there too")
     add("--lang", action="append", metavar="LANG", help="tweets whose own field says LANG, or nothing; may be repeated")
     add(
         "--clean",
         action="store_true",
         help="clean each tweet as it is read, by the rules of `preprocess.clean --tweets` and the options below; of --lang, "
-        "tweets without a field of their own by --detector. Faster than cleaning conversations: what is dropped is never "
-        "joined, and what stays is done by column",
+        "tweets without a field of their own by --detector; limits of length hold for each tweet. Faster than cleaning "
+        "conversations: what is dropped is never joined, and what stays is done by column",
     )
     add_options(options)
     add("--keep-retweets", action="store_true", help="retweets are tweets (default: dropped)")
@@ -64,13 +78,13 @@ def parser() -> argparse.ArgumentParser:
         help="of tweets with the same text keep the first (default), the first of each user, or all",
     )
     add("--each-reply", action="store_true", help="every reply and what it answers is a conversation of two turns")
-    add("--max-turns", type=_positive, default=100, metavar="N", help="longer threads are cut (default: 100)")
+    add("--max-turns", type=_at_least(2), default=100, metavar="N", help="longer threads are cut (default: 100)")
     add("--keep-monologues", action="store_true", help="keep threads of one user")
     add("--keep-crowds", action="store_true", help="keep threads of more than two users")
     add("--memory", type=_megabytes, default=half, metavar="SIZE", help="of the joins, e.g. 8GB (default: half of all)")
     add(
         "--workers",
-        type=_positive,
+        type=_at_least(1),
         default=available_cores(),
         metavar="N",
         help="processes (default: cores)",

@@ -13,13 +13,15 @@ from fairseq_latent.files import written_whole
 from ..rules import Wanted
 from .base import database
 from .columns import Columns
-from .forms import BLANK, JSON, UNKNOWN, embedded, form_of, quoted, tweets_of
-from .spool import spool
+from .forms import BLANK, FOLDED, UNKNOWN, embedded, form_of, quoted, tweets_of
+from .objects import unfold
+from .spool import sample, spool
 
 MAX_CHARACTERS = 25_000  # no tweet is longer
 # a name that begins or ends with "bot", or has it between signs; the word in the name or description
 BOT_NAME = r"(?i)(^|[^a-z])bot|bot([^a-z]|$)"
 BOT_WORD = r"(?i)\bbot\b|ボット"
+FIRST, LAST = "TIMESTAMP '2006-01-01'", "TIMESTAMP '2100-01-01'"  # no tweet was sent before
 
 
 @dataclass(frozen=True)
@@ -42,36 +44,40 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
     if counted.exists():
         return Counter(json.loads(counted.read_text()))
     counts: Counter[str] = Counter()
-    spooled = folder / f"{index:06d}.lines"
+    lines, part = folder / f"{index:06d}.lines", parquet.with_suffix(".part")
+    form = form_of(sample(path))
     try:
-        lines = spool(path, spooled, counts)
-        with database(memory, threads, folder / f"{index:06d}.spill") as base:
-            _select(base, lines, path, selection, counts)
+        if form == FOLDED:
+            unfold(path, lines, counts)
+        else:
+            spool(path, lines, counts)
+        with database(path, memory, threads, folder / f"{index:06d}.spill") as base:
+            _select(base, lines, form, path, selection, counts)
             columns = "SELECT id, parent, user_id, sent, text, raw FROM kept"
-            base.execute(
-                f"COPY ({columns}) TO {quoted(parquet.with_suffix('.part'))} (FORMAT parquet, COMPRESSION zstd)"
-            )
+            base.execute(f"COPY ({columns}) TO {quoted(part)} (FORMAT parquet, COMPRESSION zstd)")
     finally:
-        spooled.unlink(missing_ok=True)
-    parquet.with_suffix(".part").replace(parquet)
+        lines.unlink(missing_ok=True)
+    part.replace(parquet)
     with written_whole(counted) as file:
         json.dump(counts, file)
     return counts
 
 
-def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection: Selection, counts: Counter) -> None:
+def _select(
+    base: duckdb.DuckDBPyConnection, lines: Path, form: str, path: Path, selection: Selection, counts: Counter
+) -> None:
     """Make `kept`, of (id, parent, user_id, sent, text, raw), and count; raw: a hash of the text as it was."""
-    form = form_of(lines)
+    whole = counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"]
     if form in (BLANK, UNKNOWN):
         base.execute(
             "CREATE TABLE kept (id UBIGINT, parent UBIGINT, user_id VARCHAR, sent TIMESTAMP, text VARCHAR, raw UBIGINT)"
         )
-        counts[f"lines {form}"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"]
+        counts[f"lines {form}"] += whole
         return
     base.execute("CREATE TABLE bots AS SELECT unnest($1::VARCHAR[]) AS who", [list(selection.bots)])
     base.execute(f"CREATE TABLE read AS {_judged(tweets_of(lines, form), selection)}")
     kinds = Counter(dict(base.execute("SELECT kind, count(*) FROM read GROUP BY kind").fetchall()))
-    if form == JSON and kinds["flat"] + kinds["page"]:
+    if kinds["flat"] + kinds["page"]:
         base.execute(f"INSERT INTO read {_judged(embedded(lines), selection)}")
     if base.execute("SELECT bool_or(rounded) FROM read").fetchone()[0]:
         raise InputError(
@@ -79,9 +85,11 @@ def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection:
             "remedy: export them as strings (id_str of API v1.1, id of API v2)"
         )
     counts.update({f"lines {kind}": count for kind, count in kinds.items()})
-    counts["lines blank"] += counts["lines"] - counts["invalid UTF-8"] - counts["longer than 16 MB"] - kinds.total()
-    reasons = "SELECT reason, count(*) FROM read WHERE kind IN ('tweet', 'flat') GROUP BY reason"
-    counts.update({f"tweets {reason}": count for reason, count in base.execute(reasons).fetchall()})
+    counts["lines blank"] += whole - kinds.total()
+    reasons = "SELECT reason, count(*), count(*) FILTER (sent IS NULL) FROM read WHERE kind IN ('tweet', 'flat')"
+    for reason, count, timeless in base.execute(f"{reasons} GROUP BY reason").fetchall():
+        counts[f"tweets {reason}"] += count
+        counts["without a time"] += timeless if reason == "kept" else 0
     if selection.wanted is None:
         base.execute("CREATE VIEW kept AS SELECT *, hash(text) AS raw FROM read WHERE text IS NOT NULL")
     else:
@@ -91,16 +99,21 @@ def _select(base: duckdb.DuckDBPyConnection, lines: Path, path: Path, selection:
 def _judged(query: str, selection: Selection) -> str:
     """Its rows with the reason why a tweet is left out, or `kept`; only those kept have a text."""
     return f"""
-        SELECT kind, try_cast(id AS UBIGINT) AS id, try_cast(parent AS UBIGINT) AS parent,
-               coalesce(user_id, '@' || user_name) AS user_id, sent, reason,
+        SELECT kind, {_number("id")} AS id, {_number("parent")} AS parent, coalesce(user_id, '@' || user_name) AS user_id,
+               CASE WHEN sent BETWEEN {FIRST} AND {LAST} THEN sent END AS sent, lang, reason,
                CASE WHEN reason = 'kept' AND kind IN ('tweet', 'flat') THEN text END AS text,
                coalesce(starts_with(id, '#'), false) OR coalesce(starts_with(parent, '#'), false) AS rounded
         FROM (SELECT *, {_reason(selection)} AS reason FROM ({query}))"""
 
 
+def _number(digits: str) -> str:
+    """A tweet's id; 1e3 is none."""
+    return f"CASE WHEN try_cast({digits} AS UBIGINT)::VARCHAR = {digits} THEN try_cast({digits} AS UBIGINT) END"
+
+
 def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> None:
     columns = Columns(base, wanted)
-    base.execute("CREATE VIEW chosen AS SELECT id, parent, user_id, sent, text FROM read WHERE text IS NOT NULL")
+    base.execute("CREATE VIEW chosen AS SELECT id, parent, user_id, sent, lang, text FROM read WHERE text IS NOT NULL")
     base.execute(f"CREATE TABLE cleaned AS {columns.query('chosen')}")
     rows = base.execute("SELECT dropped, changed, count(*) FROM cleaned GROUP BY ALL").fetchall()
     tally = columns.tally(rows)
@@ -113,7 +126,7 @@ def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> 
 
 def _reason(selection: Selection) -> str:
     """Why a tweet is left out, or kept."""
-    tests = [("without id", "try_cast(id AS UBIGINT) IS NULL"), ("without text", "coalesce(trim(text), '') = ''")]
+    tests = [("without id", f"{_number('id')} IS NULL"), ("without text", "coalesce(trim(text), '') = ''")]
     tests += [("without user", "coalesce(user_id, user_name) IS NULL")]
     if not selection.keep_retweets:
         tests += [("retweet", "retweet OR starts_with(text, 'RT @')")]

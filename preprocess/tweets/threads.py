@@ -23,7 +23,7 @@ class Threads:
 
     def __init__(self, base: duckdb.DuckDBPyConnection, parquet: str, counts: Counter, say: Say):
         self.base, self.counts, self.say = base, counts, say
-        base.execute(f"CREATE VIEW tweets AS SELECT * FROM read_parquet({quoted(parquet)})")
+        base.execute(f"CREATE VIEW tweets AS SELECT * FROM read_parquet({quoted(parquet)}, hive_partitioning=false)")
 
     def count(self, query: str) -> int:
         """The single number that a query yields."""
@@ -33,21 +33,21 @@ class Threads:
         """Make `links` and `texts` (id, user_id, sent, text, raw); `repeated`: first, user or keep (see --help)."""
         self.say("finding the tweets that answer or are answered")
         run = self.base.execute
-        run("CREATE TABLE present AS SELECT id, max(parent) AS parent, count(*) AS copies FROM tweets GROUP BY id")
         run(
-            "CREATE TABLE links AS SELECT id, parent FROM present WHERE parent <> id "
-            "AND parent IN (SELECT id FROM present)"
+            "CREATE TABLE present AS SELECT id, max(nullif(parent, id)) AS parent, bool_or(parent IS NOT NULL) AS answers, "
+            "count(*) AS copies FROM tweets GROUP BY id"
         )
+        run("CREATE TABLE links AS SELECT id, parent FROM present WHERE parent IN (SELECT id FROM present)")
         run("CREATE TABLE nodes AS SELECT id FROM links UNION SELECT parent FROM links")
         self.counts["tweets kept"] = self.count("SELECT coalesce(sum(copies), 0)::BIGINT FROM present")
         unique = self.count("SELECT count(*) FROM present")
         self.counts["with the id of another"] = self.counts["tweets kept"] - unique
-        replies = self.count("SELECT count(*) FROM present WHERE parent IS NOT NULL")
+        replies = self.count("SELECT count(*) FROM present WHERE answers")
         self.counts["replies to a tweet that is not there"] = replies - self.count("SELECT count(*) FROM links")
         nodes = self.count("SELECT count(*) FROM nodes")
         self.counts["neither answering nor answered"] = unique - nodes
         self.say(f"taking the texts of {nodes:,} tweets")
-        # of tweets with one id, the one that knows its parent; then any rule that does not depend on the order of files
+        # of tweets with one id, the one whose parent was taken; then any rule that does not depend on the order of files
         run(
             "CREATE TABLE texts AS SELECT t.id, t.user_id, t.sent, t.text, t.raw FROM tweets t JOIN present USING (id) "
             "WHERE copies = 1 AND id IN (FROM nodes)"
@@ -55,7 +55,8 @@ class Threads:
         run(
             "INSERT INTO texts SELECT t.id, t.user_id, t.sent, t.text, t.raw FROM tweets t JOIN present USING (id) "
             "WHERE copies > 1 AND id IN (FROM nodes) QUALIFY row_number() OVER "
-            "(PARTITION BY t.id ORDER BY t.parent IS NULL, length(t.text) DESC, t.text, t.user_id, t.sent) = 1"
+            "(PARTITION BY t.id ORDER BY coalesce(t.parent, 0) = coalesce(present.parent, 0) DESC, length(t.text) DESC, "
+            "t.text, t.user_id, t.sent) = 1"
         )
         run("DROP TABLE present")
         if repeated != "keep":
@@ -103,19 +104,28 @@ class Threads:
         self.counts["in threads"] = self.count("SELECT count(*) FROM placed")
 
     def walk(self, each_reply: bool, max_turns: int) -> None:
-        """Make `steps`: root to leaf, or a reply and what it answers; threads beyond `max_turns` are cut into parts."""
+        """Make `steps`: root to leaf, or a reply and what it answers; threads beyond `max_turns` are cut into parts.
+
+        `ends` (leaf, part) says of which part a leaf is the end, from 0.
+        """
         run = self.base.execute
+        cut = "true" if each_reply else f"depth % {max_turns} <> 0"
         # a tweet at depth max_turns, 2 max_turns, ... begins a new part
-        run(
-            f"CREATE TABLE inner_links AS SELECT id, parent FROM links JOIN placed USING (id) WHERE depth % {max_turns} <> 0"
-        )
+        run(f"CREATE TABLE inner_links AS SELECT id, parent FROM links JOIN placed USING (id) WHERE {cut}")
         self.counts["where a thread was cut at its length"] = self.count("SELECT count(*) FROM links") - self.count(
             "SELECT count(*) FROM inner_links"
         )
+        if self.counts["where a thread was cut at its length"]:
+            self.counts["alone where a thread was cut"] = self.count(
+                "SELECT count(*) FROM placed "
+                "WHERE id NOT IN (SELECT id FROM inner_links UNION SELECT parent FROM inner_links)"
+            )
         ends = "SELECT id FROM inner_links" + (
             "" if each_reply else " WHERE id NOT IN (SELECT parent FROM inner_links)"
         )
-        run(f"CREATE TABLE frontier AS SELECT id AS leaf, id FROM ({ends})")
+        part = "0" if each_reply else f"depth // {max_turns}"
+        run(f"CREATE TABLE ends AS SELECT id AS leaf, {part} AS part FROM ({ends}) JOIN placed USING (id)")
+        run("CREATE TABLE frontier AS SELECT leaf, leaf AS id FROM ends")
         run("CREATE TABLE steps AS SELECT leaf, id FROM frontier")
         number = 0
         while self.count("SELECT count(*) FROM frontier") and not (each_reply and number):
@@ -128,9 +138,9 @@ class Threads:
             run("ALTER TABLE above RENAME TO frontier")
 
     def choose(self, keep_monologues: bool, keep_crowds: bool) -> None:
-        """Make `chosen` (leaf, root, branch, merge): threads of two parties, and others where wanted.
+        """Make `chosen` (leaf, root, part, branch, merge): threads of two parties, and others where wanted.
 
-        merge: whether a user spoke twice in a row.
+        branch: from 1, of those of one root and part. merge: whether a user spoke twice in a row.
         """
         run = self.base.execute
         self.say("counting the parties of each thread")
@@ -152,15 +162,16 @@ class Threads:
         self.counts["of more than two parties"] = 0 if keep_crowds else self.count(crowd)
         wanted = ["parties = 2", *["parties = 1"] * keep_monologues, *["parties > 2"] * keep_crowds]
         run(
-            "CREATE TABLE chosen AS SELECT leaf, root, row_number() OVER (PARTITION BY root ORDER BY leaf) AS branch, merge "
-            f"FROM parties JOIN placed ON placed.id = leaf WHERE {' OR '.join(wanted)}"
+            "CREATE TABLE chosen AS SELECT leaf, root, part, merge, "
+            "row_number() OVER (PARTITION BY root, part ORDER BY leaf) AS branch "
+            f"FROM parties JOIN placed ON placed.id = leaf JOIN ends USING (leaf) WHERE {' OR '.join(wanted)}"
         )
         self.counts["threads kept"] = self.count("SELECT count(*) FROM chosen")
 
     def turns(self) -> str:
-        """The query for all turns of the chosen threads: root, branch, merge, depth, id, user_id, sent, text."""
+        """The query for all turns of the chosen threads: root, part, branch, merge, depth, id, user_id, sent, text."""
         return (
-            "SELECT root, branch, merge, depth, steps.id, user_id, sent, text FROM steps JOIN chosen USING (leaf) "
+            "SELECT root, part, branch, merge, depth, steps.id, user_id, sent, text FROM steps JOIN chosen USING (leaf) "
             "JOIN (SELECT id, depth FROM placed) AS place ON place.id = steps.id JOIN texts ON texts.id = steps.id"
         )
 
@@ -172,11 +183,11 @@ def borders(base: duckdb.DuckDBPyConnection, turns: int, size: int) -> list[int]
         return []
     shares = [index / parts for index in range(1, parts)]
     found = base.execute(f"SELECT approx_quantile(root, {shares}) FROM chosen").fetchone()[0]
-    return sorted(set(map(int, found or [])))
+    return sorted({min(int(root), 2**64 - 1) for root in found or []})  # doubles, which may round up
 
 
-def parquet_of_turns(threads: Threads, folder: Path, size: int) -> list[Path]:
-    """Write the turns, a Parquet file for each range of roots; the files in the order of the roots."""
+def write_turns(threads: Threads, folder: Path, size: int) -> None:
+    """Write the turns, a Parquet file for each range of roots, in folders that `parts_of` finds."""
     base = threads.base
     turns = threads.count("SELECT count(*) FROM steps JOIN chosen USING (leaf)")
     edges = borders(base, turns, size)
@@ -186,4 +197,8 @@ def parquet_of_turns(threads: Threads, folder: Path, size: int) -> list[Path]:
         f"COPY (SELECT *, {place} AS part_of FROM ({threads.turns()})) TO {quoted(folder)} "
         "(FORMAT parquet, PARTITION_BY (part_of), COMPRESSION zstd, OVERWRITE_OR_IGNORE)"
     )
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """What `write_turns` wrote, in the order of the roots."""
     return sorted(folder.glob("part_of=*"), key=lambda part: int(part.name.partition("=")[2]))

@@ -9,32 +9,34 @@ from pathlib import Path
 
 from fairseq_latent.files import written_whole
 
-from ..conversation import BRANCH, FORMAT, VERSION
+from ..conversation import BRANCH, FORMAT, PART, VERSION
 from .base import database
 from .forms import quoted
 
 # adjacent turns of one user become one, with the first one's id and time
 MERGED = """
-    SELECT root, branch, min(depth) AS depth, first(user_id) AS user_id, string_agg(text, ' ' ORDER BY depth) AS text,
+    SELECT root, part, branch, min(depth) AS depth, first(user_id) AS user_id, string_agg(text, ' ' ORDER BY depth) AS text,
            first(id ORDER BY depth) AS id, first(sent ORDER BY depth) AS sent
-    FROM (SELECT *, sum(begins) OVER (PARTITION BY root, branch ORDER BY depth) AS turn
-          FROM (SELECT *, (user_id IS DISTINCT FROM lag(user_id) OVER (PARTITION BY root, branch ORDER BY depth))::INTEGER
-                          AS begins FROM {turns} WHERE merge))
-    GROUP BY root, branch, turn"""
-ALONE = "SELECT root, branch, depth, user_id, text, id, sent FROM {turns} WHERE NOT merge"
+    FROM (SELECT *, sum(begins) OVER thread AS turn
+          FROM (SELECT *, (user_id IS DISTINCT FROM lag(user_id) OVER thread)::INTEGER AS begins FROM {turns} WHERE merge
+                WINDOW thread AS (PARTITION BY root, part, branch ORDER BY depth))
+          WINDOW thread AS (PARTITION BY root, part, branch ORDER BY depth))
+    GROUP BY root, part, branch, turn"""
+ALONE = "SELECT root, part, branch, depth, user_id, text, id, sent FROM {turns} WHERE NOT merge"
 LINES = """
-    SELECT CAST(root AS VARCHAR) || CASE branch WHEN 1 THEN '' ELSE '{mark}' || branch END AS id,
+    SELECT CAST(root AS VARCHAR) || CASE part WHEN 0 THEN '' ELSE '{more}' || (part + 1) END
+               || CASE branch WHEN 1 THEN '' ELSE '{mark}' || branch END AS id,
            list({{'speaker': user_id, 'text': text, 'id': CAST(id AS VARCHAR), 'time': strftime(sent, '%Y-%m-%dT%H:%M:%SZ')}}
                 ORDER BY depth) AS turns, 'tweets' AS source
-    FROM ({turns}) GROUP BY root, branch ORDER BY root, branch"""
+    FROM ({turns}) GROUP BY root, part, branch ORDER BY root, part, branch"""
 
 
 def write_part(part: Path, out: Path, merge: bool, memory: str, threads: int) -> int:
     """A folder of Parquet files -> JSON lines in the order of the roots; the number of conversations."""
-    turns = f"read_parquet({quoted(part / '*.parquet')})"
+    turns = f"read_parquet({quoted(part / '*.parquet')}, hive_partitioning=false)"
     turns = f"{ALONE.format(turns=turns)} UNION ALL {MERGED.format(turns=turns)}" if merge else f"FROM {turns}"
-    query = LINES.format(mark=BRANCH, turns=turns)
-    with database(memory, threads, out.with_suffix(".spill")) as base:
+    query = LINES.format(more=PART, mark=BRANCH, turns=turns)
+    with database(out, memory, threads, out.with_suffix(".spill")) as base:
         return base.execute(f"COPY ({query}) TO {quoted(out)} (FORMAT json)").fetchone()[0]
 
 
