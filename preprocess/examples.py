@@ -6,6 +6,7 @@ A block of the file is read again in every pass over it. The first pass validate
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import EOT
 
 from .conversation import checked_records
+from .lines import raw_lines
 from .parallel import block_lines
 
 LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -97,6 +99,30 @@ def places(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.full(len(values), -1)
     found = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
     return np.where(ordered[found] == values, found, -1)
+
+
+def refuse_repeated_ids(path: Path, ids: np.ndarray) -> None:
+    """InputError where an id stands twice in a checked file; ids (N,): digests of all of them, in the file's order.
+
+    Equal digests are suspects; the file says whether their ids are equal.
+    """
+    ordered = np.sort(ids)
+    suspects = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(suspects):
+        return
+    wanted = set(np.flatnonzero(places(suspects, ids) >= 0).tolist())
+    lines: dict[str, int] = {}
+    place = 0
+    for number, line in raw_lines(path):
+        if number == 1 and not list(trusted(number, line)):
+            continue  # the header
+        for _, record in trusted(number, line) if place in wanted else ():
+            if (identity := record["id"]) in lines:
+                raise InputError(
+                    f"{path}:{number}: id {identity!r} stands in line {lines[identity]} too; remedy: make ids unique"
+                )
+            lines[identity] = number
+        place += 1
 
 
 def _check_texts(record: dict) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from fairseq_latent.errors import InputError
 
 from .conversation import whole_id
-from .examples import checked, digest, has_ids, numbers, places, trusted
-from .lines import raw_lines
+from .examples import checked, digest, has_ids, numbers, refuse_repeated_ids
 from .parallel import block_lines, map_blocks
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,7 +48,7 @@ def survey(path: Path, seed: int, times: bool, speakers: bool, workers: int, blo
 
     arrays = (joined(name) for name in ("ids", "positions", "times", "speakers", "speaker_counts"))
     found = Survey(*arrays, any(part.has_ids for part in parts), parts[0].header)
-    _refuse_repeated_ids(path, found)
+    refuse_repeated_ids(path, found.ids)
     return replace(found, ids=found.ids[:0].copy())  # that was all they were for, and they are as large as the rest
 
 
@@ -71,23 +70,6 @@ def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, 
     positions = np.where(np.array(replied, bool), _fractions(numbers(roots)), -1.0)
     arrays = (numbers(ids), positions, np.array(times, np.int64), numbers(speakers), np.array(counts, np.int64))
     return Survey(*arrays, named, header=sum(1 for _ in block_lines(first, data)) - len(ids))
-
-
-def _refuse_repeated_ids(path: Path, found: Survey) -> None:
-    """Equal digests are suspects; the file says whether their ids are equal."""
-    ordered = np.sort(found.ids)
-    suspects = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(suspects):
-        return
-    wanted = set((np.flatnonzero(places(suspects, found.ids) >= 0) + 1 + found.header).tolist())
-    lines: dict[str, int] = {}
-    for number, line in raw_lines(path):
-        for _, record in trusted(number, line) if number in wanted else ():
-            if (identity := record["id"]) in lines:
-                raise InputError(
-                    f"{path}:{number}: id {identity!r} stands in line {lines[identity]} too; remedy: make ids unique"
-                )
-            lines[identity] = number
 
 
 def position(seed: int, conversation_id: str) -> float:

@@ -1,5 +1,6 @@
 """Cleaning: each rule by example, and what has to hold for whatever users type."""
 
+import gzip
 import random
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from preprocess.conversation import (
     Conversation,
     Turn,
     conversation_from,
+    dump_record,
+    header_line,
     read_conversations,
     record_of,
     whole_id,
@@ -134,6 +137,20 @@ def test_a_bad_line_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match=r"c.jsonl:30002: the conversation has no 'turns'"):
         clean_file(source, tmp_path / "out.jsonl", SHORT, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
+def test_an_id_that_stands_twice_is_refused_and_nothing_is_written(tmp_path, header, name):
+    """In another block, and with two workers another process."""
+    lines = [dump_record(record_of(talk("a", "b", name=f"c{number}"))) for number in range(30_000)]
+    lines = [header_line()] * header + [*lines, lines[17]]
+    source = tmp_path / name
+    source.write_bytes(gzip.compress(b"".join(lines)) if source.suffix == ".gz" else b"".join(lines))
+    message = f"{name}:{30_001 + header}: id 'c17' stands in line {18 + header} too; remedy: make ids unique"
+    with pytest.raises(InputError, match=message):
+        clean_file(source, tmp_path / "out.jsonl", SHORT, 2)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("seed", range(5))
