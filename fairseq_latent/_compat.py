@@ -62,6 +62,8 @@ def apply() -> None:
         distributed_fairseq_model.DistributedDataParallel
     )
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
+    Trainer.state_dict = keep_task_state(Trainer.state_dict)
+    Trainer.load_checkpoint = restore_task_state(Trainer.load_checkpoint)
     options.parse_args_and_arch = show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
@@ -211,6 +213,32 @@ def name_broken_checkpoints(load_checkpoint_to_cpu):
                 f"{path}: truncated, or no checkpoint; "
                 "remedy: go on from the one before, e.g. --restore-file checkpoint_best.pt"
             ) from error
+
+    return wrapped
+
+
+def keep_task_state(state_dict):
+    """A task's state is saved where only decoding looks for it: see `restore_task_state`."""
+
+    @functools.wraps(state_dict)
+    def wrapped(self):
+        state = state_dict(self)
+        if self.task is not None:
+            state["extra_state"]["task_state"] = self.task.state_dict()
+        return state
+
+    return wrapped
+
+
+def restore_task_state(load_checkpoint):
+    """A training that goes on forgets the state of its task. Delete when Trainer.load_checkpoint restores it."""
+
+    @functools.wraps(load_checkpoint)
+    def wrapped(self, filename, reset_optimizer=False, *args, **kwargs):
+        extra_state = load_checkpoint(self, filename, reset_optimizer, *args, **kwargs)
+        if extra_state is not None and not reset_optimizer:
+            self.task.load_state_dict(extra_state.get("task_state", {}))
+        return extra_state
 
     return wrapped
 

@@ -83,10 +83,10 @@ def test_content_seeds_depend_on_words_and_seed_alone():
 
 
 def test_contexts_expand_and_hypotheses_regroup():
-    net_input = {"src_tokens": torch.tensor([[1], [2]]), "src_lengths": torch.tensor([1, 1]), "prior_mean": False}
+    net_input = {"src_tokens": torch.tensor([[1], [2]]), "src_lengths": torch.tensor([1, 1]), "latent_mean": False}
     expanded = expand_contexts(net_input, 3)
     assert expanded["src_tokens"].flatten().tolist() == [1, 1, 1, 2, 2, 2]
-    assert expanded["num_latents"] == 3 and expanded["prior_mean"] is False
+    assert expanded["num_latents"] == 3 and expanded["latent_mean"] is False
     beams = [[f"{context}{latent}{rank}" for rank in range(2)] for context in "ab" for latent in range(3)]
     assert regroup(beams, 3, 1) == [["a00", "a10", "a20"], ["b00", "b10", "b20"]]
     assert regroup(beams, 3, 2)[1] == ["b00", "b01", "b10", "b11", "b20", "b21"]

@@ -254,7 +254,7 @@ def without_previous(net_input, **more):
 
 def test_the_mean_latent_is_the_priors_mean(task):
     model, sample = build_model(task).eval(), batch(task)
-    out = model.encoder(**without_previous(sample["net_input"]), prior_mean=True)
+    out = model.encoder(**without_previous(sample["net_input"]), latent_mean=True)
     torch.testing.assert_close(out["latent"][0], run(model, sample)[1]["latent"].prior.mean)
 
 

@@ -5,14 +5,13 @@ response; z joins the decoder's last states just before the tied output projecti
 this; the defaults are those of the authors' released code.
 """
 
-import hashlib
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Optional
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
+from fairseq.models import register_model, register_model_architecture
 from fairseq.models.transformer import (
     TransformerConfig,
     TransformerDecoderBase,
@@ -22,14 +21,13 @@ from fairseq.models.transformer import (
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
+from ..gaussian import DiagonalGaussian, seeded_noise
 from ..modules.activations import ACTIVATIONS
-from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
-from ..selection import choose_noise
+from .latent_model import LatentModel
 
 NO_LAYER = -1
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
@@ -98,7 +96,7 @@ class TCVAEEncoder(TransformerEncoderBase):
         src_lengths: Tensor | None = None,
         noise_seed: Tensor | None = None,
         num_latents: int = 1,
-        prior_mean: bool = False,
+        latent_mean: bool = False,
     ) -> dict[str, list[Tensor]]:
         """(B, S) -> encoder output with out["latent"] = [z (B, Z)] drawn from the prior, for decoding without a response.
 
@@ -109,7 +107,7 @@ class TCVAEEncoder(TransformerEncoderBase):
         prior = self.latent.prior([context])
         out = as_fairseq(context)
         size, latent_dim = prior.mean.shape
-        if prior_mean:
+        if latent_mean:
             noise = prior.mean.new_zeros(size, num_latents, latent_dim)
         elif noise_seed is not None:
             noise = seeded_noise(noise_seed[::num_latents], num_latents, latent_dim)
@@ -181,23 +179,23 @@ class TCVAEDecoder(TransformerDecoderBase):
 
 
 @register_model("t_cvae", dataclass=TCVAEConfig)
-class TCVAEModel(FairseqEncoderDecoderModel):
+class TCVAEModel(LatentModel):
     """--arch t_cvae"""
 
     response_alone = False  # the posterior reads context and response
 
     def __init__(self, encoder: TCVAEEncoder, decoder: TCVAEDecoder, latent_dim: int, posterior_input: str):
-        super().__init__(encoder, decoder)
-        self.latent_dim = latent_dim
+        super().__init__(encoder, decoder, latent_dim)
         self.posterior_input = posterior_input
-        self.bow_head: BagOfWordsHead | None = None
-        self.num_updates = 0
-        self.register_buffer("dictionary_digest", torch.tensor(digest(decoder.dictionary)))
 
     @classmethod
     def build_model(cls, cfg: TCVAEConfig, task) -> "TCVAEModel":
         """Everything the configuration says ends here: the parts take plain arguments."""
         dictionary = task.target_dictionary
+        if not getattr(task, "reads_context", True):
+            raise InputError(
+                "t_cvae would read the sentence as its own context, and leave nothing to the latent; remedy: --arch gru_vae"
+            )
         if task.source_dictionary != dictionary:
             raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
         max_source, max_target = task.max_positions()
@@ -219,51 +217,6 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         """The heads of prior and posterior."""
         return LatentHead(cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim)
 
-    def forward(
-        self,
-        src_tokens: Tensor,
-        src_lengths: Tensor,
-        prev_output_tokens: Tensor,
-        target: Tensor | None = None,
-        num_latents: int = 1,
-        reduce: str = "best",
-        selection_dtype: torch.dtype = torch.float32,
-        selection_words: int = 0,
-        interpolate: bool = False,
-        noise_seed: Tensor | None = None,
-        prior_mean: bool = False,
-    ):
-        """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
-
-        Without one the prior is used: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of
-        the posterior and between the two: logits (3, N, V).
-        """
-        if target is None:
-            if self.training:
-                raise InputError(
-                    "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
-                )
-            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, prior_mean=prior_mean)
-            return self.decoder(prev_output_tokens, encoder_out=encoder_out)
-        prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target)
-
-        def score(z: Tensor) -> Tensor:
-            return decoded.nll(z, selection_dtype, selection_words)
-
-        noise = prior_noise = None
-        if noise_seed is not None and not self.training:
-            *noise, prior_noise = seeded_noise(noise_seed, num_latents + 1, self.latent_dim).unbind(1)
-        noise, chosen = choose_noise(posterior, num_latents, reduce, score, noise)
-        z, prior_z = posterior.rsample(noise), None
-        latents = z
-        if interpolate:
-            prior_z = prior.rsample(prior_noise)
-            share = torch.rand_like(z[:, :1]) if self.training else torch.full_like(z[:, :1], 0.5)
-            latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
-        logits = decoded.logits(latents)
-        bow_logits = None if self.bow_head is None else self.bow_head(z)
-        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
-
     def distributions(
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedResponse]:
@@ -272,34 +225,6 @@ class TCVAEModel(FairseqEncoderDecoderModel):
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
         context, prior, posterior = self.encoder.distributions(src_tokens, response, packing)
         return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
-
-    def add_bow_head(self, hidden_dim: int) -> None:
-        """Build the bag-of-words head, which only a criterion that uses it asks for."""
-        if self.bow_head is None:
-            self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
-
-    def upgrade_state_dict_named(self, state_dict, name):
-        """Refuse weights that were trained with other words; take the bag-of-words head as the checkpoint has it."""
-        super().upgrade_state_dict_named(state_dict, name)
-        if int(state_dict.setdefault("dictionary_digest", self.dictionary_digest)) != int(self.dictionary_digest):
-            raise InputError(
-                "this checkpoint was trained with another dictionary than the data's dict.tgt.txt; "
-                "remedy: the data-bin folder of its training"
-            )
-        self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
-        if self.bow_head is not None:
-            self.bow_head.to(self.encoder.embed_tokens.weight)
-
-    def set_num_updates(self, num_updates: int) -> None:
-        """Remember the update for the criterion's schedules."""
-        super().set_num_updates(num_updates)
-        self.num_updates = num_updates
-
-
-def digest(dictionary) -> int:
-    """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
-    words = "\n".join(dictionary.symbols).encode()
-    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little") >> 1
 
 
 def share_layers(encoder: TCVAEEncoder, decoder: TCVAEDecoder) -> None:

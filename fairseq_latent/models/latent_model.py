@@ -1,0 +1,106 @@
+"""What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
+
+import hashlib
+
+import torch
+from fairseq.models import FairseqEncoderDecoderModel
+from torch import Tensor
+
+from ..errors import InputError
+from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
+from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
+from ..selection import choose_noise
+
+
+class LatentModel(FairseqEncoderDecoderModel):
+    """A child builds encoder and decoder and says what `distributions` are; the encoder draws the latent for decoding."""
+
+    def __init__(self, encoder, decoder, latent_dim: int):
+        super().__init__(encoder, decoder)
+        self.latent_dim = latent_dim
+        self.bow_head: BagOfWordsHead | None = None
+        self.num_updates = 0
+        self.register_buffer("dictionary_digest", torch.tensor(digest(decoder.dictionary)))
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+        target: Tensor | None = None,
+        num_latents: int = 1,
+        reduce: str = "best",
+        selection_dtype: torch.dtype = torch.float32,
+        selection_words: int = 0,
+        interpolate: bool = False,
+        noise_seed: Tensor | None = None,
+        **drawing,
+    ):
+        """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
+
+        Without one the encoder draws the latent, as `drawing` says: logits (B, T, V) and extras. `interpolate` decodes
+        three latents, of the prior, of the posterior and between the two: logits (3, N, V).
+        """
+        if target is None:
+            if self.training:
+                raise InputError(
+                    "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
+                )
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **drawing)
+            return self.decoder(prev_output_tokens, encoder_out=encoder_out)
+        prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target)
+
+        def score(z: Tensor) -> Tensor:
+            return decoded.nll(z, selection_dtype, selection_words)
+
+        noise = prior_noise = None
+        if noise_seed is not None and not self.training:
+            *noise, prior_noise = seeded_noise(noise_seed, num_latents + 1, self.latent_dim).unbind(1)
+        noise, chosen = choose_noise(posterior, num_latents, reduce, score, noise)
+        z, prior_z = posterior.rsample(noise), None
+        latents = z
+        if interpolate:
+            prior_z = prior.rsample(prior_noise)
+            share = torch.rand_like(z[:, :1]) if self.training else torch.full_like(z[:, :1], 0.5)
+            latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
+        logits = decoded.logits(latents)
+        bow_logits = None if self.bow_head is None else self.bow_head(z)
+        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, object]:
+        """Prior and posterior of each example over (B, Z), and its target decoded as far as no latent is needed.
+
+        The third has `words` (N,), `logits(z)`: (..., B, Z) -> (..., N, V) and, without gradient, `nll(z, dtype, words)`:
+        (..., B, Z) -> (..., B) nats. Measures and pictures use it too.
+        """
+        raise NotImplementedError
+
+    def add_bow_head(self, hidden_dim: int) -> None:
+        """Build the bag-of-words head, which only a criterion that uses it asks for."""
+        if self.bow_head is None:
+            self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        """Refuse weights that were trained with other words; take the bag-of-words head as the checkpoint has it."""
+        super().upgrade_state_dict_named(state_dict, name)
+        if int(state_dict.setdefault("dictionary_digest", self.dictionary_digest)) != int(self.dictionary_digest):
+            raise InputError(
+                "this checkpoint was trained with another dictionary than the data's dict.tgt.txt; "
+                "remedy: the data-bin folder of its training"
+            )
+        self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
+        if self.bow_head is not None:
+            self.bow_head.to(self.encoder.embed_tokens.weight)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Remember the update for the criterion's schedules."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+
+def digest(dictionary) -> int:
+    """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
+    words = "\n".join(dictionary.symbols).encode()
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little") >> 1

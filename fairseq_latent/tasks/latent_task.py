@@ -1,0 +1,261 @@
+"""What all tasks with a latent share: seeds, heads, the training of the inference network, decoding from several latents."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from fairseq import utils
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.sequence_scorer import SequenceScorer
+from fairseq.tasks import FairseqTask
+from omegaconf import II
+from torch import nn
+
+from ..aggressive import AggressivePhase, InnerLoop
+from ..errors import InputError
+from ..search import content_seeds, expand_contexts, regroup
+
+logger = logging.getLogger(__name__)
+
+COLLAPSED = (
+    "the posterior has collapsed: no active units (au = 0), the decoder ignores the latent. Flags that help: --k 5 "
+    "(speculative_elbo), --kl-schedule cyclical, --free-bits 0.1, --bow-weight 1, --podi-weight 1"
+)
+
+
+@dataclass
+class LatentTaskConfig(FairseqDataclass):
+    latent_samples: int = field(default=1, metadata={"help": "decoded texts an example, each from a latent of its own"})
+    latent: ChoiceEnum(["sample", "mean"]) = field(
+        default="sample", metadata={"help": "decode a sample of the latent's distribution, or its mean"}
+    )
+    aggressive: bool = field(
+        default=False,
+        metadata={
+            "help": "train the inference network alone before each update of the rest, until the mutual information falls "
+            "from one validation to the next (He et al., 2019); for models with an encoder of the posterior's own"
+        },
+    )
+    aggressive_steps: int = field(
+        default=100, metadata={"help": "the inference network's updates before one of the rest, at most"}
+    )
+    aggressive_window: int = field(
+        default=15, metadata={"help": "of so many the mean loss must fall, or the rest is updated"}
+    )
+    seed: int = II("common.seed")
+    update_freq: Any = II("optimization.update_freq")
+    clip_norm: float = II("optimization.clip_norm")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    amp: bool = II("common.amp")
+    distributed_world_size: int = II("distributed_training.distributed_world_size")
+    best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
+    train_subset: str = II("dataset.train_subset")
+
+
+class LatentTask(FairseqTask):
+    """The base of `dialogue` and `text_vae`."""
+
+    reads_context = True  # the decoded text answers another one
+
+    def __init__(self, cfg, *args, **kwargs):
+        if cfg.latent_samples < 1:
+            raise InputError(
+                f"--latent-samples {cfg.latent_samples}: at least one latent an example is needed; remedy: 1"
+            )
+        super().__init__(cfg, *args, **kwargs)
+        self.updates_per_epoch: int | None = None
+        self.nbest = 1  # hypotheses a latent
+        self._generation = None  # the settings whose nbest was multiplied by the number of latents
+        self._model = None
+        self._warned_of_collapse = False
+        self._inner_loop = InnerLoop(cfg.aggressive_steps, cfg.aggressive_window)
+        self._phase = AggressivePhase() if cfg.aggressive else None
+        self._judged = False  # whether this validation's mutual information was looked at
+        self._train_iterator = None
+        self._inner_of: int | None = None  # the update whose inner loop has run
+        self._inner_steps = 0
+
+    # --- building --------------------------------------------------------------------------------------------------
+
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        """fairseq's; the training set's length in updates serves `--kl-cycle epoch`, its batches the inner loop.
+
+        Shards differ in length, and a resumed run starts on another one: with several, an epoch has no one length.
+        """
+        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
+        if dataset is self.datasets.get(self.cfg.train_subset):
+            self._train_iterator = iterator
+            if len(utils.split_paths(self.cfg.data)) == 1:
+                update_freq = self.cfg.update_freq or [1]
+                self.updates_per_epoch = max(1, math.ceil(len(iterator) / update_freq[-1]))
+        return iterator
+
+    def build_model(self, cfg, from_checkpoint=False):
+        """Keep hold of the model for `build_criterion`."""
+        self._model = super().build_model(cfg, from_checkpoint)
+        return self._model
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        """The criterion adds the heads that its losses need, before the optimiser looks at the parameters."""
+        criterion = super().build_criterion(cfg, from_checkpoint)
+        if self._model is not None and hasattr(criterion, "equip"):
+            criterion.equip(self._model)
+        if self._model is not None and self._phase is not None:
+            self._check_aggressive(self._model)
+        return criterion
+
+    def _check_aggressive(self, model: nn.Module) -> None:
+        """Refuse what aggressive training can't do, before anything is trained."""
+        if self.cfg.fp16 or self.cfg.bf16 or self.cfg.amp:
+            raise InputError(
+                "--aggressive updates parts of the model alone, which --fp16, --bf16 and --amp cannot; "
+                "remedy: --autocast bfloat16"
+            )
+        if self.cfg.distributed_world_size > 1:
+            raise InputError(
+                "--aggressive trains in one process; remedy: --distributed-world-size 1, --update-freq for large batches"
+            )
+        inference_parameters(model)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's; while training is aggressive the inference network first, and then all but it."""
+        if self._phase is None or not self._phase.active:
+            return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        inference = inference_parameters(model)
+        if self._inner_of != update_num:  # once an update, whatever --update-freq
+            self._inner_of, self._inner_steps = (
+                update_num,
+                self._train_inference_network(inference, model, criterion, optimizer, update_num),
+            )
+        with frozen(inference):
+            loss, sample_size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        return loss, sample_size, {**log, "inner_steps": float(self._inner_steps * log["nsentences"])}
+
+    def _train_inference_network(self, inference: list, model, criterion, optimizer, update_num: int) -> int:
+        """Update the inference network on fresh random batches until its loss no longer falls; returns the updates."""
+        model.train()
+        model.set_num_updates(update_num)
+        kept = {id(parameter) for parameter in inference}
+        batches = self._random_batches(update_num, next(model.parameters()).is_cuda)
+
+        def step() -> tuple[float, int]:
+            sample = next(batches)
+            optimizer.zero_grad()
+            loss, sample_size, log = criterion(model, sample)
+            optimizer.backward(loss)
+            optimizer.multiply_grads(1.0 / sample_size)
+            optimizer.clip_grad_norm(self.cfg.clip_norm)
+            optimizer.step()
+            return float(log["loss"]), int(log["ntokens"])
+
+        with frozen(parameter for parameter in model.parameters() if id(parameter) not in kept):
+            steps = self._inner_loop.run(step)
+        optimizer.zero_grad()
+        return steps
+
+    def _random_batches(self, update_num: int, on_gpu: bool) -> Iterator[dict]:
+        """Batches of the training set, drawn from (seed, update): a resumed run draws the same."""
+        composed, dataset = self._train_iterator.frozen_batches, self._train_iterator.dataset
+        rng = np.random.default_rng([self.cfg.seed % 2**32, update_num])
+        while True:
+            rows = composed[int(rng.integers(len(composed)))]
+            batch = dataset.collater([dataset[index] for index in rows])
+            yield utils.move_to_cuda(batch) if on_gpu else batch
+
+    def begin_valid_epoch(self, epoch, model):
+        """Of several validation sets the first one judges."""
+        super().begin_valid_epoch(epoch, model)
+        self._judged = False
+
+    def post_validate(self, model, stats, agg):
+        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured; end aggression."""
+        if self.cfg.best_checkpoint_metric not in stats:
+            known = ", ".join(sorted(name for name, value in stats.items() if not name.startswith("best_")))
+            raise InputError(f"--best-checkpoint-metric {self.cfg.best_checkpoint_metric}; remedy: one of {known}")
+        if stats.get("au") == 0 and not self._warned_of_collapse:
+            self._warned_of_collapse = True
+            logger.warning(COLLAPSED)
+        if self._phase is not None and not self._judged:
+            self._judged = True
+            before = self._phase.mutual_information
+            if self._phase.validated(float(stats["mi"])):
+                logger.info(
+                    f"aggressive training ends: mutual information {float(stats['mi']):.4f} nats, {before:.4f} before"
+                )
+
+    def state_dict(self) -> dict:
+        """Whether training is aggressive belongs to a checkpoint."""
+        state = dict(super().state_dict())
+        if self._phase is not None:
+            state["aggressive"] = self._phase.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """What `state_dict` gave, of this task or one trained without."""
+        state = dict(state_dict)
+        phase = state.pop("aggressive", None)
+        super().load_state_dict(state)
+        if phase is not None and self._phase is not None:
+            self._phase = AggressivePhase.from_state(phase)
+
+    # --- decoding --------------------------------------------------------------------------------------------------
+
+    def drawing(self) -> dict:
+        """How the encoder draws the latent: keywords of its `forward`."""
+        return {"latent_mean": str(self.cfg.latent) == "mean"}
+
+    def build_generator(self, models, args, **kwargs):
+        """fairseq's; with several latents an example all their hypotheses are printed."""
+        if self.cfg.latent_samples > 1 and args is not self._generation:  # once, however many generators are built
+            self.nbest, self._generation = getattr(args, "nbest", 1), args
+            args.nbest = self.nbest * self.cfg.latent_samples
+        return super().build_generator(models, args, **kwargs)
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Decode one latent an example, or `--latent-samples N`."""
+        net_input = dict(sample["net_input"])
+        if "noise_seed" not in net_input:  # fairseq-interactive makes its own net_input
+            pad = self.source_dictionary.pad()
+            net_input["noise_seed"] = content_seeds(net_input["src_tokens"], pad, self.cfg.seed)
+        net_input.update(self.drawing())
+        num_latents = 1 if isinstance(generator, SequenceScorer) else self.cfg.latent_samples
+        if num_latents > 1:
+            net_input = expand_contexts(net_input, num_latents)
+            if prefix_tokens is not None:
+                prefix_tokens = prefix_tokens.repeat_interleave(num_latents, dim=0)
+            if constraints is not None:
+                constraints = constraints.repeat_interleave(num_latents, dim=0)
+        hypotheses = super().inference_step(
+            generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints
+        )
+        return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
+
+
+def inference_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the posterior alone, where a model has any that nothing else uses."""
+    if not hasattr(model, "inference_parameters"):
+        raise InputError(
+            f"--aggressive trains an encoder that only the posterior uses, {type(model).__name__} has none; "
+            "remedy: --arch gru_vae, or another remedy against collapse: --k 5, --kl-schedule cyclical, --podi-weight 1"
+        )
+    return list(model.inference_parameters())
+
+
+@contextlib.contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Leave these parameters without a gradient, so that no optimiser moves them."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
