@@ -49,12 +49,13 @@ REMEDIES = (
     ),
     (
         r"Dataset not found: (\S+) \((\S+)\)",
-        "{2}: no split `{1}`; remedy: fairseq-preprocess it, with --source-lang src --target-lang tgt",
+        "{2}: no split `{1}`; remedy: fairseq-preprocess it, with --source-lang src --target-lang tgt; sentences for "
+        "text_vae with --only-source",
     ),
     (
         r"Size of sample #(\d+) is invalid \(=(.*?)\) since max_positions=(.*?), skip",
         "sample {1} has {2} tokens, the model takes {3}; remedy: --skip-invalid-size-inputs-valid-test, "
-        "--truncate-source, or larger --max-source-positions --max-target-positions",
+        "--truncate-source, or larger --max-source-positions --max-target-positions (text_vae: --max-sentence-length)",
     ),
     (
         r"No space left on device|enforce fail at inline_container|unexpected pos \d+ vs",

@@ -55,6 +55,17 @@ def data_bin(text, binarise):
 
 
 @pytest.fixture(scope="session")
+def sentences_bin(text, tmp_path_factory):
+    """The corpus' responses as sentences of their own, binarised for `text_vae`."""
+    from . import programs
+
+    target = tmp_path_factory.mktemp("sentences-bin")
+    splits = [f"--{name}pref={text / name}.tgt" for name in ("train", "valid", "test")]
+    programs.run("fairseq-preprocess", "--only-source", *splits, "--destdir", target)
+    return target
+
+
+@pytest.fixture(scope="session")
 def dictionary():
     """Seven words and the four special symbols: V = 11."""
     from fairseq.data import Dictionary
@@ -72,6 +83,18 @@ def task(dictionary):
 
     config = DialogueConfig(data="nowhere", seed=1, update_freq=[1], best_checkpoint_metric="au")
     return DialogueTask(config, dictionary, dictionary)
+
+
+@pytest.fixture
+def text_task(dictionary):
+    """A TextVAETask without data."""
+    from fairseq_latent.tasks.text_vae import TextVAEConfig, TextVAETask
+
+    config = TextVAEConfig(
+        data="nowhere", seed=1, update_freq=[1], clip_norm=5.0, best_checkpoint_metric="au", train_subset="train",
+        fp16=False, bf16=False, amp=False, distributed_world_size=1,
+    )  # fmt: skip
+    return TextVAETask(config, dictionary)
 
 
 @pytest.fixture

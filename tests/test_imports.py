@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "schedules": {"errors"},
     "losses": {"gaussian"},
     "selection": {"gaussian"},
+    "aggressive": {"errors"},
     "failures": {"errors"},
     "rendezvous": {"errors"},
     "search": set(),
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "models": {"errors", "gaussian", "losses", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"data", "search", "tasks"},
+    "tasks": GROUND | {"aggressive", "data", "search", "tasks"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files")
@@ -137,10 +138,10 @@ CHECK = """
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
-archs = {f"t_{kind}{size}" for kind in ("cvae", "spacefusion") for size in ("", "_small", "_tiny")}
+archs = {f"{kind}{size}" for kind in ("t_cvae", "t_spacefusion", "gru_vae") for size in ("", "_small", "_tiny")}
 assert archs <= ARCH_MODEL_REGISTRY.keys()
 assert {"elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo", "spacefusion"} <= CRITERION_REGISTRY.keys()
-assert "dialogue" in TASK_REGISTRY
+assert {"dialogue", "text_vae"} <= TASK_REGISTRY.keys()
 """
 
 
@@ -198,9 +199,10 @@ def test_every_flag_has_a_help_text():
 
     from fairseq_latent.criterions.elbo import ELBOConfig
     from fairseq_latent.criterions.spacefusion import SpaceFusionConfig
+    from fairseq_latent.models.gru_vae import GRUVAEConfig
     from fairseq_latent.models.t_spacefusion import TSpaceFusionConfig
 
-    for config in (ELBOConfig, SpaceFusionConfig, TSpaceFusionConfig):
+    for config in (ELBOConfig, SpaceFusionConfig, TSpaceFusionConfig, GRUVAEConfig):
         for field in fields(config):
             assert field.name == "_name" or field.metadata.get("help"), field.name
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import fields
 
+import numpy as np
 import torch
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
 from fairseq.data import LanguagePairDataset, ListDataset
@@ -101,3 +102,19 @@ def gradients(model) -> dict[str, torch.Tensor]:
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
         for name, parameter in model.named_parameters()
     }
+
+
+def sentences(task, lengths=(3, 5, 2, 4, 1), seed: int = 0) -> SeededDataset:
+    """Random sentences of these lengths, as a TextVAETask without data pairs them."""
+    words = task.dictionary
+    generator = torch.Generator().manual_seed(seed)
+    end = torch.tensor([words.eos()])
+    rows = [torch.cat([torch.randint(words.nspecial, len(words), (n,), generator=generator), end]) for n in lengths]
+    sizes = np.array([len(row) for row in rows])
+    return task._paired(ListDataset(rows, sizes), sizes, shuffle=False)
+
+
+def sentence_batch(task, lengths=(3, 5, 2, 4, 1), seed: int = 0) -> dict:
+    """One collated batch of `sentences`."""
+    data = sentences(task, lengths, seed)
+    return data.collater([data[index] for index in range(len(data))])

@@ -4,6 +4,7 @@
 posterior-discriminated regularisation; --free-bits; --loss-scale. They mix freely, on every latent model.
 """
 
+import logging
 import math
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from ..gaussian import LatentOutput
 from ..losses import bow_nll, free_bits, pair_divergence, podi, same_rows
 from ..schedules import KLSchedule
 from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
+
+logger = logging.getLogger(__name__)
 
 EPOCH = "epoch"  # a --kl-cycle as long as the training set
 
@@ -86,6 +89,7 @@ class ELBOCriterion(LatentCriterion):
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
+        self._warned_of_one = False
         self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
         self._schedule: KLSchedule | None = (
             None
@@ -147,12 +151,20 @@ class ELBOCriterion(LatentCriterion):
             bow = bow_nll(latent.bow_logits, target, self.padding_idx, self.eos_idx, self.bow_target)
             yield "bow", bow, self.bow_weight
         if self.podi_weight:
+            self._warn_of_one(target.size(0))
             same = same_rows(sample["net_input"]["src_tokens"], target)
             apart = podi(latent.posterior, self.podi_target, self.podi_form, same, shuffle=self.training)
             yield "podi", apart, self.podi_weight
             pairs = pair_divergence(latent.posterior.detach(), same)
             for name, divergence in zip(("podi_kl", "podi_kl_means"), pairs, strict=True):
                 yield name, divergence, 0.0  # logged alone
+
+    def _warn_of_one(self, sentences: int) -> None:
+        if sentences == 1 and not self._warned_of_one:
+            self._warned_of_one = True
+            logger.warning(
+                "a batch of one sentence: L_Po-di finds no other posterior there, and is 0; remedy: --batch-size 2 or more"
+            )
 
 
 def _check(cfg: ELBOConfig) -> None:

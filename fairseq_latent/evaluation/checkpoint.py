@@ -81,7 +81,9 @@ def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: boo
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
     model = models[0]
     if not hasattr(model, "distributions"):
-        raise InputError(f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae or t_spacefusion")
+        raise InputError(
+            f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion or gru_vae"
+        )
     task.load_dataset(split)
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return Trained(model.to(device).eval(), task, split, device)

@@ -176,7 +176,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "PPL; takes K times the time of the other numbers (default: 0, without)",
     )
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
     parser.add_argument("--out", metavar="FILE", help="write here, not to the terminal")
 
 
@@ -187,7 +187,7 @@ def main(args: argparse.Namespace) -> int:
         text = json.dumps(vars(found), indent=2)
     else:
         text = table(Path(args.path).parent.name or args.path, found, args.format)
-        text += f"\n\n{found.signature}"
+        text += f"\n\n{'% ' if args.format == 'latex' else ''}{found.signature}"
     if args.out:
         with written_whole(args.out) as file:
             file.write(text + "\n")

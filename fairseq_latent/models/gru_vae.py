@@ -1,0 +1,92 @@
+"""A GRU sentence VAE with a standard normal prior (Bowman et al., 2016), on which Cho et al. (2022) probe collapse.
+
+The paper says no more than "seq2seq GRU VAE"; the defaults are near those of He et al. (2019) and Fu et al. (2019).
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import register_model, register_model_architecture
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..gaussian import DiagonalGaussian
+from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
+from .latent_model import LatentModel
+
+
+@dataclass
+class GRUVAEConfig(FairseqDataclass):
+    embed_dim: int = field(default=256, metadata={"help": "width of the word embeddings (E)"})
+    hidden_dim: int = field(default=512, metadata={"help": "width of the GRUs (H)"})
+    latent_dim: int = field(default=32, metadata={"help": "size of the latent (Z)"})
+    encoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that reads"})
+    decoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that writes"})
+    bidirectional: bool = field(default=False, metadata={"help": "read the sentence from both ends"})
+    dropout_in: float = field(default=0.5, metadata={"help": "dropout on the decoder's word embeddings"})
+    dropout_out: float = field(default=0.5, metadata={"help": "dropout on the decoder's states, and between layers"})
+    word_dropout: float = field(
+        default=0.0, metadata={"help": "share of the words that the decoder reads as unknown in training"}
+    )
+
+
+@register_model("gru_vae", dataclass=GRUVAEConfig)
+class GRUVAEModel(LatentModel):
+    """--arch gru_vae"""
+
+    @classmethod
+    def build_model(cls, cfg: GRUVAEConfig, task) -> "GRUVAEModel":
+        """Everything the configuration says ends here: the parts take plain arguments."""
+        if getattr(task, "reads_context", True):
+            raise InputError("gru_vae reads one sentence and writes it again; remedy: --task text_vae")
+        for name in ("dropout_in", "dropout_out", "word_dropout"):
+            if not 0 <= getattr(cfg, name) < 1:
+                raise InputError(
+                    f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1); remedy: 0.5, or 0"
+                )
+        for name in ("embed_dim", "hidden_dim", "latent_dim", "encoder_layers", "decoder_layers"):
+            if getattr(cfg, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)}; remedy: 1 or more")
+        longest_source, longest_target = task.max_positions()
+        sizes = cfg.embed_dim, cfg.hidden_dim, cfg.latent_dim
+        encoder = SentenceEncoder(
+            task.source_dictionary, *sizes, cfg.encoder_layers, cfg.bidirectional, cfg.dropout_out, longest_source
+        )
+        decoder = SentenceDecoder(
+            task.target_dictionary, *sizes, cfg.decoder_layers, cfg.dropout_in, cfg.dropout_out, cfg.word_dropout,
+            longest_target,
+        )  # fmt: skip
+        return cls(encoder, decoder, cfg.latent_dim)
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedSentence]:
+        """N(0, I), the posterior of each sentence, and the sentence waiting for a latent."""
+        decoded = DecodedSentence(self.decoder, prev_output_tokens, target)
+        return self.encoder.prior(src_tokens), self.encoder.posterior(src_tokens), decoded
+
+    def inference_parameters(self) -> Iterator[nn.Parameter]:
+        """What the posterior alone uses: the whole encoder."""
+        return self.encoder.parameters()
+
+
+def _defaults(args: Namespace, **values) -> None:
+    """Set what the user left open."""
+    for name, value in values.items():
+        setattr(args, name, getattr(args, name, value))
+
+
+def small(args: Namespace) -> None:
+    """GRUs of 256, as in the Penn Treebank runs of Fu et al. (2019): many epochs on two CPU cores."""
+    _defaults(args, embed_dim=256, hidden_dim=256, latent_dim=32)
+
+
+def tiny(args: Namespace) -> None:
+    """GRUs of 16: for tests."""
+    _defaults(args, embed_dim=8, hidden_dim=16, latent_dim=8)
+
+
+register_model_architecture("gru_vae", "gru_vae_small")(small)
+register_model_architecture("gru_vae", "gru_vae_tiny")(tiny)
