@@ -1,0 +1,175 @@
+"""Aggressive training (He et al., 2019): the inner loop's rule, who moves when, when it ends, and what a stop changes."""
+
+import logging
+
+import pytest
+import torch
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+
+from fairseq_latent.aggressive import AggressivePhase, InnerLoop
+from fairseq_latent.errors import InputError
+from fairseq_latent.tasks.latent_task import LatentTask
+
+from . import programs
+from .tiny import build_model
+
+TASK = ("--task", "text_vae")
+SHORT = ("--aggressive", "--aggressive-steps", "7", "--aggressive-window", "2")
+
+
+def fit(data, folder, *flags, arch="gru_vae_tiny"):
+    return programs.fit(data, folder, *TASK, *flags, arch=arch)
+
+
+# --- the rule --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("means, steps", [
+    ([5.0, 4.0, 3.0, 2.0, 1.5, 1.2], 100),  # six windows of 15 that fall, and ten steps more
+    ([5.0, 5.1], 30),
+    ([5.0, 5.0], 30),  # no longer falls
+    ([5.0, 4.0, 4.5], 45),
+])  # fmt: skip
+def test_the_inner_loop_looks_at_windows_of_fifteen(means, steps):
+    taken = []
+
+    def step():
+        taken.append(1)
+        words = 10 + len(taken) % 3
+        return means[min((len(taken) - 1) // 15, len(means) - 1)] * words, words
+
+    assert InnerLoop().run(step) == len(taken) == steps
+
+
+def test_losses_are_compared_by_word():
+    """The second window has the smaller sums, and the larger loss a word: 20 / 2 = 10, then 11 / 1."""
+    losses = iter([(20.0, 2), (11.0, 1), (1.0, 1)])
+    assert InnerLoop(max_steps=3, window=1).run(lambda: next(losses)) == 2
+
+
+def test_the_phase_ends_for_good_when_the_mutual_information_falls():
+    phase = AggressivePhase()
+    assert [phase.validated(mi) for mi in (0.1, 0.4, 0.4)] == [False] * 3 and phase.active  # level is no fall
+    assert phase.validated(0.3) and not phase.active
+    assert not phase.validated(0.9) and not phase.active
+    assert not phase.validated(0.1)
+    again = AggressivePhase.from_state(phase.state_dict())
+    assert again == phase
+
+
+@pytest.mark.parametrize("flags", [("--aggressive-steps", "0"), ("--aggressive-window", "0")])
+def test_a_loop_without_steps_is_refused(sentences_bin, tmp_path, flags):
+    with pytest.raises(InputError, match="one step is the least; remedy: 100 and 15"):
+        fit(sentences_bin, tmp_path, "--aggressive", *flags)
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """What each optimiser step moved: ("encoder" | "rest") -> names, in order."""
+    from fairseq.optim.adam import FairseqAdam
+
+    moved, model = [], {}
+    step, build = FairseqAdam.step, LatentTask.build_model
+
+    def building(self, *args, **kwargs):
+        model["it"] = build(self, *args, **kwargs)
+        return model["it"]
+
+    def stepping(self, *args, **kwargs):
+        before = {name: value.detach().clone() for name, value in model["it"].named_parameters()}
+        step(self, *args, **kwargs)
+        names = {name for name, value in model["it"].named_parameters() if not torch.equal(value, before[name])}
+        moved.append({name.split(".")[0] for name in names})
+
+    monkeypatch.setattr(LatentTask, "build_model", building)
+    monkeypatch.setattr(FairseqAdam, "step", stepping)
+    return moved
+
+
+@pytest.mark.parametrize("batches", ["1", "2"])
+def test_the_encoder_alone_and_then_all_but_the_encoder(sentences_bin, tmp_path, watched, batches):
+    printed = fit(sentences_bin, tmp_path, *SHORT, "--max-update", "3", "--update-freq", batches, "--no-save")
+    updates = [index for index, names in enumerate(watched) if names != {"encoder"}]
+    assert len(updates) == 3 and all(watched[index] == {"decoder"} for index in updates)
+    inner = [after - before - 1 for before, after in zip([-1, *updates], updates, strict=False)]
+    assert all(steps in (4, 6, 7) for steps in inner)  # two windows of two at least, seven steps at most
+    assert [numbers["inner_steps"] for numbers in printed.numbers("train_inner")] == inner
+
+
+def test_without_the_flag_and_after_the_phase_all_move_together(sentences_bin, tmp_path, watched, monkeypatch, caplog):
+    fit(sentences_bin, tmp_path / "plain", "--max-update", "3", "--no-save")
+    assert watched == [{"encoder", "decoder"}] * 3
+    watched.clear()
+    falling = iter([0.5, 0.4, 0.9])
+    validate = LatentTask.post_validate
+    monkeypatch.setattr(
+        LatentTask,
+        "post_validate",
+        lambda self, model, stats, agg: validate(self, model, {**stats, "mi": next(falling)}, agg),
+    )
+    flags = (*SHORT, "--max-update", "6", "--validate-interval-updates", "2", "--max-epoch", "1", "--no-save")
+    with caplog.at_level(logging.INFO):
+        fit(sentences_bin, tmp_path / "aggressive", *flags)
+    together = [index for index, names in enumerate(watched) if names == {"encoder", "decoder"}]
+    assert together == list(range(len(watched) - 2, len(watched)))  # the last two of six, after the second validation
+    told = [record.getMessage() for record in caplog.records if "aggressive training ends" in record.getMessage()]
+    assert told == ["aggressive training ends: mutual information 0.4000 nats, 0.5000 before"]
+
+
+def test_of_two_validation_sets_the_first_judges(sentences_bin, tmp_path, monkeypatch):
+    seen, validated = [], AggressivePhase.validated
+    monkeypatch.setattr(AggressivePhase, "validated", lambda self, mi: seen.append(mi) or validated(self, mi))
+    fit(sentences_bin, tmp_path, *SHORT, "--max-update", "1", "--valid-subset", "valid,test", "--no-save")
+    assert len(seen) == 1
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(sentences_bin, tmp_path, monkeypatch):
+    """Stopped while aggressive, and after: the phase and its last mutual information belong to the checkpoint."""
+    values = {1: 0.5, 2: 0.6, 3: 0.4, 4: 0.7}
+    validate = LatentTask.post_validate
+
+    def scripted(self, model, stats, agg):
+        validate(self, model, {**stats, "mi": values[int(stats["num_updates"]) // 15]}, agg)
+
+    monkeypatch.setattr(LatentTask, "post_validate", scripted)
+    flags = (*SHORT, "--max-update", "0", "--no-epoch-checkpoints")
+    whole = fit(sentences_bin, tmp_path / "whole", *flags, "--max-epoch", "4")
+    steps = [numbers.get("inner_steps", 0) for numbers in whole.numbers("train_inner")]
+    assert all(steps[:45]) and not any(steps[45:]) and len(steps) == 60
+    for stop in ("1", "2", "3"):
+        fit(sentences_bin, tmp_path / stop, *flags, "--max-epoch", stop)
+        fit(sentences_bin, tmp_path / stop, *flags, "--max-epoch", "4")
+        programs.assert_same_parameters(tmp_path / "whole/checkpoint_last.pt", tmp_path / stop / "checkpoint_last.pt")
+
+
+def test_a_run_that_starts_anew_from_a_checkpoint_is_aggressive_again(sentences_bin, tmp_path, monkeypatch):
+    monkeypatch.setattr(AggressivePhase, "validated", lambda self, mi: setattr(self, "active", False))
+    fit(sentences_bin, tmp_path / "one", *SHORT, "--max-update", "2")
+    start = ("--finetune-from-model", tmp_path / "one/checkpoint_last.pt")
+    trained = fit(sentences_bin, tmp_path / "two", *SHORT, *start, "--max-update", "1").numbers("train_inner")
+    assert trained[0]["inner_steps"] >= 4
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["t_cvae_tiny", "t_spacefusion_tiny"])
+def test_a_model_without_an_encoder_of_the_posteriors_own_is_refused(data_bin, tmp_path, arch):
+    with pytest.raises(
+        InputError, match="an encoder that only the posterior uses, .* has none; remedy: --arch gru_vae"
+    ):
+        programs.fit(data_bin, tmp_path, "--aggressive", arch=arch)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [{"distributed_world_size": 2}, {"fp16": True}, {"bf16": True}, {"amp": True}])
+def test_what_cannot_be_updated_in_parts_is_refused(text_task, wrong):
+    from dataclasses import replace
+
+    task = type(text_task)(replace(text_task.cfg, aggressive=True, **wrong), text_task.dictionary)
+    build_model(task, "gru_vae_tiny")
+    with pytest.raises(InputError, match="^--aggressive .*; remedy: "):
+        task.build_criterion(CRITERION_DATACLASS_REGISTRY["elbo"](_name="elbo"))
