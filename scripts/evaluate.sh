@@ -9,12 +9,22 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
              IMPORTANCE_SAMPLES=0 (latents a sentence for the importance-weighted perplexity; slow)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
+             REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
+             fairseq-generate repeats of DATA, with <<unk>> for what the dictionary lacks)
   What another checkpoint, data set or variable made is made again."
-data=$1
+data=${1%/}
 report=$2
 shift 2
 check_language "${SCORE_LANGUAGE:-en}"
 activate
+
+references=()
+if [[ -n ${REFERENCE:-} ]]; then
+    [[ -f $REFERENCE ]] || die "REFERENCE=$REFERENCE: no such file; remedy: the responses of test, one a line"
+    references=(--reference "$REFERENCE")
+elif [[ -f $data.text/test.tgt ]] && cmp -s "$data/prepare.options" "$data.text/prepare.options"; then
+    references=(--reference "$data.text/test.tgt")
+fi
 
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
@@ -52,6 +62,7 @@ if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
 fi
 
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
-fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}"
-run fairseq-latent report --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} "$@"
+fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" ${references[@]+"${references[@]}"}
+run fairseq-latent report "$@" --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} \
+    ${references[@]+"${references[@]}"}
 say "report: $report/report.html and $report/report.md"

@@ -15,7 +15,7 @@ from fairseq_latent.evaluation.report_page import markdown_text
 from fairseq_latent.evaluation.run_folder import CHECKPOINT, MADE_BY
 
 from . import programs
-from .report_runs import EVIL, SAMPLED, write_measured
+from .report_runs import EVIL, SAMPLED, TEST, write_measured
 
 LATENTS = {
     "plain": {},
@@ -315,6 +315,29 @@ def test_responses_to_another_test_set_are_not_compared(runs, data_bin, capsys):
     }
     assert rows["plain"][:3] == ["–"] * 3
     assert "–" not in rows["third"][:3]
+
+
+def test_references_may_be_the_text_itself(runs, data_bin, capsys):
+    """What a dictionary lacks is `<<unk>>` in T- lines; the numbers are those of `score` with the same flag."""
+    for path in runs.glob("*/*.txt"):
+        lines = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"(?m)^(T-\d+\t)\S+", r"\1<<unk>>", lines), encoding="utf-8")
+    (runs / "test.tgt").write_text("".join(f"{reference}\n" for _, reference in TEST), encoding="utf-8")
+    assert report(data_bin) == 0
+    without = (runs / "page" / "report.html").read_text(encoding="utf-8")
+    assert report(data_bin, "--reference", "test.tgt") == 0
+    page = (runs / "page" / "report.html").read_text(encoding="utf-8")
+    assert "&lt;&lt;unk&gt;&gt;" in without and "&lt;&lt;unk&gt;&gt;" not in page
+    assert "--reference test.tgt" in page
+    files = [f"{name}={runs / name.replace(' ', '-')}/generate.test.txt" for name in LATENTS]
+    expected = score.measure_systems(score.read_systems(files, ["test.tgt"]))
+    rows = {row[0]: row[1:] for row in Page(page).tables["Results"]}
+    assert [rows[row.name][1].partition("±")[0].rstrip("*") for row in expected] == [
+        f"{row.scores['dist-1'].value:.2f}" for row in expected
+    ]
+    (runs / "short.txt").write_text("one\n", encoding="utf-8")
+    capsys.readouterr()
+    assert "21 responses, but short.txt has 1 lines" in fails(capsys, data_bin, "--reference", "short.txt")
 
 
 def test_samples_of_other_contexts_are_left_out(runs, data_bin, capsys):

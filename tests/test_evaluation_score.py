@@ -166,6 +166,15 @@ def test_different_test_sets(files, capsys):
     assert score("a=base.gen", "b=other.gen", "--reference", "references.txt") == 0
 
 
+def test_references_that_a_dictionary_lacks_words_of_are_told_of(files, capsys):
+    (files / "a.gen").write_text(generated([[line] for line in BASE], ["I <<unk>> tea", *REFERENCES[1:]]), "utf-8")
+    assert score("a=a.gen", "b=a.gen") == 0
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: 1 of 3 references have <<unk>> for what the dictionary lacks; remedy: --reference ")
+    assert score("a=a.gen", "--reference", "references.txt") == score("a=base.gen") == score("a=base.txt") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_different_numbers_of_responses(files, capsys):
     assert "(base 1, many 2)" in fails(capsys, "base=base.gen", "many=many.gen", "--hypothesis", "all")
     assert score("base=base.gen", "many=many.gen") == 0

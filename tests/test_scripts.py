@@ -234,6 +234,34 @@ def test_evaluate_reads_a_system_as_the_python_commands_do_and_has_its_own_langu
     assert "--lang none" in (tmp_path / "measured").read_text()
 
 
+def test_evaluate_scores_against_the_text_that_prepare_left(evaluated, tmp_path):
+    """Only where it is that of the data: both folders say how they were prepared."""
+
+    def references(**variables):
+        evaluated(**variables)
+        lines = (tmp_path / "measured").read_text().splitlines()
+        found = [line.partition(" --reference ")[2] for line in lines if line.startswith(("score ", "report "))]
+        assert len(found) == 2 and len(set(found)) == 1
+        return found[0]
+
+    text = tmp_path / "data.text"
+    text.mkdir()
+    (text / "test.tgt").write_text("one\n")
+    assert references() == ""
+    for folder in (tmp_path / "data", text):
+        (folder / "prepare.options").write_text("SEED=1\n")
+    assert references() == f"{text}/test.tgt"
+    (text / "prepare.options").write_text("SEED=2\n")
+    assert references() == ""
+    mine = text.rename(tmp_path / "my text") / "test.tgt"
+    assert references(REFERENCE=str(mine)) == str(mine)
+    mine.unlink()
+    systems = (f"K=5={tmp_path}/a", f"B={tmp_path}/lr=1")
+    refused = bash(ROOT / "scripts/evaluate.sh", tmp_path / "data", tmp_path / "report", *systems, REFERENCE=str(mine))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: REFERENCE={mine}: no such file; remedy: ")
+
+
 def test_first_lines_are_those_of_the_test_split(tmp_path, data_bin):
     from fairseq.data import data_utils
 

@@ -95,10 +95,13 @@ def read_generations(path: str | Path, references: Sequence[str | Path] = ()) ->
         generations = [Generation(number - 1, None, None, (line,)) for number, line in lines]
     else:
         raise InputError(f"{path}: the file is empty; remedy: generate again and look at the log")
-    return _with_references(generations, path, references) if references else generations
+    return with_references(generations, path, references) if references else generations
 
 
-def _with_references(generations: list[Generation], path: str | Path, files: Sequence[str | Path]) -> list[Generation]:
+def with_references(
+    generations: Sequence[Generation], path: str | Path, files: Sequence[str | Path]
+) -> list[Generation]:
+    """The responses of `path` with the lines of `files` for references, as `read_generations` has them."""
     columns = [read_lines(file) for file in files]
     for file, lines in zip(files, columns, strict=True):
         if len(lines) != len(generations):

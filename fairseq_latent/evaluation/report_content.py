@@ -63,7 +63,7 @@ def assemble(args: argparse.Namespace) -> Report:
     runs = run_folders(args.runs, all_there=False)
     if not Path(args.data).is_dir():
         raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
-    found = measured(runs, args.lang, args.bootstrap, args.seed)
+    found = measured(runs, args.lang, args.bootstrap, args.seed, args.reference)
     systems, missing = found.systems, list(found.missing)
     shown = dialogues(found, args.contexts)
     examples = args.example or [_typical(shown, found.test)]
@@ -151,6 +151,7 @@ def signatures(
     command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
+    command += ["--reference", *args.reference] if args.reference else []
     made = [
         system.run.made_by(name)
         for system in systems

@@ -9,7 +9,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.failures import translate
 
 from .dialogues import foreign_context
-from .io import Generation, read_generations
+from .io import Generation, read_generations, with_references
 from .latents import LatentStatistics, read_statistics
 from .methods import bounds_likelihood
 from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
@@ -74,8 +74,10 @@ class Measured:
     missing: list[Missing]
 
 
-def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int) -> Measured:
-    """Read all runs; refuse only where nothing at all can be shown."""
+def measured(
+    runs: Sequence[RunFolder], language: str, resamples: int, seed: int, references: Sequence[str] = ()
+) -> Measured:
+    """Read all runs; refuse only where nothing at all can be shown. `references` (files) replace the T- lines."""
     missing = [each for run in runs for each in _absent(run)]
     answers = {run: _piece(run, GENERATED, read_generations, missing) for run in runs}
     sampled = {run: _piece(run, SAMPLES, read_generations, missing) for run in runs}
@@ -93,9 +95,13 @@ def measured(runs: Sequence[RunFolder], language: str, resamples: int, seed: int
     if all(found == MeasuredSystem(found.run) for found in systems) and not any([*answers.values(), *sampled.values()]):
         raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
     answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
+    if references:
+        answers = {run: with_references(found, run.folder / GENERATED, references) for run, found in answers.items()}
     reference, rows = _scores(answers, language, resamples, seed, missing)
     test = next(iter(answers.values()), [])
     samples = _same_contexts({run: found for run, found in sampled.items() if found}, test, missing)
+    if references and test:
+        samples = {run: _referring(found, test) for run, found in samples.items()}
     systems = [replace(each, row=rows.get(each.name), samples=samples.get(each.run)) for each in systems]
     order = {run.name: place for place, run in enumerate(runs)}
     return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]))
@@ -204,3 +210,8 @@ def _same_contexts(
         else:
             usable[run] = found
     return usable
+
+
+def _referring(found: Sequence[Generation], test: Sequence[Generation]) -> list[Generation]:
+    """Answers to the first contexts of the test set, with the references that it has."""
+    return [replace(ours, reference=theirs.reference) for ours, theirs in zip(found, test, strict=False)]

@@ -12,6 +12,7 @@ from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct,
 from fairseq_latent.evaluation.significance import FEWEST, Bootstrap
 from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
+from fairseq_latent.symbols import UNK
 
 COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score without a column is an error
     "BLEU": 2,
@@ -24,6 +25,7 @@ COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score 
     "F1": 2,
     "length": 1,
 }
+UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
     from .score_table import as_json, as_text
 
     systems = read_systems(args.systems, args.reference)
+    _tell_of_unknown(systems[0])
     rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline)
     text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
     if args.out is None:
@@ -102,6 +105,17 @@ def main(args: argparse.Namespace) -> None:
         return
     with written_whole(args.out) as file:
         file.write(text)
+
+
+def _tell_of_unknown(system: System) -> None:
+    """No response matches `<<unk>>`, so BLEU comes out wrong; the text that was prepared has the words."""
+    unknown = sum(UNKNOWN in texts[0] for texts in system.references or ())
+    if unknown:
+        print(
+            f"note: {unknown} of {len(system.generations)} references have {UNKNOWN} for what the dictionary lacks; "
+            "remedy: --reference with the text that was binarised, e.g. DATA.text/test.tgt",
+            file=sys.stderr,
+        )
 
 
 def read_systems(specifications: Sequence[str], references: Sequence[str] = ()) -> list[System]:
