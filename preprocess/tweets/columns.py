@@ -30,7 +30,8 @@ def _where(condition: str, expression: str = "{call}({t})") -> str:
 
 
 ASCII = "length({t}) = strlen({t})"  # as many characters as bytes
-UNUSUAL_SPACE = f"[{rules.SPACE[1:]}]"
+# of the others, no ASCII one is left where control characters were blanked
+UNUSUAL_SPACE = f"NOT {ASCII} AND regexp_matches({{t}}, {quoted(f'[{rules.SPACE[1:]}]')})"
 SPACES = "length({t}) - length(replace({t}, ' ', ''))"
 
 # If neither any of these letters nor all others together are more than half of a text, no letter is
@@ -41,7 +42,9 @@ MOSTLY_ONE = f"2 * greatest({', '.join(_OF_EACH)}, {_LETTERS} - ({' + '.join(_OF
 # by the name of a rule's function; {call} calls the function itself
 EXPRESSIONS = {
     "unescape_html": _where("contains({t}, '&')"),
-    "blank_control_characters": _regexp(rules.CONTROLS, " "),
+    "blank_control_characters": _where(
+        f"regexp_matches({{t}}, {quoted(rules.CONTROLS)})", _regexp(rules.CONTROLS, " ")
+    ),
     "remove_invisible_characters": _where(f"NOT {ASCII}", _regexp(rules.INVISIBLES, "")),
     "remove_urls": _where("contains({t}, '://') OR regexp_matches({t}, '[wW][wW][wW][.]')", _regexp(rules.URLS, " ")),
     "remove_names_at_the_start": _where(
@@ -51,15 +54,14 @@ EXPRESSIONS = {
         "contains({t}, '#') OR contains({t}, '\uff03')", _regexp(rules.HASHTAGS_AT_THE_END, "")
     ),
     "remove_emoji": _where(f"NOT {ASCII} OR contains({{t}}, '\u20e3')"),
-    "break_up_symbols": _where(f"regexp_matches({{t}}, {quoted(_braced(rules.BRACKETS))})"),
+    "break_up_symbols": _where("contains({t}, '<') OR contains({t}, '\uff1c') OR contains({t}, '\ufe64')"),
     "squeeze_whitespace": _where(
-        f"contains({{t}}, '  ') OR starts_with({{t}}, ' ') OR ends_with({{t}}, ' ') "
-        f"OR regexp_matches({{t}}, {quoted(UNUSUAL_SPACE)})",
+        f"contains({{t}}, '  ') OR starts_with({{t}}, ' ') OR ends_with({{t}}, ' ') OR {UNUSUAL_SPACE}",
         f"trim({_regexp(f'[{rules.SPACE}]+', ' ')})",
     ),
     "drop_empty": "nullif({t}, '')",
     "drop_unless_latin": (
-        f"CASE WHEN {ASCII} THEN CASE WHEN upper({{t}}) <> lower({{t}}) THEN {{t}} END "
+        f"CASE WHEN {ASCII} THEN CASE WHEN regexp_matches({{t}}, '[A-Za-z]') THEN {{t}} END "
         f"WHEN regexp_matches({{t}}, '{languages.LATIN_LETTERS}') THEN {{call}}({{t}}) END"
     ),
     "drop_without_kana": f"CASE WHEN regexp_matches({{t}}, '{languages.KANAS}') THEN {{t}} END",
@@ -84,9 +86,10 @@ class Columns:
     def _expression(self, base: duckdb.DuckDBPyConnection, number: int, rule: Rule, wanted: Wanted) -> str:
         function = getattr(rule, "__name__", getattr(getattr(rule, "func", None), "__name__", ""))
         if function == "drop_short":
-            return _where(f"{SPACES} + 1 < {wanted.min_words}", "NULL")
+            few = "NOT contains({t}, ' ')" if wanted.min_words == 2 else f"{SPACES} + 1 < {wanted.min_words}"
+            return _where(few, "NULL")
         if function == "drop_long":
-            return _where(f"{SPACES} >= {wanted.max_words}", "NULL")
+            return _where(f"strlen({{t}}) > {wanted.max_words} AND {SPACES} >= {wanted.max_words}", "NULL")
         expression = EXPRESSIONS.get(function, "{call}({t})")
         if "{call}" in expression:
             base.create_function(
