@@ -1,4 +1,4 @@
-"""Every architecture from build to chat through the real programs; stopping, killing and going on; shards and workers."""
+"""Every architecture from build to chat through the real programs; stopping, killing and going on; shards."""
 
 import json
 import sys
@@ -183,7 +183,7 @@ def test_a_bag_of_words_can_be_left_out_again(data_bin, tmp_path):
     programs.decode(data_bin, tmp_path / "plain/checkpoint_last.pt", *SHORT)
 
 
-# --- validation, shards, workers -------------------------------------------------------------------------------------
+# --- validation, shards ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arch, criterion, flags", [
@@ -229,24 +229,3 @@ def test_sharded_data_is_one_shard_an_epoch_and_resumes(shards, tmp_path):
     resumed = programs.fit(shards, tmp_path / "parts", *busy, "--max-epoch", "4")
     assert losses(resumed, 0) == losses(whole, 9)
     programs.assert_same_parameters(tmp_path / "whole/checkpoint_last.pt", tmp_path / "parts/checkpoint_last.pt")
-
-
-def test_two_workers_train_resume_and_validate_together(data_bin, tmp_path):
-    """DistributedDataParallel on CPUs; 21 pairs are an odd number of batches for two workers."""
-    kind = ("--arch", "t_cvae_tiny", "--criterion", "speculative_elbo", "--save-dir", tmp_path, "--bow-weight", "1")
-    flags = (*programs.PLUG_IN, *kind, *programs.TINY_TRAINING, "--distributed-world-size", "2", "--max-update", "0")
-    for epoch in (1, 2):
-        done = programs.command("fairseq-train", data_bin, *flags, "--max-epoch", epoch)
-        assert done.returncode == 0, done.stderr
-        assert updates(tmp_path / "checkpoint_last.pt") == 8 * epoch
-    (together,) = [
-        json.loads(line.split(" | ")[-1])
-        for line in (done.stdout + done.stderr).splitlines()
-        if '"valid_elbo_ppl"' in line
-    ]
-    alone = programs.run(
-        "fairseq-validate", data_bin, *programs.PLUG_IN, "--path", tmp_path / "checkpoint_last.pt", "--cpu",
-        "--batch-size", "8", "--num-workers", "0", "--log-format", "json",
-    ).numbers("valid")[-1]  # fmt: skip
-    for name in ("loss", "nll", "kl", "bow", "mi", "au", "rec_ppl", "elbo_ppl"):
-        assert float(together[f"valid_{name}"]) == pytest.approx(alone[name], rel=1e-4), name
