@@ -99,22 +99,26 @@ def test_the_encoder_alone_and_then_all_but_the_encoder(sentences_bin, tmp_path,
     assert [numbers["inner_steps"] for numbers in printed.numbers("train_inner")] == inner
 
 
+def scripted(monkeypatch, values):
+    """Validations whose mutual information is `values[epoch]`, as far as the task hears."""
+    validate = LatentTask.post_validate
+
+    def post_validate(self, model, stats, agg):
+        validate(self, model, {**stats, "mi": values[int(stats["num_updates"]) // 15]}, agg)
+
+    monkeypatch.setattr(LatentTask, "post_validate", post_validate)
+
+
 def test_without_the_flag_and_after_the_phase_all_move_together(sentences_bin, tmp_path, watched, monkeypatch, caplog):
     fit(sentences_bin, tmp_path / "plain", "--max-update", "3", "--no-save")
     assert watched == [{"encoder", "decoder"}] * 3
     watched.clear()
-    falling = iter([0.5, 0.4, 0.9])
-    validate = LatentTask.post_validate
-    monkeypatch.setattr(
-        LatentTask,
-        "post_validate",
-        lambda self, model, stats, agg: validate(self, model, {**stats, "mi": next(falling)}, agg),
-    )
-    flags = (*SHORT, "--max-update", "6", "--validate-interval-updates", "2", "--max-epoch", "1", "--no-save")
+    scripted(monkeypatch, [0.1, 0.5, 0.4, 0.9])  # in the first epoch, after it, after the second, the third
+    flags = (*SHORT, "--max-update", "0", "--max-epoch", "3", "--validate-interval-updates", "4", "--no-save")
     with caplog.at_level(logging.INFO):
         fit(sentences_bin, tmp_path / "aggressive", *flags)
     together = [index for index, names in enumerate(watched) if names == {"encoder", "decoder"}]
-    assert together == list(range(len(watched) - 2, len(watched)))  # the last two of six, after the second validation
+    assert together == list(range(len(watched) - 15, len(watched)))  # the last of three epochs
     told = [record.getMessage() for record in caplog.records if "aggressive training ends" in record.getMessage()]
     assert told == ["aggressive training ends: mutual information 0.4000 nats, 0.5000 before"]
 
@@ -122,32 +126,37 @@ def test_without_the_flag_and_after_the_phase_all_move_together(sentences_bin, t
 def test_of_two_validation_sets_the_first_judges(sentences_bin, tmp_path, monkeypatch):
     seen, validated = [], AggressivePhase.validated
     monkeypatch.setattr(AggressivePhase, "validated", lambda self, mi: seen.append(mi) or validated(self, mi))
-    fit(sentences_bin, tmp_path, *SHORT, "--max-update", "1", "--valid-subset", "valid,test", "--no-save")
+    fit(
+        sentences_bin,
+        tmp_path,
+        *SHORT,
+        "--max-update",
+        "0",
+        "--max-epoch",
+        "1",
+        "--valid-subset",
+        "valid,test",
+        "--no-save",
+    )
     assert len(seen) == 1
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(sentences_bin, tmp_path, monkeypatch):
-    """Stopped while aggressive, and after: the phase and its last mutual information belong to the checkpoint."""
-    values = {1: 0.5, 2: 0.6, 3: 0.4, 4: 0.7}
-    validate = LatentTask.post_validate
-
-    def scripted(self, model, stats, agg):
-        validate(self, model, {**stats, "mi": values[int(stats["num_updates"]) // 15]}, agg)
-
-    monkeypatch.setattr(LatentTask, "post_validate", scripted)
+    """Stopped while aggressive, in the middle of an epoch, and after: the phase belongs to the checkpoint."""
+    scripted(monkeypatch, [0.1, 0.5, 0.6, 0.4, 0.7])
     flags = (*SHORT, "--max-update", "0", "--no-epoch-checkpoints")
     whole = fit(sentences_bin, tmp_path / "whole", *flags, "--max-epoch", "4")
     steps = [numbers.get("inner_steps", 0) for numbers in whole.numbers("train_inner")]
     assert all(steps[:45]) and not any(steps[45:]) and len(steps) == 60
-    for stop in ("1", "2", "3"):
-        fit(sentences_bin, tmp_path / stop, *flags, "--max-epoch", stop)
+    for stop in ("20", "30", "45"):
+        fit(sentences_bin, tmp_path / stop, *flags, "--max-update", stop)
         fit(sentences_bin, tmp_path / stop, *flags, "--max-epoch", "4")
         programs.assert_same_parameters(tmp_path / "whole/checkpoint_last.pt", tmp_path / stop / "checkpoint_last.pt")
 
 
 def test_a_run_that_starts_anew_from_a_checkpoint_is_aggressive_again(sentences_bin, tmp_path, monkeypatch):
     monkeypatch.setattr(AggressivePhase, "validated", lambda self, mi: setattr(self, "active", False))
-    fit(sentences_bin, tmp_path / "one", *SHORT, "--max-update", "2")
+    fit(sentences_bin, tmp_path / "one", *SHORT, "--max-update", "0", "--max-epoch", "1")
     start = ("--finetune-from-model", tmp_path / "one/checkpoint_last.pt")
     trained = fit(sentences_bin, tmp_path / "two", *SHORT, *start, "--max-update", "1").numbers("train_inner")
     assert trained[0]["inner_steps"] >= 4

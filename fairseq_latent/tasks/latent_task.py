@@ -36,8 +36,8 @@ class LatentTaskConfig(FairseqDataclass):
     aggressive: bool = field(
         default=False,
         metadata={
-            "help": "train the inference network alone before each update of the rest, until the mutual information falls "
-            "from one validation to the next (He et al., 2019); for models with an encoder of the posterior's own"
+            "help": "train the inference network alone before each update of the rest, until the validation set's mutual "
+            "information falls from one epoch to the next (He et al., 2019); where the posterior has an encoder of its own"
         },
     )
     aggressive_steps: int = field(
@@ -175,14 +175,17 @@ class LatentTask(FairseqTask):
         self._judged = False
 
     def post_validate(self, model, stats, agg):
-        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured; end aggression."""
+        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured; end aggression.
+
+        Only the end of an epoch is judged: a stop, or a checkpoint in between, must change nothing.
+        """
         if self.cfg.best_checkpoint_metric not in stats:
             known = ", ".join(sorted(name for name, value in stats.items() if not name.startswith("best_")))
             raise InputError(f"--best-checkpoint-metric {self.cfg.best_checkpoint_metric}; remedy: one of {known}")
         if stats.get("au") == 0 and not self._warned_of_collapse:
             self._warned_of_collapse = True
             logger.warning(COLLAPSED)
-        if self._phase is not None and not self._judged:
+        if self._phase is not None and not self._judged and self._train_iterator.end_of_epoch():
             self._judged = True
             before = self._phase.mutual_information
             if self._phase.validated(float(stats["mi"])):
