@@ -25,6 +25,14 @@ COMMANDS = {
         "fairseq_latent.evaluation.report",
         "one page that compares several trainings: table, pictures, samples",
     ),
+    "collapse": (
+        "fairseq_latent.evaluation.collapse",
+        "remedies against posterior collapse, beside the paper's",
+    ),
+    "interpolate": (
+        "fairseq_latent.evaluation.interpolate",
+        "sentences between two, through the latent of a sentence VAE",
+    ),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

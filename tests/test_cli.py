@@ -21,8 +21,9 @@ def run(*arguments, **variables):
 def test_help_lists_every_command_with_one_line():
     result = run("--help", COLUMNS="200")
     assert result.returncode == 0
+    shown = " ".join(result.stdout.split())  # argparse breaks the line after the longest name
     for name, (_, summary) in cli.COMMANDS.items():
-        assert any(line.split() == [name, *summary.split()] for line in result.stdout.splitlines())
+        assert f" {name} {summary} " in shown
 
 
 def test_help_imports_no_command():

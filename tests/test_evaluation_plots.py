@@ -28,7 +28,7 @@ def test_smoothing_looks_back_only():
 def test_kl_curves_show_every_system_in_its_colour():
     figure = plots.kl_curves({"a": training_log(2.0), "b": training_log(1.0)})
     (axis,) = figure.axes
-    assert axis.get_ylabel() == "KL(q‖p), nats a response"
+    assert axis.get_ylabel() == "KL(q‖p), nats an example"
     assert axis.get_xlabel() == "updates"
     training, points = axis.lines[0], axis.lines[1]
     assert list(training.get_xdata()) == list(UPDATES)

@@ -72,13 +72,13 @@ def smoothed(values: Sequence[float], points: int = SMOOTHED_POINTS) -> list[flo
 def kl_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     """KL(q || p) over updates: lines from training, points from validation; the KL weight below where it changes."""
     if len(logs) > MANY:
-        return _panels(logs, "kl", "KL(q‖p), nats a response")
+        return _panels(logs, "kl", "KL(q‖p), nats an example")
     weights = {name: log.series("train", "kl_weight") for name, log in logs.items()}
     varies = any(len(set(values)) > 1 for _, values in weights.values())
     figure = Figure(figsize=(WIDTH, (5 if varies else 3.8) + _legend_height(logs)), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1)) if varies else [figure.subplots()]
     _curves(axes[0], logs, "kl")
-    axes[0].set_ylabel("KL(q‖p), nats a response")
+    axes[0].set_ylabel("KL(q‖p), nats an example")
     _limit_height(axes[0], logs)
     if varies:
         for index, (updates, values) in enumerate(weights.values()):

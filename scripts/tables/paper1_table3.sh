@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Table 3 and Figure 7 of Cho et al. (2022): remedies against posterior collapse, each alone on one GRU sentence VAE, trained
+# with one budget on the Penn Treebank, measured, and shown beside the paper's. Stopped and started again, it goes on where it
+# was: rows that are done are kept, others go on from their last checkpoint. Finished rows are shown whenever it starts or ends.
+# bash scripts/tables/paper1_table3.sh [FILE_OR_DIR of the Penn Treebank, until it is prepared]
+# Variables: DATA RUNS ROWS JOBS MAX_UPDATE ARCH SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AUTOCAST IMPORTANCE_SAMPLES PAGE
+set -euo pipefail
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+activate
+PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task text_vae)
+
+rows=(standard kla podi_0.15 bow ca at best5 podi_0.21 podi_literal_0.15 best5_podi_0.15 podi_0.12 podi_0.18 podi_auto_0.15)
+[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
+
+export DATA=${DATA:-$ROOT/data-bin/ptb}
+runs=${RUNS:-$ROOT/runs/ptb}
+# budget      the same for all rows: ten epochs of the Penn Treebank
+MAX_UPDATE=${MAX_UPDATE:-6580}
+# precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
+mkdir -p "$runs"
+autocast=${AUTOCAST:-$(precision "$runs/precision")}
+low=()
+[[ $autocast == none ]] || low=(--selection-dtype "$autocast")
+
+# heading ROW: its name in the table; that of a row which the paper has is the paper's.
+heading() {
+    local lambda=${1##*_0}
+    case $1 in
+        standard) echo "Standard" ;;
+        kla) echo "+ KL annealing" ;;
+        ca) echo "+ cyclical annealing" ;;
+        at) echo "+ aggressive training" ;;
+        bow) echo "+ bag of words" ;;
+        best5) echo "+ best of 5" ;;
+        best5_podi_0.*) echo "+ best of 5 + L_Po-di, λ = $lambda" ;;
+        podi_literal_0.*) echo "+ L_Po-di as printed, λ = $lambda" ;;
+        podi_auto_0.*) echo "+ L_Po-di scaled, λ = $lambda" ;;
+        podi_0.*) echo "+ L_Po-di, λ = $lambda" ;;
+        *) die "ROWS: $1 is no row; remedy: standard kla ca at bow podi_0.15 podi_literal_0.15 podi_auto_0.15 best5 best5_podi_0.15" ;;
+    esac
+}
+
+# loss_of ROW: sets `loss`, the flags in which the rows differ.
+loss_of() {
+    local lambda=${1##*_}
+    case $1 in
+        standard) loss=(--criterion elbo) ;;
+        kla) loss=(--criterion elbo --kl-schedule linear --kl-warmup "${KL_WARMUP:-5000}") ;;
+        # four cycles, the weight rising in the first half of each
+        ca) loss=(--criterion elbo --kl-schedule cyclical --kl-cycle "${KL_CYCLE:-$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))}") ;;
+        at) loss=(--criterion elbo --aggressive --save-interval-updates 50 --keep-interval-updates 1) ;;
+        bow) loss=(--criterion bow_elbo --bow-target tokens --bow-hidden-dim 400) ;;
+        best5) loss=(--criterion speculative_elbo --k 5 ${low[@]+"${low[@]}"}) ;;
+        best5_podi_*) loss=(--criterion speculative_elbo --k 5 ${low[@]+"${low[@]}"} --podi-weight 1 --podi-target "$lambda") ;;
+        podi_literal_*) loss=(--criterion podi_elbo --podi-form literal --podi-target "$lambda") ;;
+        podi_auto_*) loss=(--criterion podi_elbo --podi-form auto --podi-target "$lambda") ;;
+        podi_*) loss=(--criterion podi_elbo --podi-form per_dim --podi-target "$lambda") ;;
+    esac
+}
+
+train_row() { # RUN, named after its row: train, then measure what takes seconds
+    local loss split
+    loss_of "$(basename "$1")"
+    LOG_INTERVAL=$((MAX_UPDATE / 200 > 0 ? MAX_UPDATE / 200 : 1)) train "$DATA" "$1" \
+        --arch "${ARCH:-gru_vae_small}" "${loss[@]}" --autocast "$autocast" \
+        --optimizer adam --lr "${LR:-1e-3}" --clip-norm 5 \
+        --batch-size "${BATCH_SIZE:-64}" --max-update "$MAX_UPDATE" --seed "${SEED:-1}" --num-workers 0
+    [[ -z ${DRY_RUN:-} ]] || return 0
+    for split in test valid; do measure "$1" "latents.$split.json" "$split"; done
+}
+
+weigh_row() { # RUN: the importance-weighted perplexity, which takes long
+    [[ ! -f $1/done ]] || measure "$1" latents.test.iw.json test \
+        --importance-samples "${IMPORTANCE_SAMPLES:-500}" --importance-dtype "${autocast/none/float32}"
+}
+
+measure() { # RUN FILE SPLIT FLAGS...
+    local checkpoint=$1/checkpoint_last.pt
+    whole "$1/$2" "$checkpoint" -- fairseq-latent latents "$DATA" --path "$checkpoint" --split "$3" --seed "${SEED:-1}" \
+        --format json "${@:4}" ${DEVICE[@]+"${DEVICE[@]}"}
+}
+
+weighed() { # RUN
+    if [[ -s $1/latents.test.iw.json ]]; then echo weighed; else echo "in work"; fi
+}
+
+show() { # the rows as far as they are: page, numbers, curves, picture
+    local page=${PAGE:-$ROOT/docs/results_ptb.md} begun=() index
+    for index in "${!folders[@]}"; do
+        ! grep -qs '"num_updates"' "${folders[index]}/train.log" || begun+=("${systems[index]}")
+    done
+    ((${#begun[@]})) || return 0
+    run fairseq-latent collapse "${systems[@]}" --page "$page" --csv "${page%.md}.csv" --curves "${page%.md}_kl.csv" >&2
+    run fairseq-latent plot kl "${begun[@]}" --out "$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png"
+}
+
+folders=() systems=()
+for row in "${rows[@]}"; do
+    name=$(heading "$row") || exit 2
+    folders+=("$runs/$row")
+    systems+=("$name=$runs/$row")
+done
+if [[ ! -f $DATA/dict.txt ]]; then
+    [[ -n ${1:-} ]] || die "DATA=$DATA is not prepared; remedy: bash scripts/tables/paper1_table3.sh FILE_OR_DIR of the Penn Treebank"
+    run bash "$ROOT/scripts/prepare/ptb.sh" "$1" || exit 2
+fi
+
+[[ -n ${DRY_RUN:-} ]] || show
+failed=0
+(KEEP_GOING=1 in_parallel "training" updates_done train_row "${folders[@]}") || failed=$?
+((failed == 0 || failed == 2)) || exit "$failed" # stopped by hand
+[[ -z ${DRY_RUN:-} ]] || exit "$failed"
+show
+if [[ ${IMPORTANCE_SAMPLES:-500} != 0 ]]; then
+    (KEEP_GOING=1 in_parallel "importance weights" weighed weigh_row "${folders[@]}") || failed=$?
+    ((failed == 0 || failed == 2)) || exit "$failed"
+    show
+fi
+((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"

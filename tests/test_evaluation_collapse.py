@@ -1,0 +1,107 @@
+"""`fairseq-latent collapse`: the table of remedies, with what is not finished said, and the page around it kept."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from fairseq_latent.cli import main
+from fairseq_latent.evaluation import collapse
+from fairseq_latent.evaluation.published import PENN_TREEBANK
+
+NUMBERS = {"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130}
+
+
+def statistics(signature="split:test|seed:1", **changes) -> str:
+    return json.dumps({**NUMBERS, "signature": signature, **changes})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three rows: finished with importance weights, in training, not begun; a fourth finished without weights."""
+    log = [
+        {"num_updates": "10", "kl": "0.5", "kl_weight": "0.1", "wall": "1800", "inner_steps": "30"},
+        {"valid_num_updates": "10", "valid_kl": "0.4"},
+        {"num_updates": "20", "kl": "2", "kl_weight": "0.2", "wall": "3600", "inner_steps": "45"},
+    ]
+    for name in ("kla", "ca", "at", "best5"):
+        (tmp_path / name).mkdir()
+    for name, length in (("kla", 3), ("ca", 2), ("best5", 3)):
+        (tmp_path / name / "train.log").write_text("".join(f"{json.dumps(line)}\n" for line in log[:length]))
+    for name in ("kla", "best5"):
+        (tmp_path / name / "done").write_text("20 0\n")
+        (tmp_path / name / "latents.test.json").write_text(statistics())
+        (tmp_path / name / "latents.valid.json").write_text(statistics(kl=2.25))
+    (tmp_path / "kla/latents.test.iw.json").write_text(statistics("split:test|seed:1|iw-samples:500", iw_ppl=99.5))
+    (tmp_path / "ca/latents.test.json").write_text(statistics())  # of a smaller budget: not done
+    names = {
+        "+ KL annealing": "kla",
+        "+ cyclical annealing": "ca",
+        "+ aggressive training": "at",
+        "+ best of 5": "best5",
+    }
+    return [f"{name}={tmp_path / folder}" for name, folder in names.items()]
+
+
+def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
+    files = [tmp_path / name for name in ("docs/page.md", "docs/page.csv", "docs/kl.csv")]
+    flags = [
+        word for flag, file in zip(("--page", "--csv", "--curves"), files, strict=True) for word in (flag, str(file))
+    ]
+    assert main(["collapse", *runs, *flags]) == 0
+    printed = capsys.readouterr()
+    assert "Not finished yet: + cyclical annealing (at 10 updates); + aggressive training (not begun)." in printed.err
+    assert "Not weighted by importance yet: + best of 5." in printed.err
+    page, numbers, curves = (file.read_text(encoding="utf-8") for file in files)
+    cells = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+        for line in page.splitlines()
+        if "|" in line
+    }
+    assert cells["+ KL annealing"] == ["53.56", "3", "2.51", "90.00", "101.50", "99.50", "3", "2.50", "1.25"]
+    assert cells["+ cyclical annealing"] == ["51.55", "2", "3.77", *["–"] * 6]
+    assert cells["+ best of 5"] == [*["–"] * 3, "90.00", "101.50", "–", "3", "2.50", "1.25"]
+    assert "20 updates each" in page and "iw-samples:500" in page and str(tmp_path) not in page
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers))}
+    kla = rows["+ KL annealing"]
+    assert (kla["updates"], kla["hours"], kla["valid_kl"], kla["iw_ppl"]) == ("20", "1.00", "2.2500", "99.5000")
+    assert kla["inner_steps"] == "750"  # 10 updates with 30 each, 10 with 45
+    assert rows["+ aggressive training"]["signature"] == "not begun" and rows["+ aggressive training"]["updates"] == ""
+    assert curves.splitlines()[:3] == [
+        "row,split,update,kl,kl_weight",
+        "+ KL annealing,train,10,0.5,0.1",
+        "+ KL annealing,train,20,2.0,0.2",
+    ]
+
+
+def test_what_people_wrote_around_the_table_stays(runs, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Mine\n\nBefore.\n\n{collapse.BEGIN}\nold\n{collapse.END}\n\nAfter.\n", encoding="utf-8")
+    for _ in range(2):
+        assert main(["collapse", *runs, "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n\nBefore.\n\n<!--") and text.endswith("-->\n\nAfter.\n")
+    assert "old" not in text and text.count("| + KL annealing ") == 1
+    page.write_text(f"# Mine\n{collapse.BEGIN}\n", encoding="utf-8")
+    assert main(["collapse", *runs, "--page", str(page)]) == 2
+
+
+def test_the_papers_numbers_are_its_table():
+    """Cho et al. (2022), Table 3: perplexity falls and KL rises from row to row but for the last perplexity."""
+    perplexities, units, costs = zip(*PENN_TREEBANK.values(), strict=True)
+    assert list(costs) == sorted(costs) and len(PENN_TREEBANK) == 9
+    assert list(perplexities[:-1]) == sorted(perplexities[:-1], reverse=True)
+    assert (perplexities[0], perplexities[-1], units, costs[-1]) == (
+        58.391,
+        46.883,
+        (0, 3, 2, 6, 11, 13, 14, 14, 14),
+        25.126,
+    )
+
+
+def test_formats_and_absent_folders(runs, tmp_path, capsys):
+    assert main(["collapse", *runs, "--format", "latex"]) == 0
+    assert capsys.readouterr().out.startswith("\\begin{tabular}")
+    assert main(["collapse", f"a={tmp_path / 'none'}"]) == 2
+    assert "no such folder; remedy: " in capsys.readouterr().err
