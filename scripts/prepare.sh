@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[[ $# -ge 2 ]] || die "usage: bash scripts/prepare.sh CONVERSATIONS.jsonl[.gz] DATA_BIN_FOLDER
+[[ $# -eq 2 ]] || die "usage: bash scripts/prepare.sh CONVERSATIONS.jsonl[.gz] DATA_BIN_FOLDER
   variables: VOCABULARY=16000 CONTEXT_TURNS=1 MAX_WORDS=100 VALID=0.05 TEST=0.05 SEED=1 COVERAGE=1.0 SAMPLES=100
              VALID and TEST: shares, numbers of conversations, or files of conversations (an official split);
              TEST=all: with --test-from, all from then on
@@ -20,6 +20,7 @@ activate
 
 is_file() { [[ $1 == *.jsonl || $1 == *.jsonl.gz ]]; }
 noted() { if is_file "$1"; then digest <"$1"; else printf '%s' "$1"; fi; }
+[[ ! -e $destination || -d $destination ]] || die "$destination is a file; remedy: the name of a folder to make"
 for file in "$conversations" "${VALID:=0.05}" "${TEST:=0.05}"; do
     if [[ $file == "$conversations" ]] || is_file "$file"; then
         [[ -f $file ]] || die "$file: no such file; remedy: a conversations.jsonl (python -m preprocess.check FILE)"
@@ -27,6 +28,8 @@ for file in "$conversations" "${VALID:=0.05}" "${TEST:=0.05}"; do
 done
 read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
 read -ra split_flags <<<"${SPLIT_FLAGS:-}"
+[[ $TEST != all || " ${split_flags[*]-}" == *" --test-from"[\ =]* ]] ||
+    die "TEST=all is for a border in time; remedy: SPLIT_FLAGS='--test-from 2019-01-01', or another TEST"
 options="VOCABULARY=${VOCABULARY:=16000}
 CONTEXT_TURNS=${CONTEXT_TURNS:=1}
 MAX_WORDS=${MAX_WORDS:=100}
@@ -41,14 +44,15 @@ INPUT=$(digest <"$conversations")"
 [[ -z ${split_flags[*]-} ]] || options+=$'\n'"SPLIT_FLAGS=${split_flags[*]}"
 [[ -z ${VECTOR_DIMENSION:-} ]] || options+=$'\n'"VECTOR_DIMENSION=$VECTOR_DIMENSION"
 
-# refuse_others FOLDER FILES...: a folder with any of these files must have been made with the options of now.
+# refuse_others FOLDER OPEN FILES...: a folder with any of these files must have been made with the options of now, but for
+# those named in OPEN (A|B), with which nothing in it was made yet.
 refuse_others() {
-    local folder=$1 remedy="another DATA_BIN_FOLDER, or remove $destination and $text" file now before
-    shift
+    local folder=$1 open="^($2)=" remedy="another DATA_BIN_FOLDER, or remove $destination and $text" file now before
+    shift 2
     if [[ -f $folder/prepare.options ]]; then
-        [[ $(<"$folder/prepare.options") != "$options" ]] || return 0
-        now=$(grep -vxFf "$folder/prepare.options" <<<"$options" | paste -s -d ' ' -) || true
-        before=$(grep -vxFf - "$folder/prepare.options" <<<"$options" | paste -s -d ' ' -) || true
+        now=$(grep -vxFf "$folder/prepare.options" <<<"$options" | grep -vE "$open" | paste -s -d ' ' -) || true
+        before=$(grep -vxFf - "$folder/prepare.options" <<<"$options" | grep -vE "$open" | paste -s -d ' ' -) || true
+        [[ -n $now$before ]] || return 0
         die "$folder was prepared with other options or input${before:+ ($before)}, not ${now:-the default}; remedy: $remedy"
     fi
     for file in "$@"; do
@@ -79,14 +83,25 @@ side() {
     rmdir "$text/$1.part"
 }
 
-refuse_others "$destination" "$destination"/*
+# not_made: names of the options with which nothing in $text was made yet: after a mistake in them it goes on from there
+not_made() {
+    local names=SAMPLES
+    [[ -f $text/vectors.txt ]] || names+='|VECTOR_DIMENSION'
+    [[ -f $text/spm/dict.txt ]] || names+='|VOCABULARY|COVERAGE'
+    [[ -f $text/split.json ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS'
+    [[ -f $text/split.json || -f $text/clean.jsonl ]] || names+='|MAX_WORDS|CLEAN_FLAGS|INPUT'
+    printf '%s' "$names"
+}
+
+refuse_others "$destination" NONE "$destination"/*
 mkdir -p "$text"
 exec 9>"$text/lock"
 if command -v flock >/dev/null && ! flock -n 9; then
     say "another process prepares $destination: waiting for it"
     flock 9
 fi
-refuse_others "$text" "$text/clean.jsonl" "$text/train.src" "$text/spm"
+refuse_others "$text" "$(not_made)" "$text/clean.jsonl" "$text/train.src" "$text/spm"
+rm -f "$text"/.*.part "$text"/spm/.*.part # of a process that was killed
 printf '%s\n' "$options" >"$text/prepare.options"
 if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
@@ -105,13 +120,17 @@ side test "$TEST"
     run python -m preprocess.subwords "$text" --vocab-size "$VOCABULARY" --seed "$SEED" --character-coverage "$COVERAGE"
 [[ -z ${VECTOR_DIMENSION:-} || -f $text/vectors.txt ]] ||
     run python -m preprocess.vectors "$text/spm" --out "$text/vectors.txt" --dimension "$VECTOR_DIMENSION" --seed "$SEED"
-for side in src tgt; do # a few test contexts, for which reports show several responses
-    head -n "$SAMPLES" "$text/spm/test.$side" >"$text/spm/samples.$side"
-done
+sides=(--trainpref "$text/spm/train")
+[[ ! -f $text/spm/valid.src ]] || sides+=(--validpref "$text/spm/valid") # none with VALID=0
+if [[ -f $text/spm/test.src ]]; then
+    sides+=(--testpref "$text/spm/test,$text/spm/samples")
+    for side in src tgt; do # a few test contexts, for which reports show several responses
+        head -n "$SAMPLES" "$text/spm/test.$side" >"$text/spm/samples.$side"
+    done
+fi
 rm -rf "$text/data-bin.part"
 run fairseq-preprocess --source-lang src --target-lang tgt --joined-dictionary --srcdict "$text/spm/dict.txt" \
-    --trainpref "$text/spm/train" --validpref "$text/spm/valid" --testpref "$text/spm/test,$text/spm/samples" \
-    --destdir "$text/data-bin.part" --workers "$(cores)" >"$text/fairseq-preprocess.log" 2>&1 ||
+    "${sides[@]}" --destdir "$text/data-bin.part" --workers "$(cores)" >"$text/fairseq-preprocess.log" 2>&1 ||
     die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
 cp "$text/spm/spm.model" "$text/prepare.options" "$text/data-bin.part/"
 [[ -z ${VECTOR_DIMENSION:-} ]] || cp "$text/vectors.txt" "$text/data-bin.part/"

@@ -256,6 +256,54 @@ def test_another_archive_and_other_flags_are_refused(prepare, tmp_path):
         assert prepare.commands == []
 
 
+def test_paths_may_have_spaces(prepare, tmp_path):
+    texts = packed(tmp_path / "the texts", convai2_texts())
+    data = f"{tmp_path}/my data/bin/"
+    prepare(
+        "convai2", texts / "train_own.txt", texts / "valid_own.txt", VALID="1", DATA=data, VOCABULARY="60", whole=True
+    )
+    assert (tmp_path / "my data/bin/test.src-tgt.src.idx").is_file()
+    for archive in (texts, packed(tmp_path / "the texts.zip", convai2_texts())):
+        refused = prepare("convai2", archive, texts / "valid_own.txt", VALID="1")
+        assert refused.stderr.startswith(f"error: {archive} is an archive, ") and "; remedy: " in refused.stderr
+        assert prepare.commands == []
+
+
+def test_what_cannot_be_made_is_refused_before_an_archive_is_read(prepare, tmp_path):
+    pytest.importorskip("MeCab")
+    release = packed(tmp_path / "data.zip", {"data/dialogues.json": json.dumps(DAILYDIALOG)})
+    assert "OFFICIAL=yes is neither 0 nor 1; remedy: " in prepare("dailydialog", release, OFFICIAL="yes").stderr
+    assert f"DATA={release} is a file; remedy: " in prepare("dailydialog", release, DATA=str(release)).stderr
+    assert prepare.commands == []
+    ranking = packed(tmp_path / "ranking.zip", {"r/dev.tsv": DEV, "r/test.tsv": TEST})
+    corpus = packed(tmp_path / "corpus.zip", {"c/board.tsv": "雪だね\tそうだね\tうん\n"})
+    assert "corpus.zip has no dev.tsv" in prepare("open2ch", ranking, corpus).stderr
+    assert not list(prepare.text.glob("*.jsonl"))
+    prepare("open2ch", corpus, ranking)
+    assert [command.split()[0] for command in prepare.commands][:3] == ["open2ch"] * 3
+
+
+def test_all_of_test_needs_a_border(tmp_path):
+    (tmp_path / "c.jsonl").touch()
+    for flags in ("", "--until 2020-01-01"):
+        refused = bash(
+            ROOT / "scripts/prepare.sh", tmp_path / "c.jsonl", tmp_path / "bin", TEST="all", SPLIT_FLAGS=flags
+        )
+        assert refused.returncode == 2 and refused.stderr.startswith(
+            "error: TEST=all is for a border in time; remedy: "
+        )
+
+
+def test_a_border_that_was_mistyped_can_be_mended(prepare, tmp_path):
+    """Reading an archive of tweets takes hours: it is not done again."""
+    pytest.importorskip("duckdb")
+    archive = packed(tmp_path / "archive", tweets())
+    refused = prepare("twitter_en", archive, VALID="1", TEST_FROM="2019-13-01")
+    assert "'2019-13-01' is no time in ISO 8601" in refused.stderr
+    prepare("twitter_en", archive, VALID="1")
+    assert [command.split()[0] for command in prepare.commands] == ["split", "subwords"]
+
+
 def test_a_side_that_was_stopped_is_made_again(prepare, tmp_path):
     release = packed(tmp_path / "data.zip", {"data/dialogues.json": json.dumps(DAILYDIALOG)})
     prepare("dailydialog", release)

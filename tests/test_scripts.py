@@ -193,12 +193,50 @@ def test_prepare_refuses_other_options_and_another_input(conversations, tmp_path
     assert refused.returncode == 2 and "not INPUT=" in refused.stderr
 
 
+def test_prepare_goes_on_with_other_options_where_the_first_were_a_mistake(conversations, tmp_path):
+    """What was made before the step that failed is kept, as long as the options it was made with are."""
+    options = {"VALID": "0.2", "TEST": "0.2", "SAMPLES": "3", "VOCABULARY": "60"}
+
+    def prepare(**variables):
+        done = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "bin", **options | variables)
+        ran = [
+            line.split()[3].removeprefix("preprocess.") for line in done.stderr.splitlines() if line[:9] == "+ python "
+        ]
+        return done, ran
+
+    failed, ran = prepare(TEST="50")
+    assert failed.returncode == 2 and ran == ["clean", "split"]
+    refused, ran = prepare(MAX_WORDS="5")
+    assert refused.returncode == 2 and "not MAX_WORDS=5; remedy: " in refused.stderr and ran == []
+    failed, ran = prepare(VOCABULARY="8")
+    assert "--vocab-size 8 is too small" in failed.stderr and ran == ["split", "subwords"]
+    refused, ran = prepare(SEED="2")
+    assert refused.returncode == 2 and "not SEED=2; remedy: " in refused.stderr and ran == []
+    (tmp_path / "bin.text/.clean.jsonl.01234567.part").write_text("of a process that was killed")
+    done, ran = prepare()
+    assert done.returncode == 0 and ran == ["subwords"]
+    assert not list(tmp_path.rglob("*.part"))
+    options["SAMPLES"] = "4"
+    assert "not SAMPLES=4; remedy: " in prepare()[0].stderr
+
+
+def test_prepare_without_valid_or_test(conversations, tmp_path):
+    for side, other in (("valid", "test"), ("test", "valid")):
+        folder = tmp_path / side
+        sizes = {side.upper(): "0", other.upper(): "0.2", "VOCABULARY": "60"}
+        assert bash(ROOT / "scripts/prepare.sh", conversations, folder, **sizes).returncode == 0
+        assert not list(folder.glob(f"{side}*")) and (folder / f"{other}.src-tgt.src.idx").is_file()
+
+
 def test_prepare_leaves_a_folder_that_it_did_not_make(conversations, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/dict.src.txt").write_text("mine 1\n")
     refused = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "bin")
     assert refused.returncode == 2 and "does not say how it was prepared" in refused.stderr
-    assert not (tmp_path / "bin.text").exists()
+    (tmp_path / "file").touch()
+    refused = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "file")
+    assert refused.returncode == 2 and "file is a file; remedy: " in refused.stderr
+    assert not list(tmp_path.glob("*.text"))
 
 
 def test_evaluate_makes_again_what_another_command_or_older_input_made(evaluated, tmp_path):
@@ -433,6 +471,7 @@ def test_scripts_refuse_what_they_cannot_do(tmp_path):
         ("scripts/quickstart.sh", "--lang"),
         ("scripts/setup.sh", "--nonsense"),
         ("scripts/prepare.sh", "none.jsonl", tmp_path / "bin"),
+        ("scripts/prepare.sh", __file__, tmp_path / "bin", "one-too-many"),
         ("scripts/evaluate.sh", "data", tmp_path / "report", "no-equals-sign"),
         ("scripts/evaluate.sh", "data", tmp_path / "report", f"a={tmp_path}"),
     ):

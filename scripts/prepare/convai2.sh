@@ -13,6 +13,7 @@ activate
 goes_to convai2
 form=${FORM:-both_original_no_cands} conversations=train
 if [[ -d $1 || $1 =~ \.(zip|t[gx]z|tbz2|tar(\.[a-z0-9]*)?)$ ]]; then
+    (($# == 1)) || die "$1 is an archive, $2 one too many; remedy: the archive alone, or two texts"
     conversations train "$1" -- convai2 --text "train_$form.txt"
     conversations validation "$1" -- convai2 --text "valid_$form.txt"
 elif (($# == 2)); then

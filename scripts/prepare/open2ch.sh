@@ -13,9 +13,9 @@ activate
 goes_to open2ch
 if (($# == 2)); then
     conversations=train
-    conversations train "$1" -- open2ch --unlabelled
-    conversations dev "$2" -- open2ch --split dev
+    conversations dev "$2" -- open2ch --split dev # in the other order, this is refused before anything is written
     conversations test "$2" -- open2ch --split test
+    conversations train "$1" -- open2ch --unlabelled
     export VALID=${VALID:-$text/dev.jsonl} TEST=${TEST:-$text/test.jsonl}
 else
     conversations=conversations

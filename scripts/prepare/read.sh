@@ -29,6 +29,7 @@ goes_to() {
     data=${DATA:-$ROOT/data-bin/$1}
     data=${data%/}
     text=$data.text
+    [[ ! -e $data || -d $data ]] || die "DATA=$data is a file; remedy: the name of a folder to make"
 }
 
 # What archives are: one file its contents; several, and those of folders, their names and sizes.
@@ -69,6 +70,7 @@ conversations() {
                     "remedy: DATA=another folder, or remove $data and $text"
             exit 0
         fi
+        rm -f "$text"/.*.part # of a process that was killed
         printf '%s\n' "$note" >"$file.from"
         run python -m "preprocess.$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
     )
