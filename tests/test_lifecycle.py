@@ -7,7 +7,7 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 
-from fairseq_latent.models import t_cvae
+from fairseq_latent.models import latent_model
 
 from . import programs
 
@@ -65,7 +65,7 @@ def test_from_build_to_chat(data_bin, tmp_path, arch, criterion):
 
 def test_two_halves_are_one_batch(text, tmp_path, binarise, monkeypatch):
     """--update-freq 2 against a double batch: one update on the same 16 pairs, without dropout and noise."""
-    monkeypatch.setattr(t_cvae, "choose_noise", lambda posterior, *_: (torch.zeros_like(posterior.mean), None))
+    monkeypatch.setattr(latent_model, "choose_noise", lambda posterior, *_: (torch.zeros_like(posterior.mean), None))
     short = tmp_path / "text"
     short.mkdir()
     for split in ("train", "valid", "test"):

@@ -18,6 +18,8 @@ from preprocess import parallel
 from preprocess.lines import raw_lines
 from preprocess.parallel import block_lines, map_blocks
 
+from .signals import interruptible
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -174,7 +176,7 @@ def test_a_stopped_program_takes_its_workers_along(file, tmp_path, sent, code):
     command = [sys.executable, "-c", SLEEPER, str(file), str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes, env=environment) as running:
+    with subprocess.Popen(command, **pipes, env=environment, preexec_fn=interruptible) as running:
         first, *workers = map(int, running.stdout.readline().split())
         assert (first, len(workers)) == (1, 2)
         running.send_signal(sent)

@@ -34,6 +34,7 @@ from preprocess.tweets.read import Selection, read_file
 from preprocess.tweets.spool import archive_files, spool
 
 from .releases import real
+from .signals import interruptible
 from .typed import texts
 
 ROOT = Path(__file__).parents[1]
@@ -662,7 +663,8 @@ def test_a_stopped_run_leaves_nobody_behind(archive, sent):
     for number in range(2):
         (archive / str(number)).write_bytes(big)
     command = [sys.executable, "-m", "preprocess.tweets", str(archive), "--out", str(archive.parent / "out.jsonl")]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, **pipes, preexec_fn=interruptible)
     work = archive.parent / "out.jsonl.work" / "tweets"
     deadline = time.monotonic() + 60
     while not list(work.glob("*.lines")) and time.monotonic() < deadline:
