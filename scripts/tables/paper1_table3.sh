@@ -17,7 +17,7 @@ rows=(standard kla podi_0.15 bow ca at best5 podi_0.21 podi_literal_0.15 best5_p
 export DATA=${DATA:-$ROOT/data-bin/ptb}
 runs=${RUNS:-$ROOT/runs/ptb}
 # budget      the same for all rows: ten epochs of the Penn Treebank
-MAX_UPDATE=${MAX_UPDATE:-6580}
+MAX_UPDATE=${MAX_UPDATE:-6590}
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
 mkdir -p "$runs"
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
@@ -49,7 +49,7 @@ loss_of() {
         standard) loss=(--criterion elbo) ;;
         kla) loss=(--criterion elbo --kl-schedule linear --kl-warmup "${KL_WARMUP:-5000}") ;;
         # four cycles, the weight rising in the first half of each
-        ca) loss=(--criterion elbo --kl-schedule cyclical --kl-cycle "${KL_CYCLE:-$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))}") ;;
+        ca) loss=(--criterion elbo --kl-schedule cyclical --kl-cycle "${KL_CYCLE:-$((MAX_UPDATE / 4 + 1))}") ;;
         at) loss=(--criterion elbo --aggressive --save-interval-updates 50 --keep-interval-updates 1) ;;
         bow) loss=(--criterion bow_elbo --bow-target tokens --bow-hidden-dim 400) ;;
         best5) loss=(--criterion speculative_elbo --k 5 ${low[@]+"${low[@]}"}) ;;
@@ -109,13 +109,24 @@ fi
 
 [[ -n ${DRY_RUN:-} ]] || show
 failed=0
-(KEEP_GOING=1 in_parallel "training" updates_done train_row "${folders[@]}") || failed=$?
-((failed == 0 || failed == 2)) || exit "$failed" # stopped by hand
+
+# on_all_rows LABEL COUNTER COMMAND: whatever fails; a signal to this script ends them too.
+on_all_rows() {
+    local inner status=0
+    (KEEP_GOING=1 in_parallel "$@" "${folders[@]}") &
+    inner=$!
+    trap 'kill "$inner"; wait "$inner"; exit 143' HUP INT TERM
+    wait "$inner" || status=$?
+    trap - HUP INT TERM
+    ((status == 0 || status == 2)) || exit "$status" # stopped by hand
+    ((status == 0)) || failed=$status
+}
+
+on_all_rows "training" updates_done train_row
 [[ -z ${DRY_RUN:-} ]] || exit "$failed"
 show
 if [[ ${IMPORTANCE_SAMPLES:-500} != 0 ]]; then
-    (KEEP_GOING=1 in_parallel "importance weights" weighed weigh_row "${folders[@]}") || failed=$?
-    ((failed == 0 || failed == 2)) || exit "$failed"
+    on_all_rows "importance weights" weighed weigh_row
     show
 fi
 ((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"
