@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 extras = {
+    "gpt2": ["transformers>=4.57"],
     "ja": ["mecab-python3>=1.0.9", "ipadic>=1.0.0", "neologdn>=0.5.3"],
     "plot": ["openTSNE>=1.0.2"],
     "quickstart": ["chitchat-dataset==0.9.0", "openTSNE>=1.0.2"],
