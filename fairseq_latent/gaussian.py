@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class LatentOutput:
     bow_logits (B, V): the bag-of-words head's scores, where the model has one.
     chosen (B,): index of the kept sample among K, where one was chosen.
     prior_z (B, Z): a sample of the prior, where the model was asked to decode it too.
+    divergences: {name: (B,) nats}, further terms of the bound, of latents beside z.
     """
 
     z: Tensor
@@ -84,6 +85,7 @@ class LatentOutput:
     bow_logits: Tensor | None = None
     chosen: Tensor | None = None
     prior_z: Tensor | None = None
+    divergences: dict[str, Tensor] = field(default_factory=dict)
 
 
 def seeded_noise(seeds: Tensor, num_latents: int, latent_dim: int) -> Tensor:

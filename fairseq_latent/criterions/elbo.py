@@ -50,6 +50,7 @@ class ELBOConfig(LatentCriterionConfig):
     kl_cycle: str = field(
         default="0", metadata={"help": "updates a cycle, or `epoch`: one cycle an epoch, computed from the data"}
     )
+    fader_weight: float = field(default=1.0, metadata={"help": "weight of the fader's KL, where a model has a fader"})
     free_bits: float = field(
         default=0.0, metadata={"help": "nats a latent dimension may cost for nothing, in training"}
     )
@@ -86,6 +87,7 @@ class ELBOCriterion(LatentCriterion):
         self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
         self.selection_words = cfg.selection_words
         self.free_bits, self.loss_scale = cfg.free_bits, str(cfg.loss_scale)
+        self.fader_weight = cfg.fader_weight
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
@@ -142,7 +144,10 @@ class ELBOCriterion(LatentCriterion):
         kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
         floored = self.free_bits and self.training  # validation has the ELBO's own KL
         kl = free_bits(kl_per_dim, self.free_bits) if floored else kl_per_dim.sum(-1)
-        yield "kl", kl, self.schedule(step) if self.training else 1.0
+        weight = self.schedule(step) if self.training else 1.0
+        yield "kl", kl, weight
+        for name, value in latent.divergences.items():
+            yield name, value, self.fader_weight * weight
         if self.bow_weight:
             if latent.bow_logits is None:
                 raise InputError(
@@ -152,7 +157,7 @@ class ELBOCriterion(LatentCriterion):
             yield "bow", bow, self.bow_weight
         if self.podi_weight:
             self._warn_of_one(target.size(0))
-            same = same_rows(sample["net_input"]["src_tokens"], target)
+            same = _same_inputs(sample)
             apart = podi(latent.posterior, self.podi_target, self.podi_form, same, shuffle=self.training)
             yield "podi", apart, self.podi_weight
             pairs = pair_divergence(latent.posterior.detach(), same)
@@ -167,6 +172,14 @@ class ELBOCriterion(LatentCriterion):
             )
 
 
+def _same_inputs(sample: dict) -> Tensor:
+    """(B, B) bool: whose posteriors read the same."""
+    inputs = sample["net_input"]
+    if "partner_tokens" in inputs:
+        return same_rows(inputs["partner_tokens"])
+    return same_rows(inputs["src_tokens"], sample["target"])
+
+
 def _check(cfg: ELBOConfig) -> None:
     """Refuse values that no training can mean."""
     if cfg.k < 1:
@@ -175,7 +188,9 @@ def _check(cfg: ELBOConfig) -> None:
         raise InputError(
             f"--selection-words {cfg.selection_words} is no sample of the words; remedy: 4096, or 0 for all"
         )
-    check_weights(cfg, "kl_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim", "kl_warmup")
+    check_weights(
+        cfg, "kl_weight", "fader_weight", "free_bits", "bow_weight", "podi_weight", "bow_hidden_dim", "kl_warmup"
+    )
     if cfg.podi_weight and not 0 < cfg.podi_target < math.inf:
         raise InputError(f"--podi-target {cfg.podi_target}: the hinge needs a positive lambda; remedy: 0.15")
     if cfg.kl_cycle != EPOCH and not cfg.kl_cycle.isdecimal():

@@ -34,21 +34,22 @@ class LatentModel(FairseqEncoderDecoderModel):
         selection_words: int = 0,
         interpolate: bool = False,
         noise_seed: Tensor | None = None,
-        **drawing,
+        **inputs,
     ):
         """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
 
-        Without one the encoder draws the latent, as `drawing` says: logits (B, T, V) and extras. `interpolate` decodes
-        three latents, of the prior, of the posterior and between the two: logits (3, N, V).
+        `inputs`: what the posterior reads beside context and response. Without a target the encoder draws the latent, as
+        `inputs` say: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of the posterior and
+        between the two: logits (3, N, V).
         """
         if target is None:
             if self.training:
                 raise InputError(
                     "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
                 )
-            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **drawing)
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **inputs)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
-        prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target)
+        prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target, **inputs)
 
         def score(z: Tensor) -> Tensor:
             return decoded.nll(z, selection_dtype, selection_words)
@@ -65,10 +66,15 @@ class LatentModel(FairseqEncoderDecoderModel):
             latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
         logits = decoded.logits(latents)
         bow_logits = None if self.bow_head is None else self.bow_head(z)
-        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z)}
+        further = self.divergences(z, src_tokens, **inputs)
+        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further)}
+
+    def divergences(self, z: Tensor, src_tokens: Tensor, **inputs) -> dict[str, Tensor]:
+        """Further terms of the bound, of latents beside z: {name: (B,) nats}."""
+        return {}
 
     def distributions(
-        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor, **inputs
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, object]:
         """Prior and posterior of each example over (B, Z), and its target decoded as far as no latent is needed.
 
