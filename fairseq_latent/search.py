@@ -2,9 +2,10 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
-from fairseq.search import Sampling
+from fairseq.search import Sampling, Search
 from torch import Tensor
 
 
@@ -17,6 +18,23 @@ class TopKTopPSampling(Sampling):
             # exactly k, ties or not
             lprobs = torch.full_like(lprobs, -math.inf).scatter(-1, words, best).log_softmax(-1)
         return super()._sample_topp(lprobs)
+
+
+def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float = 1.0) -> None:
+    """Let a search never choose some words, and choose those less that a hypothesis has already.
+
+    Log probabilities of the latter are multiplied by the penalty (Keskar et al., 2019, apply it to scores before softmax).
+    """
+    choose = search.step
+
+    def step(number, lprobs: Tensor, scores, prev_output_tokens=None, original_batch_idxs=None):
+        if repetition_penalty != 1 and number:
+            said = prev_output_tokens[..., 1:].reshape(*lprobs.shape[:-1], -1)
+            lprobs = lprobs.scatter(-1, said, lprobs.gather(-1, said) * repetition_penalty)
+        lprobs[..., list(forbidden)] = -math.inf
+        return choose(number, lprobs, scores, prev_output_tokens, original_batch_idxs)
+
+    search.step = step
 
 
 def content_seeds(tokens: Tensor, pad: int, seed: int) -> Tensor:
