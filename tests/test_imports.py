@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "_compat_distributed": {"errors", "rendezvous"},
     "_compat": {"_compat_distributed", "errors", "failures", "files", "search"},
     "modules": {"errors", "gaussian", "losses", "selection", "modules"},
-    "models": {"errors", "gaussian", "losses", "selection", "modules", "models"},
+    "models": GROUND | {"gaussian", "losses", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
     "data": GROUND | {"data"},
     "tasks": GROUND | {"aggressive", "data", "search", "tasks"},

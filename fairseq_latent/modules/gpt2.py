@@ -1,0 +1,135 @@
+"""GPT-2's blocks over given vectors, with latents in front of them that stay in sight (Cho et al., 2022, Fig. 4)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, missing_extra
+
+PLAIN = {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "scale_attn_by_inverse_layer_idx": False}
+NEW_ROW_SPREAD = 1e-5  # of the covariance of the rows that are there
+
+
+class GPT2Body(nn.Module):
+    """`transformers`' GPT2Model without a word table: vectors in, states out.
+
+    After the blocks `points` (from 1) the states at the latents are mixed with the vectors that entered there:
+    state <- (1 - weight) * state + weight * latent.
+    """
+
+    def __init__(self, gpt2: nn.Module, points: Sequence[int] = (), weight: float = 0.5):
+        super().__init__()
+        self.gpt2, self.weight = gpt2, weight
+        self._latents: Tensor | None = None  # (B, L, D), while they pass
+        for point in points:
+            self.gpt2.h[point - 1].register_forward_hook(self._mix)
+
+    @property
+    def positions(self) -> nn.Embedding:
+        """The position table (P, D)."""
+        return self.gpt2.wpe
+
+    def new_cache(self):
+        """Keys and values of what was read, none yet."""
+        return transformers().DynamicCache(config=self.gpt2.config)
+
+    def forward(self, latents: Tensor, vectors: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
+        """Latents (B, L, D), then vectors (B, S, D) at positions (B, S) -> states of the vectors (B, S, D).
+
+        mask (B, L + S): false where nothing may look, pads. With a cache, the mask also covers what was read before, and
+        the latents, L = 0 but the first time, are not read again: the cache holds them as they were mixed.
+        """
+        count = latents.size(1)
+        # the body adds a position to everything; at the latents it has to be the zero vector
+        inputs = torch.cat([latents - self.positions.weight[0], vectors], dim=1)
+        positions = torch.cat([positions.new_zeros(positions.size(0), count), positions], dim=1)
+        self._latents = latents if count else None
+        try:
+            states = self.gpt2(
+                inputs_embeds=inputs, position_ids=positions, attention_mask=mask.long(), past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state  # fmt: skip
+        finally:
+            self._latents = None
+        return states[:, count:]
+
+    def _mix(self, block: nn.Module, inputs: tuple, output):
+        if self._latents is None or not self.weight:
+            return None
+        states = output[0] if isinstance(output, tuple) else output
+        count = self._latents.size(1)
+        mixed = (1 - self.weight) * states[:, :count] + self.weight * self._latents.to(states.dtype)
+        states = torch.cat([mixed, states[:, count:]], dim=1)
+        return (states, *output[1:]) if isinstance(output, tuple) else states
+
+
+def transformers():
+    """The library, imported where it is used."""
+    try:
+        import transformers
+    except ImportError:
+        raise missing_extra("transformers", "gpt2") from None
+    return transformers
+
+
+def fresh_gpt2(embed_dim: int, layers: int, heads: int, positions: int, dropout: float) -> nn.Module:
+    """GPT-2's blocks and position table with random weights, N(0, 0.02)."""
+    library = transformers()
+    config = library.GPT2Config(
+        vocab_size=1, n_positions=positions, n_embd=embed_dim, n_layer=layers, n_head=heads, resid_pdrop=dropout,
+        embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    gpt2 = library.GPT2Model(config)
+    gpt2.wte = None
+    return gpt2
+
+
+def pretrained_gpt2(folder: str, embed_dim: int, layers: int, heads: int, dropout: float) -> tuple[nn.Module, Tensor]:
+    """The blocks of a checkpoint in `transformers`' form, and its word table (V, D); InputError where it does not fit."""
+    library = transformers()
+    where = Path(folder)
+    if not (where / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; remedy: a GPT-2 folder in the form of transformers")
+    try:
+        config = library.GPT2Config.from_pretrained(where)
+        wanted = {"n_embd": embed_dim, "n_layer": layers, "n_head": heads} | PLAIN
+        other = {name: getattr(config, name) for name, value in wanted.items() if getattr(config, name) != value}
+        if config.model_type != "gpt2" or other:
+            found = ", ".join(f"{name} {value} in place of {wanted[name]}" for name, value in other.items())
+            raise InputError(
+                f"{folder} has {found or f'a model of type {config.model_type}'}; remedy: the --arch of its size, or "
+                "--embed-dim, --layers and --heads as there"
+            )
+        dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+        gpt2, report = library.GPT2Model.from_pretrained(
+            where, output_loading_info=True, local_files_only=True, **dropouts
+        )
+    except InputError:
+        raise
+    except Exception as error:  # safetensors, pickle, json, sizes that do not fit: each library has its own
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
+    table = gpt2.wte.weight.detach()
+    gpt2.wte = None
+    return gpt2, table
+
+
+@torch.no_grad()
+def fill_rows(embed_tokens: nn.Embedding, symbols: Sequence[str], table: Tensor) -> int:
+    """Copy the rows of GPT-2's word table (V, D) to the symbols that are its ids ("15496"); returns how many.
+
+    Rows of other symbols are drawn from N(mean row, 1e-5 * covariance of the rows), as the released code of Cho et al.
+    (2022) does.
+    """
+    ids = [int(symbol) if symbol.isdecimal() and int(symbol) < len(table) else -1 for symbol in symbols]
+    known = [place for place, row in enumerate(ids) if row >= 0]
+    new = [place for place, row in enumerate(ids) if row < 0]
+    mean = table.mean(0)
+    spread = (NEW_ROW_SPREAD / max(1, len(table) - 1)) ** 0.5
+    embed_tokens.weight[known] = table[[ids[place] for place in known]]
+    embed_tokens.weight[new] = mean + spread * torch.randn(len(new), len(table)) @ (table - mean)
+    return len(known)

@@ -1,0 +1,205 @@
+"""What Cho et al. (2022) infer about the other party: the perception variable Zp and the fader variable.
+
+All parts read tokens through one embedding: words and positions of GPT-2, and a role for what the other party said.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..gaussian import DiagonalGaussian
+from .activations import ACTIVATIONS
+
+ZP, FADER, OTHER = range(3)  # rows that follow the word table
+LOGVAR_RANGE = 8.0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """vectors (B, S, D) of words and roles, without positions; positions (B, S); mask (B, S): false at pads."""
+
+    vectors: Tensor
+    positions: Tensor
+    mask: Tensor
+
+    def __getitem__(self, rows) -> "Tokens":
+        """Select examples."""
+        return Tokens(self.vectors[rows], self.positions[rows], self.mask[rows])
+
+
+class PersonaEmbedding(nn.Module):
+    """Embeds contexts, profiles and responses."""
+
+    def __init__(self, embed_tokens: nn.Embedding, positions: nn.Embedding, dictionary, end_of_turn: int):
+        super().__init__()
+        self.embed_tokens, self.positions = embed_tokens, positions
+        self.marks = nn.Embedding(3, embed_tokens.embedding_dim)
+        nn.init.normal_(self.marks.weight, std=0.02)
+        self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
+        self.end_of_turn = end_of_turn
+
+    def context(self, tokens: Tensor, with_end: bool) -> Tokens:
+        """(B, S) u1 <eot> u2 ... </s>, padded on either side -> (B, 1 + S) with <s> before; without its end on request.
+
+        The last utterance is the other party's, and so is every second one before it: their words have the role.
+        """
+        ends = tokens.eq(self.end_of_turn)
+        later = ends.flip(1).cumsum(1).flip(1)  # turns that end at or after the token
+        of_other = later.remainder(2).eq(0) & tokens.ne(self.pad) & tokens.ne(self.eos)
+        read = self._read(tokens, with_end)
+        role = F.pad(of_other & ~ends, (1, 0)).unsqueeze(-1) * self.marks.weight[OTHER]
+        return Tokens(read.vectors + role, read.positions, read.mask)
+
+    def profile(self, tokens: Tensor) -> Tokens:
+        """(B, S) d1 <eot> d2 ... </s> -> (B, 1 + S) with <s> before; nobody's role, positions from 0."""
+        return self._read(tokens, with_end=True)
+
+    def _read(self, tokens: Tensor, with_end: bool) -> Tokens:
+        tokens = F.pad(tokens, (1, 0), value=self.bos)
+        if tokens.size(1) > self.positions.num_embeddings:
+            raise InputError(
+                f"{tokens.size(1)} tokens, --positions of the model are {self.positions.num_embeddings}; "
+                "remedy: a shorter context, without its oldest turns"
+            )
+        mask = tokens.ne(self.pad) if with_end else tokens.ne(self.pad) & tokens.ne(self.eos)
+        return Tokens(self.embed_tokens(tokens), (mask.cumsum(1) - 1).clamp(min=0), mask)
+
+    def response(self, tokens: Tensor, start: Tensor) -> Tokens:
+        """(B, T) at positions from `start` (B,) on; what comes after a response may be pads, nothing looks there."""
+        positions = start.unsqueeze(1) + torch.arange(tokens.size(1), device=tokens.device)
+        longest = self.positions.num_embeddings - 1
+        return Tokens(
+            self.embed_tokens(tokens), positions.clamp(max=longest), torch.ones_like(tokens, dtype=torch.bool)
+        )
+
+
+class LatentReader(nn.Module):
+    """Layers that look both ways over tokens, and slots for latents before them.
+
+    The last layer's states at the slots are given as they are. With pre-LN layers nothing norms them, so that a slot can
+    hold any vector, a constant one too.
+    """
+
+    def __init__(
+        self, embed_dim: int, layers: int, heads: int, ffn_dim: int, activation: str, norm: str, dropout: float
+    ):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(
+            embed_dim, heads, ffn_dim, dropout, ACTIVATIONS[activation], batch_first=True, norm_first=norm == "pre"
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        for parameter in self.layers.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+        self.dropout = dropout
+
+    def forward(self, slots: Tensor, tokens: Tokens, positions: nn.Embedding) -> Tensor:
+        """(B, L, D) without positions -> (B, L, D)."""
+        count = slots.size(1)
+        inputs = torch.cat([slots, tokens.vectors + positions(tokens.positions)], dim=1)
+        hidden = F.pad(~tokens.mask, (count, 0))
+        states = self.layers(F.dropout(inputs, self.dropout, self.training), src_key_padding_mask=hidden)
+        return states[:, :count]
+
+
+class GaussianHead(nn.Module):
+    """Two layers from a state (B, D) to a Gaussian over (B, D); both ends start near N(0, I)."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(embed_dim, hidden_dim), nn.Linear(hidden_dim, 2 * embed_dim)
+        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, state: Tensor) -> DiagonalGaussian:
+        """(B, D) -> N over (B, D), its log variances within 8 of 0."""
+        mean, logvar = self.out(F.leaky_relu(self.hidden(state))).float().chunk(2, dim=-1)
+        return DiagonalGaussian(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
+
+
+class PersonaLatents(nn.Module):
+    """p(Zp|C), p(fader|C, Zp) and q(Zp|P); q(fader|P, R) has no parameters, it is the similarity of P and R.
+
+    Both priors are one stack, run twice (Fig. 3); the heads of prior and posterior differ.
+
+    A fader is a number s from 0 to 1 along a direction, s * (1, 1, ...) in the paper. But all of GPT-2's blocks read through
+    LayerNorms, which subtract the mean over dimensions: a constant vector is nothing to them, whatever s. Along
+    (1, -1, 1, -1, ...), as long and with a mean of 0, they see it.
+    """
+
+    def __init__(
+        self,
+        prior: LatentReader,
+        recognition: LatentReader,
+        embed_dim: int,
+        head_dim: int,
+        fader_mode: str,
+        direction: str,
+    ):
+        super().__init__()
+        self.prior_reader, self.recognition_reader = prior, recognition
+        self.prior_head, self.recognition_head = GaussianHead(embed_dim, head_dim), GaussianHead(embed_dim, head_dim)
+        self.fader_mode = fader_mode
+        ones = torch.ones(embed_dim)
+        if direction == "signs":
+            ones[1::2] = -1
+        self.register_buffer("direction", ones, persistent=False)
+
+    def prior(self, context: Tokens, embedding: PersonaEmbedding) -> DiagonalGaussian:
+        """p(Zp|C) over (B, D)."""
+        return self.prior_head(self._slot(self.prior_reader, context, embedding))
+
+    def posterior(self, profile: Tokens, embedding: PersonaEmbedding) -> DiagonalGaussian:
+        """q(Zp|P) over (B, D): of the profile alone, neither context nor response."""
+        return self.recognition_head(self._slot(self.recognition_reader, profile, embedding))
+
+    def fader(self, z: Tensor, context: Tokens, embedding: PersonaEmbedding) -> Tensor:
+        """(B, D) -> the mean of p(fader|C, Zp), (B, D)."""
+        mark = embedding.marks.weight[FADER].expand_as(z)
+        state = self.prior_reader(torch.stack([z.to(mark.dtype), mark], 1), context, embedding.positions)[:, 1]
+        return state if self.fader_mode == "vector" else self.of_number(state.mean(-1).sigmoid())
+
+    def of_number(self, value: Tensor) -> Tensor:
+        """(B,) -> (B, D): the fader of a value, by hand or the similarity in training."""
+        return value.unsqueeze(-1) * self.direction
+
+    def number(self, fader: Tensor) -> Tensor:
+        """(B, D) -> (B,): how far a fader goes in its direction."""
+        return (fader * self.direction).mean(-1)
+
+    def fader_kl(self, fader: Tensor, similarity: Tensor) -> Tensor:
+        """(B, D), (B,) -> (B,) nats: KL of two Gaussians of variance 1, the posterior's mean the similarity's fader.
+
+        The mean over D, not the sum: the posterior is one number, repeated.
+        """
+        return 0.5 * (fader.float() - self.of_number(similarity.float())).square().mean(-1)
+
+    @staticmethod
+    def _slot(reader: LatentReader, tokens: Tokens, embedding: PersonaEmbedding) -> Tensor:
+        slot = embedding.marks.weight[ZP].expand(tokens.vectors.size(0), 1, -1)
+        return reader(slot, tokens, embedding.positions)[:, 0]
+
+
+def copy_blocks(reader: LatentReader, gpt2: nn.Module) -> None:
+    """Start a reader's layers as GPT-2's first blocks; InputError where their shapes differ."""
+    for layer, block in zip(reader.layers.layers, gpt2.h, strict=False):
+        attention, theirs, mlp = layer.self_attn, block.attn, block.mlp  # GPT-2's matrices stand the other way round
+        pairs = [
+            (attention.in_proj_weight, theirs.c_attn.weight.T), (attention.in_proj_bias, theirs.c_attn.bias),
+            (attention.out_proj.weight, theirs.c_proj.weight.T), (attention.out_proj.bias, theirs.c_proj.bias),
+            (layer.linear1.weight, mlp.c_fc.weight.T), (layer.linear1.bias, mlp.c_fc.bias),
+            (layer.linear2.weight, mlp.c_proj.weight.T), (layer.linear2.bias, mlp.c_proj.bias),
+            (layer.norm1.weight, block.ln_1.weight), (layer.norm1.bias, block.ln_1.bias),
+            (layer.norm2.weight, block.ln_2.weight), (layer.norm2.bias, block.ln_2.bias),
+        ]  # fmt: skip
+        with torch.no_grad():
+            for ours, given in pairs:
+                if ours.shape != given.shape:
+                    raise InputError(
+                        f"--reader-init gpt2: a layer has {tuple(ours.shape)} where GPT-2 has {tuple(given.shape)}; "
+                        "remedy: --reader-ffn-dim of 4 * --embed-dim"
+                    )
+                ours.copy_(given)

@@ -1,0 +1,117 @@
+"""Task `persona_dialogue`: context -> response, and in training the other party's profile for the latents to learn from.
+
+Reads what task `dialogue` reads and, where the data folder has them, `SPLIT.partner-None.partner`, the profiles, and
+`SPLIT.fader`, a line each with the similarity of profile and response. Profiles never reach a model that decodes. Without
+them this is the task `dialogue`, for models that need no profile.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from fairseq import utils
+from fairseq.data import data_utils
+from fairseq.tasks import register_task
+
+from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
+from ..errors import InputError
+from ..search import restrict
+from ..symbols import BOS, USER_SYMBOLS
+from .dialogue import DialogueConfig, DialogueTask
+
+logger = logging.getLogger(__name__)
+
+PREPARE = "remedy: PERSONAS=yes when the data is prepared"
+
+
+@dataclass
+class PersonaDialogueConfig(DialogueConfig):
+    partner: str = field(default="partner", metadata={"help": "suffix of the other party's profiles"})
+    max_partner_tokens: int = field(default=128, metadata={"help": "longer profiles are cut, in training"})
+    fader: Optional[float] = field(
+        default=None, metadata={"help": "decode with the fader variable at this value, from 0 to 1, not at the prior's"}
+    )
+    repetition_penalty: float = field(
+        default=1.0,
+        metadata={
+            "help": "log probabilities of words that a response has already are multiplied by it (released code: 2)"
+        },
+    )
+
+
+@register_task("persona_dialogue", dataclass=PersonaDialogueConfig)
+class PersonaDialogueTask(DialogueTask):
+    """--task persona_dialogue"""
+
+    cfg: PersonaDialogueConfig
+
+    def __init__(self, cfg: PersonaDialogueConfig, *args, **kwargs):
+        if cfg.fader is not None and not 0 <= cfg.fader <= 1:
+            raise InputError(f"--fader {cfg.fader} is outside [0, 1]; remedy: 0 for no persona, 1 for much of it")
+        if not cfg.repetition_penalty >= 1:
+            raise InputError(
+                f"--repetition-penalty {cfg.repetition_penalty} rewards repetition; remedy: 1 for none, or 2"
+            )
+        if cfg.max_partner_tokens < 2:
+            raise InputError(f"--max-partner-tokens {cfg.max_partner_tokens} leaves nothing of a profile; remedy: 128")
+        super().__init__(cfg, *args, **kwargs)
+
+    def load_dataset(self, split, epoch=1, combine=False, **kwargs):
+        """Read one split, with its profiles where there are any."""
+        super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+        folders = utils.split_paths(self.cfg.data)
+        folder = Path(folders[0] if split != self.cfg.train_subset else folders[(epoch - 1) % len(folders)])
+        prefix = folder / f"{split}.{self.cfg.partner}-None.{self.cfg.partner}"
+        profiles = data_utils.load_indexed_dataset(str(prefix), self.target_dictionary, self.cfg.dataset_impl)
+        if profiles is None:
+            return
+        pairs = self.datasets[split]
+        if len(profiles) != len(pairs):
+            raise InputError(f"{prefix}: {len(profiles)} profiles of {len(pairs)} pairs; {PREPARE}, again")
+        similarity = read_similarity(folder / f"{split}.fader", len(pairs))
+        long = int((np.asarray(profiles.sizes) > self.cfg.max_partner_tokens).sum())
+        if long:
+            logger.warning(f"{prefix}: {long:,} profiles cut at --max-partner-tokens {self.cfg.max_partner_tokens}")
+        pad = self.target_dictionary.pad()
+        self.datasets[split] = PersonaDataset(pairs, profiles, similarity, pad, self.cfg.max_partner_tokens)
+
+    def build_model(self, cfg, from_checkpoint=False):
+        """A checkpoint brings GPT-2's weights, without the folder that they came from."""
+        if from_checkpoint and getattr(cfg, "gpt2_path", None):
+            cfg.gpt2_path = None
+        return super().build_model(cfg, from_checkpoint)
+
+    def build_generator(self, models, args, **kwargs):
+        """fairseq's; no symbol of ours within a response, and less of what it has already."""
+        generator = super().build_generator(models, args, **kwargs)
+        if search := getattr(generator, "search", None):
+            words = self.target_dictionary
+            symbols = [words.index(symbol) for symbol in (BOS, *USER_SYMBOLS) if symbol in words]
+            restrict(search, symbols, self.cfg.repetition_penalty)
+        return generator
+
+    def drawing(self) -> dict:
+        """The fader by hand, where it was set."""
+        return super().drawing() | ({} if self.cfg.fader is None else {"fader": self.cfg.fader})
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Decode from the context alone: the profile stays here."""
+        net_input = {name: value for name, value in sample["net_input"].items() if name not in POSTERIOR_INPUTS}
+        return super().inference_step(generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints)
+
+
+def read_similarity(path: Path, count: int) -> np.ndarray:
+    """(N,) float32 from 0 to 1, one a line; InputError where they are not."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {PREPARE}, again")
+    try:
+        values = np.array(path.read_text("utf-8").split(), np.float32)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; {PREPARE}, again") from None
+    if len(values) != count:
+        raise InputError(f"{path}: {len(values)} numbers of {count} pairs; {PREPARE}, again")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise InputError(f"{path}: similarities are from 0 to 1; {PREPARE}, again")
+    return values
