@@ -127,3 +127,35 @@ def test_preprocessing_finds_the_pairs_of_plain_python(tmp_path):
     assert len(pairs) == 1 and int(pairs.pop()) > 100
     assert all(row[5].strip() for row in rows)  # plain Python ran
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bare_loop_trains_the_same_model(monkeypatch, text_task):
+    """Without dropout, the same noise: the loss of our criterion, before and after an update of each."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import text_vae
+
+    from .tiny import build_criterion, build_model, sentence_batch
+
+    model = build_model(text_task, "gru_vae_tiny", dropout_in=0.0, dropout_out=0.0)
+    criterion, sample = build_criterion(text_task, "elbo"), sentence_batch(text_task)
+    bare = text_vae.BareLoop(model, text_task.dictionary)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    sentences = [row[row.ne(1)] for row in sample["target"]]
+    losses = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        loss, size, _ = criterion(model, sample)
+        optimiser.zero_grad(), (loss / size).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        torch.manual_seed(seed)
+        losses.append((bare.step(sentences), loss.item() / size))
+    assert [theirs for theirs, _ in losses] == pytest.approx([ours for _, ours in losses], rel=1e-4)
+    assert len({ours for _, ours in losses}) == 3
+
+
+def test_an_epoch_of_the_sentence_vae_is_measured():
+    rows = table_of(benchmark("text_vae", "--arch", "gru_vae_tiny", "--batches", "2", "--threads", "1"))
+    assert rows.pop("bare PyTorch loop")[1:] == ["1.00", "1.00"]
+    assert list(rows) == ["fairseq-train, gru_vae", "fairseq-train, gru_vae, --autocast bfloat16"]
+    assert all(0 < float(cell) < 20 for row in rows.values() for cell in row[1:])
