@@ -69,8 +69,12 @@ def decide(found: Survey, rule: Rule, path: Path) -> Decision:
     shared = np.zeros(len(replied), bool)
     shared[replied] = sizes[of] > 1
     if rule.disjoint_speakers:
-        _part_speakers(codes, found, left_out)
-        _check_disjoint(codes, rule)
+        part(codes, found.speakers, found.speaker_counts, left_out, "speaker")
+        if side := without_any(codes, bool(rule.valid)):
+            raise InputError(
+                f"--disjoint-speakers leaves no conversation to {side}; remedy: leave it out where speakers have "
+                "the same names (A, B) in every conversation, or smaller --valid and --test"
+            )
     counts = {side: len(np.unique(found.positions[codes == code])) for code, side in enumerate(SIDES)}
     return Decision(codes, shared, left_out, counts)
 
@@ -141,28 +145,27 @@ def _draw(roots: np.ndarray, test: Share | None) -> np.ndarray:
     return codes
 
 
-def _part_speakers(codes: np.ndarray, found: Survey, left_out: Counter[str]) -> None:
-    """Valid loses the conversations with a speaker of test, then training those with a speaker of valid or test."""
-    ends = np.cumsum(found.speaker_counts)
+def part(codes: np.ndarray, owned: np.ndarray, counts: np.ndarray, left_out: Counter[str], what: str) -> None:
+    """Valid loses the conversations with a speaker of test, then training those with a speaker of valid or test.
+
+    `owned`: digests of the speakers, or whatever `what` says, of the first conversation, of the second, ...; counts (N,).
+    """
+    ends = np.cumsum(counts)
     held = np.empty(0, np.uint64)
     for lower, upper in ((VALID, TEST), (TRAIN, VALID)):
-        sides = np.repeat(codes, found.speaker_counts)  # of the conversation that a speaker is in
-        held = np.union1d(held, found.speakers[sides == upper])
+        sides = np.repeat(codes, counts)  # of the conversation that a speaker is in
+        held = np.union1d(held, owned[sides == upper])
         candidates = np.flatnonzero(sides == lower)
-        met = candidates[places(held, found.speakers[candidates]) >= 0]
+        met = candidates[places(held, owned[candidates]) >= 0]
         dropped = np.unique(np.searchsorted(ends, met, side="right"))
         codes[dropped] = NONE
         others = "test" if lower == VALID else "valid or test"
-        left_out[f"of {SIDES[lower]} with a speaker of {others}"] += len(dropped)
+        left_out[f"of {SIDES[lower]} with a {what} of {others}"] += len(dropped)
 
 
-def _check_disjoint(codes: np.ndarray, rule: Rule) -> None:
-    for code in (TRAIN, VALID)[: 2 if rule.valid else 1]:
-        if code not in codes:
-            raise InputError(
-                f"--disjoint-speakers leaves no conversation to {SIDES[code]}; remedy: leave it out where speakers have "
-                "the same names (A, B) in every conversation, or smaller --valid and --test"
-            )
+def without_any(codes: np.ndarray, valid: bool) -> str | None:
+    """The side, of training and where there is one validation, that has no conversation."""
+    return next((SIDES[code] for code in (TRAIN, VALID)[: 1 + valid] if code not in codes), None)
 
 
 def parse_share(text: str) -> Share:
