@@ -16,7 +16,8 @@ from .examples import Pair
 
 SIDES = ("train", "valid", "test")
 FIELDS = ("src", "tgt", "ids", "turns")
-WRITTEN = re.compile(rf"({'|'.join(SIDES)})\.(src|tgt|ids|turns|ref\d+)")
+PROFILES = ("partner", "own")  # of a persona data set, see preprocess.personas
+WRITTEN = re.compile(rf"({'|'.join(SIDES)})\.(src|tgt|ids|turns|ref\d+|partner|own|fader)")
 
 State = tuple[int, int]
 

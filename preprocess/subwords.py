@@ -22,6 +22,7 @@ from fairseq_latent.symbols import RESERVED, UNK
 
 from .lines import check_parallel, read_lines
 from .pieces import DICTIONARY, MODEL, Subwords, load_subwords, train_subwords
+from .side_files import PROFILES
 
 SPLITS, SIDES = ("train", "valid", "test"), ("src", "tgt")
 
@@ -43,13 +44,15 @@ def encode_file(subwords: Subwords, path: str | Path, out: IO[bytes], threads: i
 
 
 def parallel_files(data: Path) -> list[str]:
-    """The names of the sides of all splits in the folder, each pair of files read and checked."""
+    """The names of the sides of all splits in the folder, read and checked: contexts, responses, and where any split has
+    them the profiles of `preprocess.personas`."""
+    profiles = [field for field in PROFILES if any((data / f"{split}.{field}").exists() for split in SPLITS)]
     names = []
     for split in SPLITS:
-        pair = [f"{split}.{side}" for side in SIDES]
-        if any((data / name).exists() for name in pair):
-            check_parallel([data / name for name in pair])
-            names += pair
+        fields = [f"{split}.{field}" for field in (*SIDES, *profiles)]
+        if any((data / name).exists() for name in fields):
+            check_parallel([data / name for name in fields])
+            names += fields
     if not names:
         raise InputError(f"{data} has no train.src and train.tgt; remedy: write them with python -m preprocess.split")
     return names
@@ -63,7 +66,7 @@ def encode_folder(data: Path, out: Path, subwords: Subwords, names: Sequence[str
         for name, file in zip(names, files, strict=True):
             count = encode_file(subwords, data / name, file, threads)
             share = 100 * count["unknown"] / max(1, count["pieces"])
-            print(f"{name:<10}{count['lines']:>12,} lines{count['pieces']:>14,} pieces{share:>9.3f} % unknown")
+            print(f"{name:<14}{count['lines']:>12,} lines{count['pieces']:>14,} pieces{share:>9.3f} % unknown")
 
 
 def _learn(options: argparse.Namespace) -> Subwords:
@@ -99,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.subwords",
         description="Learn SentencePiece pieces from DIR/train.src and DIR/train.tgt, and write DIR/spm: spm.model, "
-        "dict.txt for fairseq, and all of DIR/train|valid|test.src|tgt as pieces.",
+        "dict.txt for fairseq, and all of DIR/train|valid|test.src|tgt, and .partner|own where they are, as pieces.",
     )
     add = parser.add_argument
     add("data", type=Path, nargs="?", metavar="DIR", help="folder of train|valid|test.src|tgt (see preprocess.split)")
