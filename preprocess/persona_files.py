@@ -1,0 +1,102 @@
+"""The files of a persona data set, and the table of what became of the turns that they were made of."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.files import written_together
+from fairseq_latent.symbols import EOT
+
+from .ledger import Account
+from .persona_corpus import Corpus
+from .persona_examples import Drop, Example, Lengths, Wanted, examples
+from .side_files import SIDES, refuse_leftovers
+from .similarity import Similarity
+
+FIELDS = ("src", "tgt", "partner", "own", "ids", "fader")
+TABLE, REPORT = "personas.txt", "personas.json"
+SUMS = (
+    "turns",
+    "kept",
+    "shortened",
+    "fader",
+    "fader squared",
+    "faders of 0",
+)  # counts that are no reason to drop a turn
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Makes the lines of one side after another."""
+
+    corpus: Corpus
+    similarity: Similarity
+    lengths: Lengths
+    drop: Drop | None
+    filter: str
+
+    def lines(self, code: int, wanted: Wanted, filtered: bool, counts: Counter[str]) -> Iterator[list[str]]:
+        """The fields of the examples of a side; counts turns by reason, "kept", and the faders' sums."""
+        for dialogue in tqdm(self.corpus.on(code), SIDES[code], unit=" dialogues", disable=None):
+            for example in examples(dialogue, wanted, self.lengths, counts):
+                if filtered and self.drop and self.drop(example):
+                    counts[f"self-centred ({self.filter})"] += 1
+                    continue
+                fader = self.similarity(example.response, example.partner)
+                counts["kept"] += 1
+                counts["fader"] += fader
+                counts["fader squared"] += fader * fader
+                counts["faders of 0"] += fader == 0
+                yield columns(example, fader)
+
+
+def columns(example: Example, fader: float) -> list[str]:
+    """The line of each of FIELDS."""
+    source, partner, own = (f" {EOT} ".join(texts) for texts in (example.context, example.partner, example.own))
+    return [source, example.response, partner, own, example.id, f"{fader:.4f}"]
+
+
+def account(side: str, counts: Counter[str]) -> Account:
+    """What became of the turns of a side."""
+    dropped = {reason: count for reason, count in counts.items() if reason not in SUMS}
+    return Account(
+        f"{side} turns", counts["turns"], dropped, counts["kept"], {"contexts shortened": counts["shortened"]}
+    )
+
+
+def fader_statistics(counts: Counter[str]) -> dict[str, float]:
+    """Mean, standard deviation and the share of zeros."""
+    kept = counts["kept"]
+    mean = counts["fader"] / kept
+    deviation = max(0.0, counts["fader squared"] / kept - mean * mean) ** 0.5
+    return {"mean": round(mean, 4), "sd": round(deviation, 4), "zeros": round(counts["faders of 0"] / kept, 4)}
+
+
+def write(out: Path, writer: Writer, sides: dict[int, tuple[Wanted, bool]], report: dict) -> list[str]:
+    """Write all files, or none; the rows of the table."""
+    names = [f"{SIDES[code]}.{name}" for code in sides for name in FIELDS]
+    refuse_leftovers(out, names)
+    tables = [writer.corpus.account()]
+    report["splits"] = {}
+    with written_together(out / name for name in (*names, TABLE, REPORT)) as (*files, table, summary):
+        for place, (code, (wanted, filtered)) in enumerate(sides.items()):
+            side, counts = SIDES[code], Counter()
+            opened = files[place * len(FIELDS) : (place + 1) * len(FIELDS)]
+            for lines in writer.lines(code, wanted, filtered, counts):
+                for file, line in zip(opened, lines, strict=True):
+                    file.write(f"{line}\n")
+            tables.append(account(side, counts))
+            if not counts["kept"]:
+                reasons = (f"{count:,} turns {reason}" for reason, count in tables[-1].dropped.items() if count)
+                why = ", ".join(reasons) or "no conversation of it has profiles"
+                raise InputError(f"{side} gets no example ({why}); remedy: a smaller --min-turns, or a larger side")
+            report["splits"][side] = {"examples": counts["kept"], "fader": fader_statistics(counts)}
+        rows = [row for each in tables for row in each.lines()]
+        table.write("\n".join(rows) + "\n")
+        summary.write(json.dumps(report, indent=2) + "\n")  # comes last: where it is, all the others are
+    return rows
