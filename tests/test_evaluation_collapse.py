@@ -46,10 +46,11 @@ def runs(tmp_path):
 
 def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
     files = [tmp_path / name for name in ("docs/page.md", "docs/page.csv", "docs/kl.csv")]
+    picture = ("--picture", str(tmp_path / "docs/pictures/kl.png"))
     flags = [
         word for flag, file in zip(("--page", "--csv", "--curves"), files, strict=True) for word in (flag, str(file))
     ]
-    assert main(["collapse", *runs, *flags]) == 0
+    assert main(["collapse", *runs, *flags, *picture]) == 0
     printed = capsys.readouterr()
     assert "Not finished yet: + cyclical annealing (at 10 updates); + aggressive training (not begun)." in printed.err
     assert "Not weighted by importance yet: + best of 5." in printed.err
@@ -63,6 +64,7 @@ def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
     assert cells["+ cyclical annealing"] == ["51.55", "2", "3.77", *["–"] * 6]
     assert cells["+ best of 5"] == [*["–"] * 3, "90.00", "101.50", "–", "3", "2.50", "1.25"]
     assert "20 updates each" in page and "iw-samples:500" in page and str(tmp_path) not in page
+    assert "Figure 7)](pictures/kl.png)" in page
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers))}
     kla = rows["+ KL annealing"]
     assert (kla["updates"], kla["hours"], kla["valid_kl"], kla["iw_ppl"]) == ("20", "1.00", "2.2500", "99.5000")

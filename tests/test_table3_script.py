@@ -133,8 +133,11 @@ def test_rows_are_trained_measured_and_shown_and_not_again(programs_of_ours, tmp
     ]
     page = (tmp_path / "docs/page.md").read_text(encoding="utf-8")
     assert "All rows are finished." in page and "| Standard " in page and "99.50" in page and "4 updates each" in page
-    assert (tmp_path / "docs/pictures/page_kl.png").stat().st_size > 10_000
+    assert "](pictures/page_kl.png)" in page and (tmp_path / "docs/pictures/page_kl.png").stat().st_size > 10_000
     assert len((tmp_path / "docs/page.csv").read_text().splitlines()) == 3
+    (tmp_path / "docs/page.md").unlink()
+    assert programs_of_ours(ROWS="standard at", SHOW="1", MAX_UPDATE="9")[1] == []
+    assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page
     assert programs_of_ours(ROWS="standard at")[1] == []
     refused, asked = programs_of_ours(ROWS="standard", LR="1e-2")
     assert refused.returncode == 2 and "other flags or data" in refused.stderr and asked == []

@@ -7,6 +7,7 @@ marks, so that what people wrote around it stays), the same numbers as CSV, and 
 import argparse
 import csv
 import io
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,8 +105,8 @@ def unfinished(rows: Sequence[RowOfTable]) -> str:
     return " ".join(parts) or "All rows are finished."
 
 
-def section(rows: Sequence[RowOfTable]) -> str:
-    """What stands between the marks."""
+def section(rows: Sequence[RowOfTable], picture: str | None = None) -> str:
+    """What stands between the marks; `picture`: where the KL curves lie, seen from the page."""
     finished = [row for row in rows if row.test is not None]
     budgets = sorted({row.log.updates for row in finished if row.log})
     lines = [table(rows), "", unfinished(rows)]
@@ -118,10 +119,12 @@ def section(rows: Sequence[RowOfTable]) -> str:
             f"Columns with “paper” are those of {CHO}, Table 3. Ours: test set, {count}, the state after the last update. "
             f"KL and MI in nats a sentence. Signature of the numbers: `{finished[0].test.signature}`.",
         ]
+    if picture:
+        lines += ["", f"![KL over updates, a panel a row ({CHO}, Figure 7)]({picture})"]
     return "\n".join(lines)
 
 
-def page(text: str, rows: Sequence[RowOfTable]) -> str:
+def page(text: str, rows: Sequence[RowOfTable], picture: str | None = None) -> str:
     """The page with the section put between its marks; a page without marks gets them at its end."""
     if (BEGIN in text) != (END in text):
         raise InputError(f"the page has one of the two marks {BEGIN} and {END}; remedy: both, or none")
@@ -129,7 +132,7 @@ def page(text: str, rows: Sequence[RowOfTable]) -> str:
         text = f"{text or TITLE}{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{section(rows)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{section(rows, picture)}\n\n{END}{after}"
 
 
 def as_csv(rows: Sequence[RowOfTable]) -> str:
@@ -182,6 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `fairseq-latent collapse`."""
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a row's name and the folder of its training")
     parser.add_argument("--page", metavar="FILE", help="a Markdown page to put the table into, between its two marks")
+    parser.add_argument("--picture", metavar="FILE", help="a picture of the KL curves, to be shown on the page")
     parser.add_argument("--csv", metavar="FILE", help="write all numbers, a line a row")
     parser.add_argument("--curves", metavar="FILE", help="write the KL over updates, a line a point")
     parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="of what is printed")
@@ -193,7 +197,8 @@ def main(args: argparse.Namespace) -> None:
     files = {}
     if args.page:
         path = Path(args.page)
-        files[args.page] = page(path.read_text(encoding="utf-8") if path.is_file() else "", rows)
+        picture = args.picture and Path(os.path.relpath(args.picture, path.parent)).as_posix()
+        files[args.page] = page(path.read_text(encoding="utf-8") if path.is_file() else "", rows, picture)
     if args.csv:
         files[args.csv] = as_csv(rows)
     if args.curves:

@@ -3,6 +3,7 @@
 # with one budget on the Penn Treebank, measured, and shown beside the paper's. Stopped and started again, it goes on where it
 # was: rows that are done are kept, others go on from their last checkpoint. Finished rows are shown whenever it starts or ends.
 # bash scripts/tables/paper1_table3.sh [FILE_OR_DIR of the Penn Treebank, until it is prepared]
+# SHOW=1 only shows what there is.
 # Variables: DATA RUNS ROWS JOBS MAX_UPDATE ARCH SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AUTOCAST IMPORTANCE_SAMPLES PAGE
 set -euo pipefail
 
@@ -87,13 +88,15 @@ weighed() { # RUN
 }
 
 show() { # the rows as far as they are: page, numbers, curves, picture
-    local page=${PAGE:-$ROOT/docs/results_ptb.md} begun=() index
+    local page=${PAGE:-$ROOT/docs/results_ptb.md} picture begun=() index
+    picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
     for index in "${!folders[@]}"; do
         ! grep -qs '"num_updates"' "${folders[index]}/train.log" || begun+=("${systems[index]}")
     done
     ((${#begun[@]})) || return 0
-    run fairseq-latent collapse "${systems[@]}" --page "$page" --csv "${page%.md}.csv" --curves "${page%.md}_kl.csv" >&2
-    run fairseq-latent plot kl "${begun[@]}" --out "$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png"
+    run fairseq-latent plot kl "${begun[@]}" --out "$picture"
+    run fairseq-latent collapse "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
+        --curves "${page%.md}_kl.csv" >&2
 }
 
 folders=() systems=()
@@ -108,6 +111,7 @@ if [[ ! -f $DATA/dict.txt ]]; then
 fi
 
 [[ -n ${DRY_RUN:-} ]] || show
+[[ -z ${SHOW:-} ]] || exit 0
 failed=0
 
 # on_all_rows LABEL COUNTER COMMAND: whatever fails; a signal to this script ends them too.
