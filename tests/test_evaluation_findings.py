@@ -1,6 +1,6 @@
 """What a report says in words, and what it takes a run for: from hand-made numbers and the flags' own defaults."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,13 @@ def test_the_papers_rows_are_these_alone():
 )
 def test_what_runs_are(criterion, changes, name):
     assert described(flags_of(criterion, **changes)) == name
+
+
+def test_a_sentence_vae_and_how_it_is_trained_are_named():
+    settings = flags_of("podi_elbo", podi_form="literal")
+    flags = {**settings.flags, "aggressive": "True"}
+    settings = replace(settings, arch="gru_vae_small", model="gru_vae", flags=flags)
+    assert described(settings) == "GRU-VAE + aggressive training + L_Po-di (podi form literal)"
 
 
 def test_what_differs_from_the_papers_recipe_is_said():

@@ -2,7 +2,7 @@
 
 from .settings import TrainingSettings
 
-MODELS = {"t_cvae": "T-CVAE"}  # a registered model -> what papers call it
+MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE"}  # a registered model -> what papers call it
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
 LABEL_SMOOTHING = 0.1
@@ -50,6 +50,7 @@ def _samples(settings: TrainingSettings) -> list[str]:
 def _schedule(settings: TrainingSettings) -> list[str]:
     schedule = settings.flag("kl_schedule")
     found = [] if schedule == "constant" else [f"{schedule} annealing"]
+    found += ["aggressive training"] if settings.flag("aggressive") == "True" else []
     return found + _changed(settings, {"kl_weight": 1.0, "free_bits": 0.0})
 
 
