@@ -12,7 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 activate
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task text_vae)
 
-rows=(standard kla podi_0.15 bow ca at best5 podi_0.21 podi_literal_0.15 best5_podi_0.15 podi_0.12 podi_0.18 podi_auto_0.15)
+rows=(standard kla podi_0.15 bow ca at best5 podi_0.21 podi_literal_0.15 best5_podi_0.15 podi_0.12 podi_0.18 podi_auto_0.15
+    podi_literal_0.12)
 [[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
 
 export DATA=${DATA:-$ROOT/data-bin/ptb}
