@@ -1,0 +1,153 @@
+"""Task `persona_dialogue` through the real programs: profiles in training, none in decoding, and data that is wrong."""
+
+import importlib.util
+import shutil
+
+import pytest
+import torch
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
+
+from . import personas, programs
+
+if importlib.util.find_spec("transformers") is None:
+    pytest.skip("transformers is not installed", allow_module_level=True)
+
+TASK = ("--task", "persona_dialogue")
+SAMPLED = (
+    *TASK,
+    "--sampling",
+    "--sampling-topk",
+    "4",
+    "--sampling-topp",
+    "0.8",
+    "--beam",
+    "1",
+    "--max-len-a",
+    "0",
+    "--max-len-b",
+    "8",
+)
+
+
+@pytest.fixture(scope="module")
+def persona_bin(tmp_path_factory):
+    """The persona corpus, binarised."""
+    text, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("persona-bin")
+    personas.write(text, {"train": 60, "valid": 13, "test": 13})
+    personas.binarise(text, target)
+    return target
+
+
+def fit(data, folder, *flags):
+    return programs.fit(data, folder, *TASK, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
+
+
+@pytest.fixture(scope="module")
+def trained(persona_bin, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    fit(persona_bin, folder, "--max-epoch", "2", "--max-update", "0", "--lr", "0.01")
+    return folder / "checkpoint_last.pt"
+
+
+def test_training_reads_profiles_and_a_resumed_run_is_the_same(persona_bin, trained, tmp_path):
+    flags = ("--max-update", "0", "--lr", "0.01")
+    first = fit(persona_bin, tmp_path, *flags, "--max-epoch", "1")
+    assert {"fader_kl", "podi", "podi_kl", "kl"} <= first.numbers("train_inner")[0].keys()
+    fit(persona_bin, tmp_path, *flags, "--max-epoch", "2")
+    programs.assert_same_parameters(tmp_path / "checkpoint_last.pt", trained)
+
+
+@pytest.mark.parametrize(
+    "flags", [("--no-latents", "--criterion", "elbo"), ("--k", "3", "--kl-schedule", "cyclical", "--kl-cycle", "epoch")]
+)
+def test_without_latents_and_with_the_family_options(persona_bin, tmp_path, flags):
+    numbers = fit(persona_bin, tmp_path, *flags).numbers("valid")[-1]
+    assert numbers["kl"] >= 0 and ("fader_kl" in numbers) is ("--no-latents" not in flags)
+
+
+def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path):
+    assert fit(data_bin, tmp_path, "--no-latents", "--criterion", "elbo").numbers("train_inner")
+    with pytest.raises(InputError, match="no profiles of the other party"):
+        fit(data_bin, tmp_path / "other")
+
+
+@pytest.mark.parametrize("flags", [("--batch-size", "1"), ("--batch-size", "13")])
+def test_responses_do_not_depend_on_the_batch(persona_bin, trained, flags):
+    by_beam = (*TASK, "--beam", "3", "--max-len-a", "0", "--max-len-b", "8")
+    expected = programs.decode(persona_bin, trained, *by_beam, "--batch-size", "5").hypotheses()
+    assert programs.decode(persona_bin, trained, *by_beam, *flags).hypotheses() == expected
+    assert len(expected) == 13
+
+
+def test_decoding_without_profiles_is_decoding_with_them(persona_bin, trained, tmp_path):
+    """The files of the profiles are taken away: the same responses."""
+    for path in persona_bin.iterdir():
+        if "partner" not in path.name and not path.name.endswith(".fader"):
+            shutil.copy(path, tmp_path)
+    expected = programs.decode(persona_bin, trained, *SAMPLED, "--latent-samples", "3").hypotheses()
+    assert programs.decode(tmp_path, trained, *SAMPLED, "--latent-samples", "3").hypotheses() == expected
+    assert all(len(beams) == 3 for beams in expected.values())
+
+
+def test_no_symbol_is_ever_said_and_the_fader_is_set_by_hand(persona_bin, trained):
+    printed = [programs.decode(persona_bin, trained, *SAMPLED, "--fader", value).text for value in ("0", "1")]
+    assert not any("<eot>" in line for text in printed for line in text.splitlines() if line.startswith("H-"))
+    assert printed[0] != printed[1]
+
+
+def test_talking_to_it(persona_bin, trained):
+    flags = (persona_bin, *programs.PLUG_IN, *TASK, "--path", trained, "--cpu", "--beam", "2", "--max-len-b", "8")
+    printed = programs.run(
+        "fairseq-interactive", *flags, stdin="hello there\nhello there <eot> fine thank you <eot> it rains again\n"
+    )
+    assert len(printed.hypotheses()) == 2
+
+
+def task_of(data):
+    config = PersonaDialogueConfig(
+        data=str(data), seed=1, update_freq=[1], dataset_impl=None, train_subset="train", required_seq_len_multiple=1
+    )
+    return PersonaDialogueTask.setup_task(config)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "valid.fader").unlink(), "valid.fader: no such file; remedy"),
+        (lambda folder: (folder / "valid.fader").write_text("0.5\n"), "1 numbers of 13 pairs; remedy"),
+        (lambda folder: (folder / "valid.fader").write_text("2\n" * 13), "similarities are from 0 to 1; remedy"),
+        (lambda folder: (folder / "valid.fader").write_text("nan\n" * 13), "similarities are from 0 to 1; remedy"),
+        (lambda folder: (folder / "valid.fader").write_text("x\n" * 13), "valid.fader: .*remedy"),
+        (
+            lambda folder: [
+                shutil.copy(folder / f"train.partner-None.partner.{end}", folder / f"valid.partner-None.partner.{end}")
+                for end in ("bin", "idx")
+            ],
+            "60 profiles of 13 pairs; remedy",
+        ),
+    ],
+)  # fmt: skip
+def test_profiles_and_similarities_that_do_not_fit(persona_bin, tmp_path, damage, message):
+    data = shutil.copytree(persona_bin, tmp_path / "data")
+    damage(data)
+    with pytest.raises(InputError, match=message):
+        task_of(data).load_dataset("valid")
+
+
+def test_a_batch_has_its_own_profiles(persona_bin):
+    """fairseq sorts a batch by length: each row keeps its profile and its similarity, cut where it is too long."""
+    task = task_of(persona_bin)
+    task.load_dataset("valid")
+    data = task.dataset("valid")
+    batch = data.collater([data[index] for index in (4, 0, 7)])
+    pad = task.target_dictionary.pad()
+    for row, index in enumerate(batch["id"].tolist()):
+        profile = batch["net_input"]["partner_tokens"][row]
+        assert torch.equal(profile[profile.ne(pad)], data.profiles[index].long())
+        assert batch["net_input"]["similarity"][row] == float(data.similarity[index])
+    data.longest = 5
+    short = data.collater([data[4]])["net_input"]["partner_tokens"][0]
+    assert len(short) == 5 and short[-1] == task.target_dictionary.eos()
+    assert data.collater([]) == {}
