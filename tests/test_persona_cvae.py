@@ -42,7 +42,7 @@ def task(words):
 
 def model_of(task, **changes):
     torch.manual_seed(1)
-    return build_model(task, "persona_cvae_gpt2_tiny", **{"dropout": 0.0, **changes})
+    return build_model(task, "persona_cvae_gpt2_tiny", **{"dropout": 0.0, "reader_dropout": 0.0, **changes})
 
 
 def profiles(task, lengths=(3, 5, 1, 4, 2), seed=5):
@@ -310,7 +310,7 @@ def test_equal_profiles_are_no_pair(task):
     "flags", [{"k": 3}, {"k": 3, "sample_reduction": "mean"}, {"bow_weight": 1.0}, {"loss_scale": "released"}]
 )
 def test_every_option_of_the_family_works_here(task, flags):
-    model, sample = model_of(task, dropout=0.1), persona_batch(task)
+    model, sample = model_of(task, dropout=0.1, reader_dropout=0.1), persona_batch(task)
     criterion = build_criterion(task, "podi_elbo", **flags).train()
     model.train()
     loss, _, log = criterion(model, sample)

@@ -36,7 +36,7 @@ class PersonaCVAEConfig(FairseqDataclass):
     positions: int = field(
         default=1024, metadata={"help": "GPT-2's positions: the longest context and response together"}
     )
-    dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings, attention and sublayers, everywhere"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout on GPT-2's embeddings, attention and sublayers"})
     gpt2_path: Optional[str] = field(
         default=None,
         metadata={
@@ -60,6 +60,12 @@ class PersonaCVAEConfig(FairseqDataclass):
     reader_ffn_dim: int = field(default=2048, metadata={"help": "width of their feed-forward layers"})
     reader_activation: ChoiceEnum(["relu", "gelu", "leaky_relu"]) = field(
         default="relu", metadata={"help": "activation of their feed-forward layers"}
+    )
+    reader_dropout: float = field(
+        default=0.1,
+        metadata={
+            "help": "their dropout; where they are trained from nothing, L_Po-di can be met by its noise alone: then 0"
+        },
     )
     reader_norm: ChoiceEnum(["pre", "post"]) = field(
         default="pre",
@@ -350,7 +356,7 @@ def _latents(cfg: PersonaCVAEConfig, gpt2: nn.Module) -> PersonaLatents:
     def reader() -> LatentReader:
         made = LatentReader(
             cfg.embed_dim, cfg.reader_layers, cfg.reader_heads, cfg.reader_ffn_dim, str(cfg.reader_activation),
-            str(cfg.reader_norm), cfg.dropout,
+            str(cfg.reader_norm), cfg.reader_dropout,
         )  # fmt: skip
         if str(cfg.reader_init) == "gpt2":
             copy_blocks(made, gpt2)
@@ -371,7 +377,7 @@ def _check(cfg: PersonaCVAEConfig) -> list[int]:
                 f"--{name.replace('_', '-')} {getattr(cfg, name)} does not divide --embed-dim {cfg.embed_dim}; "
                 "remedy: one that does"
             )
-    for name, most in (("inject_weight", 1.0), ("dropout", 0.999)):
+    for name, most in (("inject_weight", 1.0), ("dropout", 0.999), ("reader_dropout", 0.999)):
         if not 0 <= getattr(cfg, name) <= most:
             raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1]; remedy: 0.5, or 0")
     if cfg.positions < 4:
