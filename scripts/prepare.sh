@@ -12,6 +12,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split;
              CLEAN_FLAGS=none: the conversations are clean as they are
              VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
+             PERSONAS=yes: a persona data set, from conversations with a profile of both speakers; then also
+             PERSONA_FLAGS: further flags of preprocess.personas, in place of CONTEXT_TURNS and SPLIT_FLAGS;
+             WORD_VECTORS=FILE: similarity by these; GPT2=FOLDER: its tokens in place of SentencePiece's
   The text in between stays in DATA_BIN_FOLDER.text. To start over, remove both folders."
 conversations=$1
 destination=${2%/}
@@ -28,6 +31,26 @@ for file in "$conversations" "${VALID:=0.05}" "${TEST:=0.05}"; do
 done
 read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
 read -ra split_flags <<<"${SPLIT_FLAGS:-}"
+case ${PERSONAS:=no} in yes | no) ;; *) die "PERSONAS=$PERSONAS is unknown; remedy: yes or no" ;; esac
+encoded=$text/spm made=$text/split.json fields=(src tgt)
+if [[ $PERSONAS == yes ]]; then
+    for name in SPLIT_FLAGS CONTEXT_TURNS; do
+        [[ -z ${!name:-} ]] || die "$name is not for PERSONAS=yes; remedy: PERSONA_FLAGS (python -m preprocess.personas --help)"
+    done
+    [[ -z ${VECTOR_DIMENSION:-} || -z ${GPT2:-} ]] || die "VECTOR_DIMENSION is for SentencePiece; remedy: leave it out, or GPT2"
+    [[ -z ${WORD_VECTORS:-} || -f $WORD_VECTORS ]] || die "WORD_VECTORS=$WORD_VECTORS: no such file; remedy: word vectors"
+    made=$text/personas.json fields+=(partner own)
+    [[ -z ${GPT2:-} ]] || encoded=$text/bpe
+else
+    for name in PERSONA_FLAGS WORD_VECTORS GPT2; do
+        [[ -z ${!name:-} ]] || die "$name is for persona data sets; remedy: PERSONAS=yes, or leave it out"
+    done
+fi
+read -ra persona_flags <<<"${PERSONA_FLAGS:-}"
+tokenizer_files=(encoder.json vocab.bpe vocab.json merges.txt tokenizer.json)
+tokenizer() { for file in "${tokenizer_files[@]}"; do [[ ! -f $GPT2/$file ]] || cat "$GPT2/$file"; done; }
+[[ -z ${GPT2:-} || -n $(tokenizer | head -c 1) ]] ||
+    die "GPT2=$GPT2 has no tokenizer files; remedy: a folder with encoder.json and vocab.bpe (python -m preprocess.gpt2_bpe --help)"
 [[ $TEST != all || " ${split_flags[*]-}" == *" --test-from"[\ =]* ]] ||
     die "TEST=all is for a border in time; remedy: SPLIT_FLAGS='--test-from 2019-01-01', or another TEST"
 options="VOCABULARY=${VOCABULARY:=16000}
@@ -43,6 +66,10 @@ INPUT=$(digest <"$conversations")"
 [[ -z ${clean_flags[*]-} ]] || options+=$'\n'"CLEAN_FLAGS=${clean_flags[*]}"
 [[ -z ${split_flags[*]-} ]] || options+=$'\n'"SPLIT_FLAGS=${split_flags[*]}"
 [[ -z ${VECTOR_DIMENSION:-} ]] || options+=$'\n'"VECTOR_DIMENSION=$VECTOR_DIMENSION"
+[[ $PERSONAS == no ]] || options+=$'\n'"PERSONAS=yes"
+[[ -z ${persona_flags[*]-} ]] || options+=$'\n'"PERSONA_FLAGS=${persona_flags[*]}"
+[[ -z ${WORD_VECTORS:-} ]] || options+=$'\n'"WORD_VECTORS=$(digest <"$WORD_VECTORS")"
+[[ -z ${GPT2:-} ]] || options+=$'\n'"GPT2=$(tokenizer | digest)"
 
 # refuse_others FOLDER OPEN FILES...: a folder with any of these files must have been made with the options of now, but for
 # those named in OPEN (A|B), with which nothing in it was made yet.
@@ -83,13 +110,69 @@ side() {
     rmdir "$text/$1.part"
 }
 
+# split_pairs: turns and what is answered to them, on three sides.
+split_pairs() {
+    local shares=()
+    if is_file "$VALID"; then shares+=(--valid 0); else shares+=(--valid "$VALID"); fi
+    if is_file "$TEST"; then shares+=(--test 0); elif [[ $TEST != all ]]; then shares+=(--test "$TEST"); fi
+    [[ -f $made ]] ||
+        run python -m preprocess.split "$clean" --out "$text" --seed "$SEED" --context-turns "$CONTEXT_TURNS" \
+            "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
+    side valid "$VALID"
+    side test "$TEST"
+}
+
+# split_personas: contexts, responses, and the profiles of both.
+split_personas() {
+    [[ ! -f $made ]] || return 0
+    local train=$clean shares=() side clean share
+    for side in valid test; do
+        share=$VALID
+        [[ $side == valid ]] || share=$TEST
+        if is_file "$share"; then clean_into "$text/$side.clean.jsonl" "$share" && share=$clean; fi
+        shares+=("--$side" "$share")
+    done
+    run python -m preprocess.personas "$train" --out "$text" --seed "$SEED" "${shares[@]}" ${GPT2:+--gpt2 "$GPT2"} \
+        ${WORD_VECTORS:+--similarity embedding --vectors "$WORD_VECTORS"} ${persona_flags[@]+"${persona_flags[@]}"}
+}
+
+# subwords: all fields as tokens of GPT-2, or as pieces that are learnt from them.
+subwords() {
+    [[ ! -f $encoded/dict.txt ]] || return 0
+    if [[ -n ${GPT2:-} ]]; then
+        run python -m preprocess.gpt2_bpe "$text" --gpt2 "$GPT2" --out "$encoded"
+    else
+        run python -m preprocess.subwords "$text" --vocab-size "$VOCABULARY" --seed "$SEED" --character-coverage "$COVERAGE"
+    fi
+}
+
+# binarise FLAGS...: fairseq-preprocess with our dictionary, its output in a log.
+binarise() {
+    run fairseq-preprocess "$@" --srcdict "$encoded/dict.txt" "${sides[@]}" --destdir "$text/data-bin.part" \
+        --workers "$(cores)" >>"$text/fairseq-preprocess.log" 2>&1 ||
+        die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
+}
+
+# binarise_personas: what fairseq has no name for: profiles of their own, and a plain number a line.
+binarise_personas() {
+    local field side
+    for field in partner own; do
+        binarise --only-source --source-lang "$field"
+    done
+    for side in train valid test; do
+        [[ ! -f $text/$side.fader ]] || cp "$text/$side.fader" "$text/data-bin.part/"
+    done
+    [[ ! -f $text/test.fader ]] || head -n "$SAMPLES" "$text/test.fader" >"$text/data-bin.part/test1.fader"
+    cp "$text/personas.json" "$text/data-bin.part/"
+}
+
 # not_made: names of the options with which nothing in $text was made yet: after a mistake in them it goes on from there
 not_made() {
     local names=SAMPLES
     [[ -f $text/vectors.txt ]] || names+='|VECTOR_DIMENSION'
-    [[ -f $text/spm/dict.txt ]] || names+='|VOCABULARY|COVERAGE'
-    [[ -f $text/split.json ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS'
-    [[ -f $text/split.json || -f $text/clean.jsonl ]] || names+='|MAX_WORDS|CLEAN_FLAGS|INPUT'
+    [[ -f $encoded/dict.txt ]] || names+='|VOCABULARY|COVERAGE'
+    [[ -f $made ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS|PERSONA_FLAGS|WORD_VECTORS|GPT2'
+    [[ -f $made || -f $text/clean.jsonl ]] || names+='|MAX_WORDS|CLEAN_FLAGS|INPUT'
     printf '%s' "$names"
 }
 
@@ -100,39 +183,33 @@ if command -v flock >/dev/null && ! flock -n 9; then
     say "another process prepares $destination: waiting for it"
     flock 9
 fi
-refuse_others "$text" "$(not_made)" "$text/clean.jsonl" "$text/train.src" "$text/spm"
-rm -f "$text"/.*.part "$text"/spm/.*.part # of a process that was killed
+refuse_others "$text" "$(not_made)" "$text/clean.jsonl" "$text/train.src" "$text/spm" "$text/bpe"
+rm -f "$text"/.*.part "$encoded"/.*.part # of a process that was killed
 printf '%s\n' "$options" >"$text/prepare.options"
 if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
     exit 0
 fi
 clean_into "$text/clean.jsonl" "$conversations"
-shares=()
-if is_file "$VALID"; then shares+=(--valid 0); else shares+=(--valid "$VALID"); fi
-if is_file "$TEST"; then shares+=(--test 0); elif [[ $TEST != all ]]; then shares+=(--test "$TEST"); fi
-[[ -f $text/split.json ]] ||
-    run python -m preprocess.split "$clean" --out "$text" --seed "$SEED" --context-turns "$CONTEXT_TURNS" \
-        "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
-side valid "$VALID"
-side test "$TEST"
-[[ -f $text/spm/dict.txt ]] ||
-    run python -m preprocess.subwords "$text" --vocab-size "$VOCABULARY" --seed "$SEED" --character-coverage "$COVERAGE"
+if [[ $PERSONAS == yes ]]; then split_personas; else split_pairs; fi
+subwords
 [[ -z ${VECTOR_DIMENSION:-} || -f $text/vectors.txt ]] ||
     run python -m preprocess.vectors "$text/spm" --out "$text/vectors.txt" --dimension "$VECTOR_DIMENSION" --seed "$SEED"
-sides=(--trainpref "$text/spm/train")
-[[ ! -f $text/spm/valid.src ]] || sides+=(--validpref "$text/spm/valid") # none with VALID=0
-if [[ -f $text/spm/test.src ]]; then
-    sides+=(--testpref "$text/spm/test,$text/spm/samples")
-    for side in src tgt; do # a few test contexts, for which reports show several responses
-        head -n "$SAMPLES" "$text/spm/test.$side" >"$text/spm/samples.$side"
+sides=(--trainpref "$encoded/train")
+[[ ! -f $encoded/valid.src ]] || sides+=(--validpref "$encoded/valid") # none with VALID=0
+if [[ -f $encoded/test.src ]]; then
+    sides+=(--testpref "$encoded/test,$encoded/samples")
+    for field in "${fields[@]}"; do # a few test contexts, for which reports show several responses
+        head -n "$SAMPLES" "$encoded/test.$field" >"$encoded/samples.$field"
     done
 fi
-rm -rf "$text/data-bin.part"
-run fairseq-preprocess --source-lang src --target-lang tgt --joined-dictionary --srcdict "$text/spm/dict.txt" \
-    "${sides[@]}" --destdir "$text/data-bin.part" --workers "$(cores)" >"$text/fairseq-preprocess.log" 2>&1 ||
-    die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
-cp "$text/spm/spm.model" "$text/prepare.options" "$text/data-bin.part/"
+rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
+binarise --source-lang src --target-lang tgt --joined-dictionary
+[[ $PERSONAS == no ]] || binarise_personas
+cp "$text/prepare.options" "$text/data-bin.part/"
+for file in spm.model "${tokenizer_files[@]}"; do
+    [[ ! -f $encoded/$file ]] || cp "$encoded/$file" "$text/data-bin.part/"
+done
 [[ -z ${VECTOR_DIMENSION:-} ]] || cp "$text/vectors.txt" "$text/data-bin.part/"
 [[ ! -d $destination ]] || rmdir "$destination" # empty, or it was refused above
 mv "$text/data-bin.part" "$destination"

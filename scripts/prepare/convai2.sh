@@ -2,6 +2,7 @@
 # bash scripts/prepare/convai2.sh TRAIN VALIDATION: PERSONA-CHAT as ConvAI2 released it, English -> data-bin/convai2.
 # Test is the official validation set, since the hidden one was never released; valid are VALID=250 conversations of train.
 # TRAIN alone: all by conversation with SEED. An archive alone: the two texts in it of the form FORM=both_original_no_cands.
+# PERSONAS=yes: with the profiles of both, of the form both -> data-bin/convai2_personas; with TRAIN alone VALID=100 TEST=100.
 set -euo pipefail
 
 # shellcheck source=scripts/prepare/read.sh
@@ -25,6 +26,8 @@ else
 fi
 # split       the paper's 500 episodes of train are 250 conversations, each from both sides
 if [[ $conversations == train ]]; then export VALID=${VALID:-250} TEST=${TEST:-$text/validation.jsonl}; fi
+# personas    of the 1,000 conversations of the official validation text alone: 800, 100 and 100
+if [[ ${PERSONAS:-no} == yes ]]; then export VALID=${VALID:-100} TEST=${TEST:-100}; fi
 # subwords
 export VOCABULARY=${VOCABULARY:-8000}
 

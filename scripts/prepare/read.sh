@@ -26,7 +26,9 @@ archives() {
 
 # goes_to NAME: sets `data`, the folder that is made, and `text`, where what lies between stays.
 goes_to() {
-    data=${DATA:-$ROOT/data-bin/$1}
+    local name=$1
+    [[ ${PERSONAS:-no} == no ]] || name+=_personas
+    data=${DATA:-$ROOT/data-bin/$name}
     data=${data%/}
     text=$data.text
     [[ ! -e $data || -d $data ]] || die "DATA=$data is a file; remedy: the name of a folder to make"

@@ -2,6 +2,7 @@
 # bash scripts/prepare/realpersonachat.sh ARCHIVE: RealPersonaChat (Yamashita et al., 2023), Japanese
 # -> data-bin/realpersonachat. Split by conversation with SEED; so that nobody speaks on two sides, which needs few
 # conversations in valid and test: SPLIT_FLAGS=--disjoint-speakers VALID=10 TEST=10.
+# PERSONAS=yes: with the profiles of both -> data-bin/realpersonachat_personas; PERSONA_FLAGS=--disjoint-profiles then.
 set -euo pipefail
 
 # shellcheck source=scripts/prepare/read.sh
@@ -14,6 +15,8 @@ goes_to realpersonachat
 conversations conversations "$1" -- realpersonachat
 # text        normalised by neologdn, words parted by MeCab with ipadic
 export CLEAN_FLAGS="--japanese ${CLEAN_FLAGS:-}"
+# personas    the rule for self-centred responses is an English one
+if [[ ${PERSONAS:-no} == yes ]]; then export PERSONA_FLAGS="--filter none ${PERSONA_FLAGS:-}"; fi
 # subwords    rare characters get no piece
 export VOCABULARY=${VOCABULARY:-16000} COVERAGE=${COVERAGE:-0.9995}
 
