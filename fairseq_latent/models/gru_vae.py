@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
-from .latent_model import LatentModel
+from .latent_model import LatentModel, set_defaults
 
 
 @dataclass
@@ -72,20 +72,14 @@ class GRUVAEModel(LatentModel):
         return self.encoder.parameters()
 
 
-def _defaults(args: Namespace, **values) -> None:
-    """Set what the user left open."""
-    for name, value in values.items():
-        setattr(args, name, getattr(args, name, value))
-
-
 def small(args: Namespace) -> None:
     """GRUs of 256, as in the Penn Treebank runs of Fu et al. (2019): many epochs on two CPU cores."""
-    _defaults(args, embed_dim=256, hidden_dim=256, latent_dim=32)
+    set_defaults(args, embed_dim=256, hidden_dim=256, latent_dim=32)
 
 
 def tiny(args: Namespace) -> None:
     """GRUs of 16: for tests."""
-    _defaults(args, embed_dim=8, hidden_dim=16, latent_dim=8)
+    set_defaults(args, embed_dim=8, hidden_dim=16, latent_dim=8)
 
 
 register_model_architecture("gru_vae", "gru_vae_small")(small)

@@ -1,6 +1,7 @@
 """What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
 
 import hashlib
+from argparse import Namespace
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel
@@ -110,3 +111,9 @@ def digest(dictionary) -> int:
     """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
     words = "\n".join(dictionary.symbols).encode()
     return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little") >> 1
+
+
+def set_defaults(args: Namespace, **values) -> None:
+    """For architectures: set what the user left open."""
+    for name, value in values.items():
+        setattr(args, name, getattr(args, name, value))

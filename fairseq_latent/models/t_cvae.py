@@ -27,7 +27,7 @@ from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
-from .latent_model import LatentModel
+from .latent_model import LatentModel, set_defaults
 
 NO_LAYER = -1
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
@@ -258,20 +258,14 @@ def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> T
     return TransformerConfig.from_namespace(flat)
 
 
-def _defaults(args: Namespace, **values) -> None:
-    """Set what the user left open."""
-    for name, value in values.items():
-        setattr(args, name, getattr(args, name, value))
-
-
 def small(args: Namespace) -> None:
     """2 layers of 128, 64 latent dimensions: minutes on two CPU cores."""
-    _defaults(args, embed_dim=128, ffn_dim=512, layers=2, heads=4, latent_dim=64, prior_hidden_dim=64)
+    set_defaults(args, embed_dim=128, ffn_dim=512, layers=2, heads=4, latent_dim=64, prior_hidden_dim=64)
 
 
 def tiny(args: Namespace) -> None:
     """2 layers of 16: for tests."""
-    _defaults(args, embed_dim=16, ffn_dim=32, layers=2, heads=2, latent_dim=8, prior_hidden_dim=8)
+    set_defaults(args, embed_dim=16, ffn_dim=32, layers=2, heads=2, latent_dim=8, prior_hidden_dim=8)
 
 
 register_model_architecture("t_cvae", "t_cvae_small")(small)
