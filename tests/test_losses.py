@@ -202,6 +202,27 @@ def test_podi_of_equal_posteriors_and_different_inputs(size, latent_dim):
     assert value["per_dim"] == pytest.approx(size * (size - 1) * TARGET_KL**2)
 
 
+@pytest.mark.parametrize("form, target, leaves", [
+    ("literal", 0.11, False),
+    ("literal", 0.14, True),  # from Z / 4n = 32 / (4 * 64) = 0.125 on
+    ("auto", 0.11, True),
+    ("per_dim", 0.11, True),
+])  # fmt: skip
+def test_which_hinge_leads_out_of_a_collapse(form, target, leaves):
+    """A small spread s of the means costs a KL of Z s^2 / 2 and saves 2 lambda n s^2 of the printed hinge, all told.
+
+    So the printed form, its weight 1, leaves the prior for batches of 64 and a latent of 32 alone where lambda is large.
+    """
+    mean = 0.03 * torch.randn(64, 32, generator=torch.Generator().manual_seed(0)).double()
+
+    def loss(posterior):
+        prior = DiagonalGaussian(torch.zeros_like(mean), torch.zeros_like(mean))
+        return (posterior.kl(prior) + losses.podi(posterior, target, form)).mean().item()
+
+    spread_out, collapsed = (DiagonalGaussian(each, torch.zeros_like(mean)) for each in (mean, 0 * mean))
+    assert (loss(spread_out) < loss(collapsed)) == leaves
+
+
 def random_posterior(size=6, latent_dim=4):
     mean = 0.3 * torch.randn(size, latent_dim)
     return DiagonalGaussian(mean.requires_grad_(), (0.2 * torch.randn(size, latent_dim)).requires_grad_())
