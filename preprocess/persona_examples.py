@@ -53,6 +53,7 @@ class Example:
     response: str
     partner: tuple[str, ...]
     own: tuple[str, ...]
+    shortened: bool = False  # older turns were dropped
 
 
 def dialogue_of(record: dict, second: str | None = None) -> Dialogue | str:
@@ -107,10 +108,10 @@ def examples(dialogue: Dialogue, wanted: Wanted, lengths: Lengths, counts: Count
         if sum(sizes[start : index + 1]) > wanted.max_tokens:
             counts[f"too long with {wanted.min_turns} turns before"] += 1
             continue
-        counts["shortened"] += start > first
         other = dialogue.turns[index - 1][0]
         context = tuple(each for _, each in dialogue.turns[start:index])
-        yield Example(f"{dialogue.id}:{index}", context, text, dialogue.profiles[other], dialogue.profiles[speaker])
+        profiles = dialogue.profiles[other], dialogue.profiles[speaker]
+        yield Example(f"{dialogue.id}:{index}", context, text, *profiles, shortened=start > first)
 
 
 def _unfit(dialogue: Dialogue, index: int, first: int, wanted: Wanted) -> str | None:

@@ -48,7 +48,7 @@ class Writer:
                     counts[f"self-centred ({self.filter})"] += 1
                     continue
                 fader = self.similarity(example.response, example.partner)
-                counts["kept"] += 1
+                counts.update(kept=1, shortened=example.shortened)
                 counts["fader"] += fader
                 counts["fader squared"] += fader * fader
                 counts["faders of 0"] += fader == 0
