@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -334,20 +335,29 @@ def test_command(tmp_path, folder):
     assert done.returncode == 2 and "a fraction lies between 0 and 1" in done.stderr
 
 
-def test_the_released_validation_file_by_dialogue(prepare, tmp_path, capsys):
+def test_the_released_validation_file_by_dialogue(prepare, tmp_path):
     """1,000 dialogues are 800, 100 and 100; with every turn that is shown, 7,801 responses; with both sides, 14,602."""
     release = real("convai2/valid_both_original_no_cands.txt")
     convai2.main([str(release), "--out", str(tmp_path / "v.jsonl")])
-    sides = prepare(tmp_path / "v.jsonl", valid=100, test=100)
-    assert [len({line.rpartition(":")[0] for line in fields["ids"]}) for fields in sides.values()] == [800, 100, 100]
-    assert [len(fields["ids"]) for fields in sides.values()] == [6725, 1147, 1147]
-    assert all(
-        partner != own
-        for fields in sides.values()
-        for partner, own in zip(fields["partner"], fields["own"], strict=True)
-    )
-    for sided, total in (("second", 7801), ("both", 15_602 - 1000)):
-        sides = prepare(
-            tmp_path / "v.jsonl", *EVERY_TURN, "--max-tokens", "1000", "--sides", sided, valid=100, test=100
+    documented = (Path(__file__).parents[1] / "docs/data.md").read_text("utf-8")
+    for flags, total in (
+        ((), None),
+        (("--filter", "none"), None),
+        (("--filter", "similarity"), None),
+        ((*EVERY_TURN, "--sides", "second"), 7801),
+        ((*EVERY_TURN, "--max-tokens", "1000"), 15_602 - 1000),
+    ):
+        sides = prepare(tmp_path / "v.jsonl", *flags, valid=100, test=100)
+        assert [len({line.rpartition(":")[0] for line in fields["ids"]}) for fields in sides.values()] == [
+            800,
+            100,
+            100,
+        ]
+        for fields in sides.values():
+            assert all(partner != own for partner, own in zip(fields["partner"], fields["own"], strict=True))
+        counts = [len(fields["ids"]) for fields in sides.values()]
+        assert (
+            "--max-tokens" in flags
+            or f"| 800 · 100 · 100 | {' · '.join(f'{count:,}' for count in counts)} |" in documented
         )
-        assert sum(len(fields["ids"]) for fields in sides.values()) == total
+        assert total is None or sum(counts) == total
