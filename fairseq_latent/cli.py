@@ -33,6 +33,7 @@ COMMANDS = {
         "fairseq_latent.evaluation.interpolate",
         "sentences between two, through the latent of a sentence VAE",
     ),
+    "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

@@ -19,7 +19,7 @@ class Trained:
 
     model: torch.nn.Module
     task: object
-    split: str
+    split: str | None
     device: torch.device
 
     def batches(self, max_tokens: int = 4000) -> Iterator[dict]:
@@ -68,8 +68,13 @@ class Trained:
         return tuple(post_process(text, "sentencepiece" if pieces else "none").strip() for text in sides)
 
 
-def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: bool = False) -> Trained:
-    """Load a checkpoint and the split `split` of the binarised data; the GPU is used where there is one."""
+def load(
+    path: str | Path, data: str | Path, split: str | None, seed: int = 1, cpu: bool = False, **task: object
+) -> Trained:
+    """Load a checkpoint and the split `split` of the binarised data, None: none; the GPU is used where there is one.
+
+    `task`: options of the task, in place of those of the training.
+    """
     from fairseq import checkpoint_utils
 
     fairseq_latent.register()
@@ -77,14 +82,15 @@ def load(path: str | Path, data: str | Path, split: str, seed: int = 1, cpu: boo
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")
-    overrides = {"data": str(data), "seed": seed}
+    overrides = {"data": str(data), "seed": seed, **task}
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
     model = models[0]
     if not hasattr(model, "distributions"):
         raise InputError(
             f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion or gru_vae"
         )
-    task.load_dataset(split)
+    if split is not None:
+        task.load_dataset(split)
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return Trained(model.to(device).eval(), task, split, device)
 

@@ -1,0 +1,40 @@
+"""Typed text to the tokens of a data folder and back, by the model that lies in the folder: SentencePiece or GPT-2's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """encode: text -> tokens between spaces; decode: the way back."""
+
+    encode: Callable[[str], str]
+    decode: Callable[[str], str]
+
+
+def pieces_of(data: str | Path) -> Pieces:
+    """What the data folder was made with; words between spaces where it has no model."""
+    folder = Path(data)
+    if (folder / "spm.model").is_file():
+        return _sentencepiece(folder / "spm.model")
+    if any((folder / name).is_file() for name in ("encoder.json", "vocab.json", "tokenizer.json")):
+        from preprocess.gpt2_bpe import load_gpt2
+
+        gpt2 = load_gpt2(folder)
+        return Pieces(lambda text: " ".join(next(gpt2.encode([text]))), lambda line: gpt2.decode(line).strip())
+    return Pieces(lambda text: " ".join(text.split()), str.strip)
+
+
+def _sentencepiece(path: Path) -> Pieces:
+    import sentencepiece
+
+    try:
+        model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: no SentencePiece model; remedy: prepare the data again") from error
+    return Pieces(
+        lambda text: " ".join(model.encode(text, out_type=str)), lambda line: model.decode_pieces(line.split())
+    )
