@@ -35,7 +35,7 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        data = args.data or _made_up(Path(folder))
+        data = args.data or _made_up(Path(folder), min(MADE_UP, 4 * args.batches * args.batch_size))
         trainers = {name: _trainer(args, data, *flags) for name, flags in SYSTEMS.items()}
     task = trainers[OURS].task
     with _silence():
@@ -70,6 +70,7 @@ def main() -> None:
     )
 
 
+MADE_UP = 42068  # sentences of the Penn Treebank
 BARE, OURS = "bare PyTorch loop", "fairseq-train, gru_vae"
 SYSTEMS = {OURS: (), f"{OURS}, --autocast bfloat16": ("--autocast", "bfloat16")}
 
@@ -150,8 +151,8 @@ def _trainer(args: argparse.Namespace, data: str, *flags: str):
     return trainer
 
 
-def _made_up(folder: Path) -> str:
-    """Binarised random words, as many and as long as the Penn Treebank's sentences, but a tenth of them."""
+def _made_up(folder: Path, sentences: int) -> str:
+    """Binarised random words, as many and as long as the Penn Treebank's sentences."""
     import contextlib
     import io
     import sys
@@ -162,7 +163,7 @@ def _made_up(folder: Path) -> str:
     from training import _silence
 
     rng = np.random.default_rng(1)
-    lengths = rng.gamma(4.5, 4.7, 4207).astype(int).clip(1, 82)  # mean 21, as there
+    lengths = rng.gamma(4.5, 4.7, sentences).astype(int).clip(1, 82)  # mean 21, as there
     lines = [" ".join(f"w{word}" for word in rng.integers(0, 9999, length)) for length in lengths]
     (folder / "train.txt").write_text("\n".join(lines) + "\n")
     command = [

@@ -155,7 +155,9 @@ def test_the_bare_loop_trains_the_same_model(monkeypatch, text_task):
 
 
 def test_an_epoch_of_the_sentence_vae_is_measured():
-    rows = table_of(benchmark("text_vae", "--arch", "gru_vae_tiny", "--batches", "2", "--threads", "1"))
+    rows = table_of(
+        benchmark("text_vae", "--arch", "gru_vae_tiny", "--batches", "2", "--batch-size", "16", "--threads", "1")
+    )
     assert rows.pop("bare PyTorch loop")[1:] == ["1.00", "1.00"]
     assert list(rows) == ["fairseq-train, gru_vae", "fairseq-train, gru_vae, --autocast bfloat16"]
     assert all(0 < float(cell) < 20 for row in rows.values() for cell in row[1:])
