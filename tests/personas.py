@@ -1,7 +1,8 @@
 """A self-written corpus of personas whose truth is known: what a profile is about, and when a response takes it up.
 
-The other party's profile is of one of six topics. They let one of its facts slip, mostly; a question asks for a response
-that takes the fact up (similarity 1), a farewell for one that does not (similarity 0).
+The other party's profile is of one of six topics. They let one of its facts slip, mostly. A question asks for a response
+that takes up another one (similarity 1), so that only who knows the profile can tell which; a farewell for one that takes up
+none (similarity 0).
 """
 
 import random
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 TOPICS = {
-    "family": ("sister", "brother", "mother", "twins", "uncle", "cousin"),
-    "food": ("pizza", "sushi", "bread", "cheese", "noodles", "soup"),
-    "sports": ("football", "tennis", "hockey", "golf", "rugby", "judo"),
-    "music": ("guitar", "piano", "opera", "jazz", "drums", "violin"),
-    "animals": ("dog", "cat", "horse", "parrot", "rabbit", "goat"),
-    "work": ("nurse", "farmer", "teacher", "lawyer", "baker", "pilot"),
+    "family": ("sister", "brother", "mother", "uncle"),
+    "food": ("pizza", "sushi", "bread", "cheese"),
+    "sports": ("football", "tennis", "hockey", "golf"),
+    "music": ("guitar", "piano", "opera", "jazz"),
+    "animals": ("dog", "cat", "horse", "parrot"),
+    "work": ("nurse", "farmer", "teacher", "lawyer"),
 }
 FACTS = ("i really love my {}", "my {} means a lot to me", "i think of my {} every day")
 SMALL_TALK = ("hello there", "how are you today", "fine thank you", "it rains again", "i am well", "what a long week")
@@ -41,12 +42,12 @@ def examples(count: int, seed: int) -> list[Example]:
         topic = draw.choice(list(TOPICS))
         things = draw.sample(TOPICS[topic], 3)
         profile = [draw.choice(FACTS).format(thing) for thing in things]
-        slip = draw.choice(profile) if draw.random() < 0.8 else draw.choice(SMALL_TALK)
+        slip = profile[0] if draw.random() < 0.7 else draw.choice(SMALL_TALK)
+        draw.shuffle(profile)
         asked = draw.random() < 0.5
         turns = [draw.choice(SMALL_TALK), draw.choice(SMALL_TALK), slip, draw.choice(SMALL_TALK)]
         turns.append(QUESTION if asked else FAREWELL)
-        thing = next((thing for thing in things if thing in slip.split()), draw.choice(things))
-        response = draw.choice(TAKEN_UP).format(thing) if asked else draw.choice(GENERIC)
+        response = draw.choice(TAKEN_UP).format(draw.choice(things[1:])) if asked else draw.choice(GENERIC)
         made.append(Example(" <eot> ".join(turns), response, " <eot> ".join(profile), float(asked), topic))
     return made
 
