@@ -69,7 +69,7 @@ def resampled(
     rows: Sequence[Row], measurements: Sequence[Sequence[Measurement]], bootstrap: Bootstrap, baseline: str
 ) -> list[Row]:
     """The rows with intervals, and with comparisons to the system named `baseline`."""
-    sums = iter(bootstrap.sums([each.table() for found in measurements for each in found]))
+    sums = iter(_sums(bootstrap, [each.table() for found in measurements for each in found]))
     values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
     base = next(index for index, row in enumerate(rows) if row.file is not None and row.name == baseline)
     result = []
@@ -84,6 +84,18 @@ def resampled(
             row = replace(row, comparison=_compared(row, rows[base], values[index], values[base], bootstrap))
         result.append(row)
     return result
+
+
+def _sums(bootstrap: Bootstrap, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each table's sums; those of as many contexts share their resamples, so that systems stay paired."""
+    groups: dict[int, list[int]] = {}
+    for place, table in enumerate(tables):
+        groups.setdefault(len(table), []).append(place)
+    found: list[np.ndarray] = [np.empty(0)] * len(tables)
+    for places in groups.values():
+        for place, sums in zip(places, bootstrap.sums([tables[each] for each in places]), strict=True):
+            found[place] = sums
+    return found
 
 
 def _with_interval(score: Score, kind: str, values: np.ndarray, bootstrap: Bootstrap) -> Score:

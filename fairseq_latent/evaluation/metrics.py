@@ -121,11 +121,14 @@ class Distinct:
     n: int
     words: str
     denominator: str = "ngrams"
+    dialogues: int = 0  # that the lines are of, where they are not of all
+    of_dialogues: int = 0
 
     @property
     def name(self) -> str:
         """dist-n is a percentage of n-grams, Distinct-n a fraction of words: the papers' own spellings."""
-        return f"dist-{self.n}" if self.denominator == "ngrams" else f"Distinct-{self.n}"
+        name = f"dist-{self.n}" if self.denominator == "ngrams" else f"Distinct-{self.n}"
+        return f"{name}@{self.dialogues}" if self.dialogues else name
 
     def statistics(self, hypotheses: Lines, references: References | None = None) -> list[tuple[tuple[int, ...], int]]:
         """Per line: its n-grams (as numbers that hold within this list) and its words; they unite and add up."""
@@ -158,7 +161,8 @@ class Distinct:
         distinct = len(set().union(*(numbers for numbers, _ in statistics)))
         all_ngrams = sum(len(numbers) for numbers, _ in statistics)
         words = sum(count for _, count in statistics)
-        signature = f"{self.name}|denominator:{self.denominator}|level:corpus|case:mixed|{self.words}"
+        part = f"|dialogues:{self.dialogues}-of-{self.of_dialogues}|lines:{len(statistics)}" if self.dialogues else ""
+        signature = f"{self.name}|denominator:{self.denominator}|level:corpus{part}|case:mixed|{self.words}"
         extra = {"distinct": distinct, "total": all_ngrams if self.denominator == "ngrams" else words}
         return Score(self.name, self.value((distinct, all_ngrams, words)), signature, extra)
 

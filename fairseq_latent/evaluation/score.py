@@ -1,4 +1,4 @@
-"""`fairseq-latent score`: BLEU, dist-n, F1 and length of several systems' responses in one table."""
+"""`fairseq-latent score`: BLEU, dist-n, F1, length and P.Distance of several systems' responses in one table."""
 
 import argparse
 import sys
@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.io import Generation, named_paths, read_generations
 from fairseq_latent.evaluation.measured import Measurement, Row, resampled
-from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct, Length, Score
+from fairseq_latent.evaluation.metrics import F1, Bleu, InterDistinct, Length, Score
+from fairseq_latent.evaluation.persona_measures import NOTHING, PersonaMeasures, distinct, persona_measures
+from fairseq_latent.evaluation.persona_measures import add_arguments as add_persona_arguments
 from fairseq_latent.evaluation.significance import FEWEST, Bootstrap
 from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
@@ -20,9 +22,14 @@ COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score 
     "dist-2": 2,
     "Distinct-1": 3,
     "Distinct-2": 3,
+    "dist-1@50": 2,
+    "dist-2@50": 2,
+    "Distinct-1@50": 3,
+    "Distinct-2@50": 3,
     "inter-dist-1": 2,
     "inter-dist-2": 2,
     "F1": 2,
+    "P.Distance": 3,
     "length": 1,
 }
 UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
@@ -78,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="first",
         help="of several responses a context, measure the first, or all of them and their diversity; default: first",
     )
+    add_persona_arguments(parser)
     parser.add_argument(
         "--bootstrap",
         type=int,
@@ -98,7 +106,8 @@ def main(args: argparse.Namespace) -> None:
 
     systems = read_systems(args.systems, args.reference)
     _tell_of_unknown(systems[0])
-    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline)
+    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang))
+    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further)
     text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
     if args.out is None:
         sys.stdout.write(text)
@@ -157,8 +166,9 @@ def measure_systems(
     resamples: int = 0,
     seed: int = 1,
     baseline: str | None = None,
+    further: PersonaMeasures = NOTHING,
 ) -> list[Row]:
-    """A row for the references, if there are any, and one for each system.
+    """A row for the references, if there are any, and one for each system; `further`: what else is measured.
 
     With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
     (the name of a system; default: the first).
@@ -172,10 +182,14 @@ def measure_systems(
         )
     words = tokenizer(language)
     references = None if systems[0].references is None else _tokenised(systems[0].references, words)
-    measured = [_measure(system, references, words, language, hypothesis) for system in systems]
+    measured = [_measure(system, references, words, language, hypothesis, further) for system in systems]
     if references is not None:
-        first = [texts[0] for texts in references]  # one reference a context: dist-n falls with the amount of text
-        measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), _diversity(first, words.signature)))
+        # one reference a context: dist-n falls with the amount of text
+        first, raw = ([texts[0] for texts in each] for each in (references, systems[0].references))
+        found = _diversity(first, words.signature) + further.measure(
+            first, first if language == "ja" else raw, words.signature, 1
+        )
+        measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), found))
     rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
     if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
         return rows
@@ -200,13 +214,19 @@ def _tokenised(references: Sequence[tuple[str, ...]], words: Tokenizer) -> list[
 
 
 def _measure(
-    system: System, references: list[tuple[str, ...]] | None, words: Tokenizer, language: str, hypothesis: str
+    system: System,
+    references: list[tuple[str, ...]] | None,
+    words: Tokenizer,
+    language: str,
+    hypothesis: str,
+    further: PersonaMeasures,
 ) -> tuple[Row, list[Measurement]]:
     samples = system.samples if hypothesis == "all" else 1
     row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
     found = _diversity(lines, words.signature, samples)
+    found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
         metrics = [InterDistinct(n, samples, words.signature) for n in (1, 2)]
@@ -232,13 +252,7 @@ def _repeated(texts: Sequence, times: int) -> list:
 
 def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:
     length = Length(signature)
-    found = [Measurement(length, length.statistics(lines), samples)]
-    for n in (1, 2):
-        statistics = Distinct(n, signature).statistics(lines)  # the same for both denominators
-        found += [
-            Measurement(Distinct(n, signature, denominator), statistics, samples) for denominator in ("ngrams", "words")
-        ]
-    return found
+    return [Measurement(length, length.statistics(lines), samples), *distinct(lines, signature, samples)]
 
 
 def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:

@@ -68,6 +68,12 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 def _note(row: Row) -> str:
     note = f"{row.name}: {row.responses_measured} of {row.responses_given} responses to each of {row.contexts} contexts"
+    if "P.Distance" in row.scores:
+        parts = row.scores["P.Distance"].extra
+        note += (
+            f"; P.Distance: keywords in {100 * parts['responses_with_keywords']:.1f} % of responses, "
+            f"{100 * parts['profiles_with_keywords']:.1f} % of profiles"
+        )
     if "BLEU" not in row.scores:
         return note
     bleu = row.scores["BLEU"]
