@@ -60,12 +60,15 @@ def test_the_mean_over_pairs_and_what_was_covered(folder):
     metric = p_distance(["tea", "dog"], "vectors.txt")
     found = measure(metric, ["coffee", "yes !", "tea"], ["dog", "dog", "unknown words"])
     assert found.value == pytest.approx(0.8 / 3)  # .8, and 0 where one side has no keyword
-    assert found.extra == {
-        "responses_with_keywords": pytest.approx(2 / 3),
-        "profiles_with_keywords": pytest.approx(2 / 3),
-    }
-    assert metric.statistics(["tea", "x"], ["x", "dog"]) == [(0, 1, 1, 0), (0, 1, 0, 1)]
+    assert found.extra["responses_with_keywords"] == found.extra["profiles_with_keywords"] == pytest.approx(2 / 3)
+    assert metric.statistics(["tea", "x"], ["x", "dog"]) == [(0, 1, 1, 0, 0), (0, 1, 0, 1, 0)]
     assert measure(metric, [], []).value == 0
+
+
+def test_profiles_of_others_show_what_any_words_have(folder):
+    """Coffee with the dog of the other pair .8, dog with its tea 0: .4 beside (.6 + 1) / 2."""
+    found = measure(p_distance(["tea", "dog"], "vectors.txt"), ["coffee", "dog"], ["tea", "dog"])
+    assert (found.value, found.extra["to_other_profiles"]) == (pytest.approx(0.8), pytest.approx(0.4))
 
 
 def test_keywords_are_rare_in_the_training_text(folder):
@@ -118,7 +121,7 @@ def test_score_has_a_column(asked, capsys):
     out = capsys.readouterr().out
     assert "P.Distance" in out.splitlines()[0].split()
     assert [line.split()[-2] for line in out.splitlines()[2:4]] == ["0.333", "0.333"]
-    assert "; P.Distance: keywords in 33.3 % of responses, 100.0 % of profiles; BLEU" in out
+    assert ", keywords in 33.3 % of responses and 100.0 % of profiles; BLEU" in out
     assert "\np-distance|higher:closer|" in out
 
 

@@ -25,7 +25,7 @@ from .metrics import Lines, Mean, Score
 FEWEST = 2  # a keyword stands in the training text at least so often
 NEGATED = "ain aren couldn didn doesn don hadn hasn haven isn mustn needn shouldn wasn weren won wouldn"
 CONTRACTED = frozenset(f"s t d m ll re ve y o {NEGATED}".split())  # what an apostrophe leaves of English stop words
-Statistic = tuple[float, float, float, float]
+Statistic = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -117,26 +117,27 @@ class Keywords:
 
 @dataclass(frozen=True)
 class PDistance(Mean):
-    """Mean over pairs; 0 where response or profile has no keyword, and the shares that have some are reported."""
+    """Mean over pairs; 0 where response or profile has no keyword, and the shares that have some are reported.
+
+    Any two texts have words that are somewhat near, so beside it stands what the same responses have with others' profiles,
+    those of the pairs half a test set away: what words alone do, without anyone's persona.
+    """
 
     keywords: Keywords
     words: str = "tok:words"
     name: str = "P.Distance"
 
     def statistics(self, hypotheses: Lines, profiles: Lines) -> list[Statistic]:
-        """Per line: its proximity from -1 to 1, 1, whether the response has keywords, whether the profile has."""
+        """Per line: its proximity from -1 to 1, 1, whether response and profile have keywords, proximity to another's."""
         directions = lru_cache(maxsize=8192)(self.keywords.directions)  # a profile has many responses
-        return [
-            self._statistic(directions(line), directions(profile))
-            for line, profile in zip(hypotheses, profiles, strict=True)
-        ]
-
-    @staticmethod
-    def _statistic(response: np.ndarray, profile: np.ndarray) -> Statistic:
-        """(m, H), (n, H)"""
-        if not (len(response) and len(profile)):
-            return (0.0, 1.0, float(len(response) > 0), float(len(profile) > 0))
-        return (float((profile @ response.T).max(axis=1).mean()), 1.0, 1.0, 1.0)
+        half = len(profiles) // 2
+        others = [*profiles[half:], *profiles[:half]]
+        found = []
+        for line, profile, other in zip(hypotheses, profiles, others, strict=True):
+            response, own = directions(line), directions(profile)
+            some = float(len(response) > 0), float(len(own) > 0)
+            found.append((proximity(response, own), 1.0, *some, proximity(response, directions(other))))
+        return found
 
     def value(self, sums: Sequence[float]) -> float:
         """The mean; of nothing 0."""
@@ -144,11 +145,19 @@ class PDistance(Mean):
 
     def score(self, statistics: Sequence[Statistic]) -> Score:
         """Mean over lines, and how many of them could be measured."""
-        sums = [sum(column) for column in zip(*statistics, strict=True)] or [0.0] * 4
+        sums = [sum(column) for column in zip(*statistics, strict=True)] or [0.0] * 5
         count = max(1.0, sums[1])
-        extra = {"responses_with_keywords": sums[2] / count, "profiles_with_keywords": sums[3] / count}
+        names = ("responses_with_keywords", "profiles_with_keywords", "to_other_profiles")
+        extra = {name: total / count for name, total in zip(names, sums[2:], strict=True)}
         signature = f"p-distance|higher:closer|case:lower|{self.keywords.signature}|{self.words}|version:{__version__}"
         return Score(self.name, self.value(sums), signature, extra)
+
+
+def proximity(response: np.ndarray, profile: np.ndarray) -> float:
+    """(m, H), (n, H) of length 1 -> the mean over n of the largest cosine with any of m; 0 where either is empty."""
+    if not (len(response) and len(profile)):
+        return 0.0
+    return float((profile @ response.T).max(axis=1).mean())
 
 
 def plain(text: str) -> str:

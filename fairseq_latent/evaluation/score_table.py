@@ -71,7 +71,8 @@ def _note(row: Row) -> str:
     if "P.Distance" in row.scores:
         parts = row.scores["P.Distance"].extra
         note += (
-            f"; P.Distance: keywords in {100 * parts['responses_with_keywords']:.1f} % of responses, "
+            f"; P.Distance: {parts['to_other_profiles']:.3f} to profiles of others, keywords in "
+            f"{100 * parts['responses_with_keywords']:.1f} % of responses and "
             f"{100 * parts['profiles_with_keywords']:.1f} % of profiles"
         )
     if "BLEU" not in row.scores:
