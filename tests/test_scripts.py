@@ -15,7 +15,9 @@ import pytest
 from .corpus import pairs
 
 ROOT = Path(__file__).parent.parent
-RECIPES = sorted((ROOT / "scripts/recipes").glob("*.sh"))
+EVERY = sorted((ROOT / "scripts/recipes").glob("*.sh"))
+PERSONA = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
+RECIPES = [recipe for recipe in EVERY if recipe not in PERSONA]
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 LOSSES = {  # what makes a row of the tables
@@ -123,6 +125,33 @@ def test_recipe_has_the_papers_hyper_parameters_and_fairseq_accepts_them(recipe,
     assert "--max-tokens 3360 --update-freq 8" in line
     args = options.parse_args_and_arch(options.get_training_parser(), arguments)
     assert args.arch == ("t_spacefusion" if recipe.stem == "spacefusion" else "t_cvae")
+
+
+PERSONA_LOSSES = {
+    "persona_full": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim",
+    "persona_no_podi": "--criterion elbo",
+    "persona_dialogpt": "--criterion elbo",
+}
+
+
+def test_there_is_a_persona_recipe_for_each_row():
+    assert {recipe.stem for recipe in PERSONA} == set(PERSONA_LOSSES)
+
+
+@pytest.mark.parametrize("recipe", PERSONA, ids=lambda recipe: recipe.stem)
+def test_a_persona_recipe_has_the_papers_hyper_parameters_and_fairseq_accepts_them(recipe, recorded):
+    from fairseq import options
+
+    assert recorded(recipe, GPT2_PATH="gpt2-medium").returncode == 0
+    arguments = recorded.arguments.read_text().splitlines()
+    line = " ".join(arguments)
+    for flags in (PERSONA_LOSSES[recipe.stem], "--lr 2.6e-5", "--warmup-updates 3000", "--adam-betas (0.9, 0.999)"):
+        assert flags in line
+    for flags in ("--gpt2-path gpt2-medium --freeze-embeddings", "--batch-size 32 --update-freq 1", "--clip-norm 25"):
+        assert flags in line
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.arch, args.task) == ("persona_cvae_gpt2", "persona_dialogue")
+    assert getattr(args, "no_latents", False) is (recipe.stem == "persona_dialogpt")
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):

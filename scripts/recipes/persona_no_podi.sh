@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The persona CVAE without L_Po-di, an ablation of Cho et al. (2022).
+# The paper has no such row.
+# Variables: DATA RUN ARCH GPT2_PATH SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
+set -euo pipefail
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+activate
+PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
+
+# data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION
+data=${DATA:-$ROOT/data-bin/convai2_personas}
+folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_no_podi}
+# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are
+model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --freeze-embeddings})
+# loss        the ELBO alone
+loss=(--criterion elbo)
+# optimiser
+optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --clip-norm 25 --lr "${LR:-2.6e-5}" --lr-scheduler polynomial_decay
+    --warmup-updates "${WARMUP:-3000}" --total-num-update "${MAX_UPDATE:-20500}")
+# run         five epochs of ConvAI2; 32 examples at once, whose profiles L_Po-di parts; early end: --patience
+budget=(--batch-size "${BATCH_SIZE:-32}" --update-freq "${UPDATE_FREQ:-1}" --max-update "${MAX_UPDATE:-20500}" --patience 3
+    --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
+
+train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"
