@@ -87,12 +87,27 @@ def load(
     model = models[0]
     if not hasattr(model, "distributions"):
         raise InputError(
-            f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion or gru_vae"
+            f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion, gru_vae or "
+            "persona_cvae_gpt2"
         )
     if split is not None:
         task.load_dataset(split)
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return Trained(model.to(device).eval(), task, split, device)
+
+
+def posterior_inputs(batch: dict) -> dict:
+    """What the posterior reads of a batch beside context and response, keywords of the model's `distributions`."""
+    from fairseq_latent.data.persona_dataset import POSTERIOR_INPUTS  # fairseq comes first: it registers the plugin
+
+    return {name: batch["net_input"][name] for name in POSTERIOR_INPUTS if name in batch["net_input"]}
+
+
+def distributions(model, batch: dict) -> tuple:
+    """Prior, posterior, and the responses waiting for a latent."""
+    inputs = batch["net_input"]
+    given = posterior_inputs(batch)
+    return model.distributions(inputs["src_tokens"], inputs["prev_output_tokens"], batch["target"], **given)
 
 
 def corpus_sizes(path: str | Path, data: str | Path) -> dict[str, tuple[int, int]]:

@@ -93,12 +93,11 @@ def sample_latents(trained, example: int, num_prior: int, num_posterior: int, se
     from fairseq_latent.data.seeded_dataset import example_seeds
     from fairseq_latent.gaussian import seeded_noise
 
+    from .checkpoint import distributions
+
     batch = trained.examples([example])
-    inputs = batch["net_input"]
     with torch.no_grad():
-        prior, posterior, decoded = trained.model.distributions(
-            inputs["src_tokens"], inputs["prev_output_tokens"], batch["target"]
-        )
+        prior, posterior, decoded = distributions(trained.model, batch)
         seeds = example_seeds(torch.tensor([example]), seed).to(trained.device)
         noise = seeded_noise(seeds, num_prior + num_posterior, prior.mean.size(-1)).transpose(0, 1)  # (N, 1, Z)
         z = torch.cat([prior.rsample(noise[:num_prior]), posterior.rsample(noise[num_prior:])])

@@ -1,7 +1,7 @@
 """`fairseq-latent latents`: what a checkpoint's latent carries on a split, KL, active units, mutual information, perplexity.
 
 KL is nats a sentence, as Sato et al. (2021) report it (KLD). Active units and importance-weighted perplexity follow Burda
-et al. (2016), mutual information Hoffman and Johnson (2016).
+et al. (2016), mutual information Hoffman and Johnson (2016). Perplexity under the prior is that of Cho et al. (2022).
 """
 
 import argparse
@@ -25,7 +25,10 @@ class LatentStatistics:
     """A split's statistics under one posterior sample a sentence.
 
     kl, mi: nats a sentence. au: dimensions with a posterior mean of variance >= 0.01. rec_ppl = exp(NLL / tokens),
-    elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence.
+    elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence. prior_ppl: the mean of rec_ppl's
+    equivalents with a sample of the prior in several passes, all latents inferred from the context alone.
+    *_word_ppl: of the same nats, over words between spaces and one more a sentence: what models of other subwords share.
+    fader_kl: nats, of the latent beside z where the model has one; it is part of elbo_ppl and iw_ppl.
     iw_ppl: the same of the importance-weighted bound, where it was asked for; elbo_ppl is above it, the model's true
     perplexity below it, and how far depends on K and on how well the posterior fits. It compares prior, posterior and
     decoder by their densities alone, so it is a bound for models without a KL term too (SpaceFusion, with its fixed
@@ -41,6 +44,12 @@ class LatentStatistics:
     tokens: int
     signature: str
     iw_ppl: float | None = None
+    prior_ppl: float | None = None
+    prior_word_ppl: float | None = None
+    rec_word_ppl: float | None = None
+    elbo_word_ppl: float | None = None
+    words: int | None = None
+    fader_kl: float | None = None
 
 
 def statistics(
@@ -51,11 +60,13 @@ def statistics(
     cpu: bool = False,
     importance_samples: int = 0,
     importance_dtype: str = "float32",
+    prior_samples: int = 0,
 ) -> LatentStatistics:
     """Run the model over a split; noise comes from (seed, example id), so that batches don't matter.
 
     importance_samples: how many latents a sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
     importance_dtype: precision of the products behind `iw_ppl` alone.
+    prior_samples: passes of `prior_ppl`; 0 leaves it out.
     """
     import torch
     from tqdm import tqdm
@@ -64,16 +75,23 @@ def statistics(
     from fairseq_latent.losses import active_units, mutual_information
 
     from .checkpoint import load
+    from .prior_nll import prior_nll, word_counter
 
-    if importance_samples < 0:
-        raise InputError(f"--importance-samples {importance_samples}; remedy: a positive number, or 0 for none")
+    for flag, samples in (("importance", importance_samples), ("prior", prior_samples)):
+        if samples < 0:
+            raise InputError(f"--{flag}-samples {samples}; remedy: a positive number, or 0 for none")
     trained = load(path, data, split, seed, cpu)
-    pad = trained.task.target_dictionary.pad()
+    dictionary = trained.task.target_dictionary
+    pad, count_words = dictionary.pad(), word_counter(data, dictionary)
     rows: dict[str, list] = {}
     pairs = len(trained.task.dataset(split))
     with torch.no_grad(), tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
         for batch in trained.batches():
-            for name, value in _measured(trained.model, batch, pad, importance_samples, importance_dtype).items():
+            measured = _measured(trained.model, batch, pad, importance_samples, importance_dtype)
+            measured["words"] = torch.tensor([count_words(row) for row in batch["target"]])
+            if prior_samples:
+                measured["prior"] = prior_nll(trained.model, batch, pad, prior_samples).T  # (B, N)
+            for name, value in measured.items():
                 rows.setdefault(name, []).append(value.cpu())
             bar.update(len(batch["id"]))
     if not rows:
@@ -90,20 +108,30 @@ def statistics(
     mean = columns["mean"].double()
     mixture = slice(0, MUTUAL_INFORMATION_SENTENCES)
     posterior = DiagonalGaussian(columns["mean"][mixture], columns["logvar"][mixture])
-    nll, kl, weighted = (columns[name].double().sum().item() for name in ("nll", "kl", "weighted"))
+    nll, kl, weighted, beside = (columns[name].double().sum().item() for name in ("nll", "kl", "weighted", "beside"))
+    of_prior = f"|prior-samples:{prior_samples}" if prior_samples else ""
     signature = (
-        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}|too-long:{skipped}"
+        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}"
+        f"{_of_importance(importance_samples, importance_dtype)}"
     )
+    passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
+    words = int(columns["words"].sum())
     return LatentStatistics(
         kl=kl / count,
         au=active_units(mean.sum(0), mean.square().sum(0), count),
         mi=mutual_information(posterior, columns["z"][mixture]).mean().item(),
         rec_ppl=_perplexity(nll / tokens),
-        elbo_ppl=_perplexity((nll + kl) / tokens),
+        elbo_ppl=_perplexity((nll + kl + beside) / tokens),
         sentences=count,
         tokens=tokens,
-        signature=signature + _of_importance(importance_samples, importance_dtype),
+        signature=signature,
         iw_ppl=_perplexity(weighted / tokens) if importance_samples else None,
+        prior_ppl=_mean_perplexity(passes, tokens),
+        prior_word_ppl=_mean_perplexity(passes, words),
+        rec_word_ppl=_perplexity(nll / words),
+        elbo_word_ppl=_perplexity((nll + kl + beside) / words),
+        words=words,
+        fader_kl=beside / count if "fader_kl" in columns else None,
     )
 
 
@@ -119,35 +147,52 @@ def _measured(model, batch: dict, pad: int, importance_samples: int, importance_
     from fairseq_latent.gaussian import seeded_noise_chunks
     from fairseq_latent.losses import importance_weighted_nll
 
-    inputs = batch["net_input"]
-    prior, posterior, decoded = model.distributions(inputs["src_tokens"], inputs["prev_output_tokens"], batch["target"])
+    from .checkpoint import distributions, posterior_inputs
+
+    inputs, given = batch["net_input"], posterior_inputs(batch)
+    prior, posterior, decoded = distributions(model, batch)
     size, latent_dim = posterior.mean.shape
     first, parts, dtype = None, [], getattr(torch, importance_dtype)
-    chunk = max(1, LATENT_ELEMENTS // (size * latent_dim))
+
+    def beside(z: torch.Tensor) -> dict:
+        return model.divergences(z, inputs["src_tokens"], **given)
+
+    chunk = max(1, LATENT_ELEMENTS // max(1, size * latent_dim))
     for noise in seeded_noise_chunks(inputs["noise_seed"], max(1, importance_samples), latent_dim, chunk):
         z = posterior.rsample(noise.transpose(0, 1))  # (n, B, Z)
         if first is None:
-            first, nll_of_first = z[0], decoded.nll(z[0])
+            first, nll_of_first, others = z[0], decoded.nll(z[0]), beside(z[0])
             if importance_samples <= 1:
-                parts.append((nll_of_first.unsqueeze(0), prior.log_prob(z), posterior.log_prob(z)))
+                nll = nll_of_first + sum(others.values())
+                parts.append((nll.unsqueeze(0), prior.log_prob(z), posterior.log_prob(z)))
                 break
         with torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
-            parts.append((decoded.nll(z, dtype), prior.log_prob(z), posterior.log_prob(z)))
+            nll = decoded.nll(z, dtype)
+            if others:
+                nll = nll + torch.stack([sum(beside(each).values()) for each in z])
+            parts.append((nll, prior.log_prob(z), posterior.log_prob(z)))
     nll, log_prior, log_posterior = (torch.cat(column) for column in zip(*parts, strict=True))  # (K, B)
     return {
         "id": batch["id"],
         "nll": nll_of_first,
         "kl": posterior.kl(prior),
+        "beside": sum(others.values(), torch.zeros_like(nll_of_first)),
         "weighted": importance_weighted_nll(nll, log_prior, log_posterior),
         "tokens": batch["target"].ne(pad).sum(1),
         "z": first,
         "mean": posterior.mean,
         "logvar": posterior.logvar,
+        **others,
     }
 
 
 def _perplexity(nats_per_token: float) -> float:
     return math.exp(min(nats_per_token, 700.0))
+
+
+def _mean_perplexity(passes: list[float], count: int) -> float | None:
+    """Of the summed NLL of each pass; None without one."""
+    return sum(_perplexity(nll / count) for nll in passes) / len(passes) if passes else None
 
 
 def read_statistics(path: str | Path) -> LatentStatistics:
@@ -160,22 +205,27 @@ def read_statistics(path: str | Path) -> LatentStatistics:
         ) from None
 
 
-COLUMNS = (
-    Column("model"),
-    Column("KLD", 2),
-    Column("AU", 0),
-    Column("MI", 2),
-    Column("rec PPL", 2),
-    Column("elbo PPL", 2),
-    Column("iw PPL", 2),
-)
+COLUMNS = {  # statistic -> its column; those that were not asked for are left out
+    "kl": Column("KLD", 2),
+    "fader_kl": Column("fader KL", 3),
+    "au": Column("AU", 0),
+    "mi": Column("MI", 2),
+    "prior_ppl": Column("prior PPL", 2),
+    "rec_ppl": Column("rec PPL", 2),
+    "elbo_ppl": Column("elbo PPL", 2),
+    "iw_ppl": Column("iw PPL", 2),
+    "prior_word_ppl": Column("prior PPL/word", 2),
+    "rec_word_ppl": Column("rec PPL/word", 2),
+    "elbo_word_ppl": Column("elbo PPL/word", 2),
+}
+OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "prior_word_ppl")
 
 
 def table(name: str, found: LatentStatistics, style: str) -> str:
-    """One row; without importance samples there is no column for them."""
-    values = [name, found.kl, found.au, found.mi, found.rec_ppl, found.elbo_ppl, found.iw_ppl]
-    shown = len(COLUMNS) if found.iw_ppl is not None else len(COLUMNS) - 1
-    return render(COLUMNS[:shown], [values[:shown]], style)
+    """One row."""
+    shown = [each for each in COLUMNS if each not in OPTIONAL or getattr(found, each) is not None]
+    columns = [Column("model"), *(COLUMNS[each] for each in shown)]
+    return render(columns, [[name, *(getattr(found, each) for each in shown)]], style)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +234,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint, e.g. checkpoint_best.pt")
     parser.add_argument("--split", default="valid", help="valid, test, train (default: valid)")
     parser.add_argument("--seed", type=int, default=1, help="of the posterior samples (default: 1)")
+    parser.add_argument(
+        "--prior-samples",
+        type=int,
+        default=3,
+        metavar="N",
+        help="latents a context for the perplexity under the prior, the mean of N passes (default: 3; 0: without)",
+    )
     parser.add_argument(
         "--importance-samples",
         type=int,
@@ -205,9 +262,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print or write the statistics of one checkpoint."""
-    found = statistics(
-        args.path, args.data, args.split, args.seed, args.cpu, args.importance_samples, args.importance_dtype
-    )
+    importance = args.importance_samples, args.importance_dtype
+    found = statistics(args.path, args.data, args.split, args.seed, args.cpu, *importance, args.prior_samples)
     if args.format == "json":
         text = json.dumps(vars(found), indent=2)
     else:

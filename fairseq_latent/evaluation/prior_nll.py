@@ -1,0 +1,60 @@
+"""What a response costs where the latent knows nothing of it: its NLL under samples of the prior, as decoding draws them.
+
+Cho et al. (2022) draw three latents a context; their perplexity is read as the mean of three passes' perplexities.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fairseq_latent.losses import sequence_nll
+from fairseq_latent.pieces import pieces_of
+
+from .checkpoint import posterior_inputs
+from .io import PIECE
+
+LOGITS = 2**26  # scores of words held at once, floats
+
+
+def prior_nll(model, batch: dict, pad: int, samples: int) -> Tensor:
+    """(N, B) nats a response, unsmoothed: all that the encoder draws, it draws from the context alone, as in decoding.
+
+    Latents are those of `fairseq-generate --latent-samples N`.
+    """
+    from fairseq_latent.search import expand_contexts
+
+    unseen = (*posterior_inputs(batch), "prev_output_tokens")
+    inputs = {name: value for name, value in batch["net_input"].items() if name not in unseen}
+    encoded = model.encoder(**(expand_contexts(inputs, samples) if samples > 1 else inputs))
+    previous, target = batch["net_input"]["prev_output_tokens"], batch["target"]
+    size, length = target.shape
+    rows = max(1, LOGITS // (length * len(model.decoder.dictionary)))
+    found = torch.empty(samples, size, device=target.device)
+    for sample in range(samples):
+        for chunk in torch.arange(size, device=target.device).split(rows):
+            part = model.encoder.reorder_encoder_out(encoded, chunk * samples + sample)
+            logits, _ = model.decoder(previous[chunk], encoder_out=part)
+            real = target[chunk].ne(pad)
+            found[sample, chunk] = sequence_nll(logits[real], target[chunk], pad)[1]
+    return found
+
+
+def word_counter(data: str | Path, dictionary) -> Callable[[Tensor], int]:
+    """Tokens (T,) -> words between spaces in the text that they stand for, and one for its end.
+
+    Perplexities a token depend on the subwords, those a word do not; in a language without spaces a text is one word.
+    """
+    from fairseq import utils
+    from fairseq.data.data_utils import post_process
+
+    pieces = pieces_of(utils.split_paths(str(data))[0])
+
+    def words(tokens: Tensor) -> int:
+        text = pieces.decode(dictionary.string(tokens[tokens.ne(dictionary.pad())]))
+        if PIECE in text:  # the data's folder lacks its subword model
+            text = post_process(text, "sentencepiece")
+        return len(text.split()) + 1
+
+    return words
