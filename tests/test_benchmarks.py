@@ -161,3 +161,10 @@ def test_an_epoch_of_the_sentence_vae_is_measured():
     assert rows.pop("bare PyTorch loop")[1:] == ["1.00", "1.00"]
     assert list(rows) == ["fairseq-train, gru_vae", "fairseq-train, gru_vae, --autocast bfloat16"]
     assert all(0 < float(cell) < 20 for row in rows.values() for cell in row[1:])
+
+
+def test_persona_measures_one_update():
+    pytest.importorskip("transformers")
+    flags = ("--arch", "persona_cvae_gpt2_tiny", "--vocabulary", "50", "--tokens", "30", "--updates", "1", "--k", "2")
+    row = table_of(benchmark("persona", *flags))["persona_cvae_gpt2_tiny"]
+    assert row[1:4] == ["4 x 30", "2", "none"] and float(row[5].replace(",", "")) >= float(row[4].replace(",", "")) > 0
