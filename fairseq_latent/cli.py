@@ -34,6 +34,8 @@ COMMANDS = {
         "sentences between two, through the latent of a sentence VAE",
     ),
     "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
+    "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
+    "convert": ("fairseq_latent.convert", "a GPT-2 between a checkpoint and a folder in the form of transformers"),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

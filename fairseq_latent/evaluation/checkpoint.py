@@ -78,7 +78,8 @@ def load(
     from fairseq import checkpoint_utils
 
     fairseq_latent.register()
-    for talkative in ("fairseq", "matplotlib", "openTSNE"):  # fairseq's configuration sets the root logger to DEBUG
+    # fairseq's configuration sets the root logger to DEBUG
+    for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")

@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
     from . import plots
 
-    kind = _ending(args.out, plots.FORMATS, "picture")
+    kind = ending(args.out, plots.FORMATS, "picture")
     runs = run_folders(args.runs)
     if args.picture == "latents":
         files = _latents(args, runs, kind)
@@ -70,7 +70,8 @@ def main(args: argparse.Namespace) -> None:
             file.write(content)
 
 
-def _ending(path: str, known: Iterable[str], what: str) -> str:
+def ending(path: str, known: Iterable[str], what: str) -> str:
+    """The ending of a file's name, one of those that are `known`."""
     kind = Path(path).suffix.removeprefix(".")
     if kind not in known:
         endings = " or ".join(f".{each}" for each in known)
@@ -93,7 +94,7 @@ def _latents(args: argparse.Namespace, runs: list[RunFolder], kind: str) -> dict
     from . import latent_points, plots
     from .latent_picture import latent_picture
 
-    points = args.points and _ending(args.points, latent_points.FORMATS, "table of points")
+    points = args.points and ending(args.points, latent_points.FORMATS, "table of points")
     pairs = sampled_pairs(args, runs, args.data, args.split, args.example)
     files = {args.out: plots.encoded(latent_picture(pairs, args.colours), kind)}
     if points:
