@@ -71,6 +71,7 @@ def transformers():
         import transformers
     except ImportError:
         raise missing_extra("transformers", "gpt2") from None
+    transformers.logging.disable_progress_bar()
     return transformers
 
 

@@ -1,0 +1,129 @@
+"""`fairseq-latent convert`: a decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
+
+What is handed over is GPT-2: blocks, positions, words. Latents, their readers and the role of the other party have no place
+in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from .errors import InputError
+
+TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spm.model")
+SYMBOLS = "fairseq_symbols.json"  # rows of the word table that GPT-2 has not: {symbol: row}
+REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
+
+
+def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
+    """Write the decoder of a checkpoint to a new folder; the rows of symbols that are no tokens of GPT-2."""
+    import torch
+
+    from .evaluation.checkpoint import load
+    from .modules.gpt2 import transformers
+
+    library = transformers()
+    trained = load(checkpoint, data, None, cpu=True)
+    body = getattr(trained.model.decoder, "body", None)
+    if not hasattr(body, "gpt2"):
+        raise InputError(f"{checkpoint}: its decoder is no GPT-2; {REMEDY}")
+    words = trained.task.target_dictionary
+    order, symbols = rows_of(words.symbols)
+    table = trained.model.encoder.embed_tokens.weight.detach()[torch.tensor(order)]
+    ends = {"bos_token_id": symbols[words.bos_word], "eos_token_id": symbols[words.eos_word], "vocab_size": len(table)}
+    gpt2 = library.GPT2LMHeadModel(library.GPT2Config(**{**body.gpt2.config.to_dict(), **ends}))
+    gpt2.transformer.load_state_dict(body.gpt2.state_dict() | {"wte.weight": table})
+    gpt2.tie_weights()
+    gpt2.save_pretrained(folder)
+    for name in TOKENIZERS:
+        if (Path(data) / name).is_file():
+            shutil.copy(Path(data) / name, folder / name)
+    (folder / SYMBOLS).write_text(json.dumps(symbols, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return symbols
+
+
+def rows_of(symbols: list[str]) -> tuple[list[int], dict[str, int]]:
+    """Symbols of a dictionary in its order -> its ids in the order of GPT-2's, then the others with their new rows.
+
+    A dictionary whose words are no ids of GPT-2, 0, 1, 2, ..., keeps its order.
+    """
+    places = {
+        int(symbol): place for place, symbol in enumerate(symbols) if symbol.isdecimal() and symbol == str(int(symbol))
+    }
+    if sorted(places) != list(range(len(places))):
+        places = {}
+    order = [places[token] for token in range(len(places))]
+    others = sorted(set(range(len(symbols))) - set(order))
+    return order + others, {symbols[place]: len(order) + row for row, place in enumerate(others)}
+
+
+def to_checkpoint(folder: Path, data: str, path: Path) -> None:
+    """Write a checkpoint of a GPT-2 without latents, for `fairseq-generate` and chat, or to be trained further."""
+    import fairseq_latent
+
+    from .modules.gpt2 import transformers
+
+    library = transformers()
+    fairseq_latent.register()
+    from fairseq import checkpoint_utils, options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from omegaconf import OmegaConf
+
+    for talkative in ("fairseq", "hydra"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+
+    try:
+        config = library.GPT2Config.from_pretrained(folder)
+    except Exception as error:  # json and hub errors of their own
+        raise InputError(f"{folder}: {' '.join(str(error).split())[:200]}; remedy: copy the folder again") from None
+    arguments = [
+        data, "--task", "persona_dialogue", "--arch", "persona_cvae_gpt2", "--no-latents", "--gpt2-path", str(folder),
+        "--embed-dim", config.n_embd, "--layers", config.n_layer, "--heads", config.n_head, "--criterion", "elbo",
+        "--optimizer", "adam", "--cpu", "--batch-size", "8",
+    ]  # fmt: skip
+    cfg = convert_namespace_to_omegaconf(
+        options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
+    )
+    task = tasks.setup_task(cfg.task)
+    model = task.build_model(cfg.model)
+    cfg.model.gpt2_path = None  # the weights are in the checkpoint
+    cfg.model.positions = model.decoder.body.positions.num_embeddings
+    plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
+    state = {
+        "args": None, "cfg": plain, "model": model.state_dict(), "task_state": {}, "optimizer_history": [history],
+        "extra_state": {"train_iterator": {"epoch": 1}},
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint_utils.torch_persistent_save(state, str(path))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent convert`."""
+    parser.add_argument("source", type=Path, metavar="FROM", help="checkpoint*.pt, or a GPT-2 folder of transformers")
+    parser.add_argument(
+        "out", type=Path, metavar="TO", help="a new folder for a checkpoint's decoder, or a new *.pt file"
+    )
+    parser.add_argument("--data", required=True, help="folder made by fairseq-preprocess with the model's tokens")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Convert in the direction that FROM says."""
+    if args.out.exists():
+        raise InputError(f"{args.out} is there already; remedy: another name")
+    if args.source.is_dir():
+        if args.out.suffix != ".pt":
+            raise InputError(f"{args.out} is no name of a checkpoint; remedy: one that ends in .pt")
+        to_checkpoint(args.source, args.data, args.out)
+        print(f"{args.out}: GPT-2 without latents; fairseq-generate --task persona_dialogue --path {args.out}")
+        return
+    part = args.out.with_name(args.out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        symbols = to_folder(str(args.source), args.data, part)
+        part.rename(args.out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    print(f"{args.out}: GPT2LMHeadModel; rows of {', '.join(symbols)} in {SYMBOLS}")

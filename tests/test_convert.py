@@ -1,0 +1,115 @@
+"""`fairseq-latent convert`: the decoder there and back, with the words in GPT-2's order."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+
+from fairseq_latent.convert import SYMBOLS, rows_of
+
+from . import programs
+
+if importlib.util.find_spec("transformers") is None:
+    pytest.skip("transformers is not installed", allow_module_level=True)
+
+TOKENS = 40
+
+
+@pytest.fixture(scope="module")
+def gpt2_bin(tmp_path_factory):
+    """Pairs of tokens that are ids of GPT-2, binarised with the dictionary that preprocess.gpt2_bpe writes."""
+    text, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data-bin")
+    for split in ("train", "valid", "test"):
+        for side in ("src", "tgt"):
+            lines = [" ".join(str((row * 7 + place) % TOKENS) for place in range(4)) for row in range(12)]
+            (text / f"{split}.{side}").write_text("".join(f"{line}\n" for line in lines))
+    rows = [*map(str, range(TOKENS)), "<eot>", "<eou>"]
+    (text / "dict.txt").write_text("".join(f"{row} 1\n" for row in rows))
+    splits = [f"--{name}pref={text / name}" for name in ("train", "valid", "test")]
+    sides = ("--source-lang", "src", "--target-lang", "tgt", "--joined-dictionary", "--srcdict", text / "dict.txt")
+    programs.run("fairseq-preprocess", *sides, *splits, "--destdir", target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A GPT-2 as transformers saves it."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("gpt2")
+    config = GPT2Config(
+        vocab_size=TOKENS, n_positions=32, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    GPT2LMHeadModel(config).save_pretrained(path)
+    return path
+
+
+def convert(*arguments):
+    return programs.command("fairseq-latent", "convert", *arguments)
+
+
+def test_there_and_back(gpt2_bin, folder, tmp_path):
+    from transformers import GPT2LMHeadModel
+
+    done = convert(folder, tmp_path / "run/gpt2.pt", "--data", gpt2_bin)
+    assert done.returncode == 0, done.stderr
+    flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "4")
+    assert len(programs.decode(gpt2_bin, tmp_path / "run/gpt2.pt", *flags).hypotheses()) == 12
+    done = convert(tmp_path / "run/gpt2.pt", tmp_path / "back", "--data", gpt2_bin)
+    assert done.returncode == 0, done.stderr
+    first, again = (GPT2LMHeadModel.from_pretrained(path).eval() for path in (folder, tmp_path / "back"))
+    tokens = torch.tensor([[3, 1, 39, 7]])
+    with torch.no_grad():
+        torch.testing.assert_close(again(tokens).logits[..., :TOKENS], first(tokens).logits)
+    symbols = json.loads((tmp_path / "back" / SYMBOLS).read_text())
+    assert list(symbols) == ["<s>", "<pad>", "</s>", "<unk>", "<eot>", "<eou>"] and min(symbols.values()) == TOKENS
+    assert again.config.eos_token_id == symbols["</s>"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
+
+
+def test_a_trained_model_starts_another(gpt2_bin, folder, tmp_path):
+    """What is handed over is a folder for --gpt2-path."""
+    small = ("--task", "persona_dialogue", "--no-latents", "--embed-dim", "16", "--layers", "2", "--heads", "2")
+    kind = {"arch": "persona_cvae_gpt2_tiny", "criterion": "elbo"}
+    programs.fit(gpt2_bin, tmp_path / "one", *small, "--gpt2-path", folder, **kind)
+    assert convert(tmp_path / "one/checkpoint_last.pt", tmp_path / "handed", "--data", gpt2_bin).returncode == 0
+    programs.fit(gpt2_bin, tmp_path / "two", *small, "--gpt2-path", tmp_path / "handed", "--lr", "0", **kind)
+    one, two = (programs.parameters(tmp_path / run / "checkpoint_last.pt") for run in ("one", "two"))
+    for name in one:
+        if ".gpt2." in name:
+            torch.testing.assert_close(two[name], one[name])
+    torch.testing.assert_close(*(each["encoder.embedding.embed_tokens.weight"][4 : 4 + TOKENS] for each in (one, two)))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "order"),
+    [
+        (["<s>", "2", "0", "<eot>", "1"], [2, 4, 1, 0, 3]),
+        (["<s>", "tea", "7"], [0, 1, 2]),  # a word that is a number makes no GPT-2
+        (["<s>", "007", "0"], [2, 0, 1]),
+    ],
+)
+def test_the_order_of_rows(symbols, order):
+    assert rows_of(symbols)[0] == order
+    assert [symbols[order[row]] for row in rows_of(symbols)[1].values()] == list(rows_of(symbols)[1])
+
+
+def test_what_cannot_be_converted(gpt2_bin, data_bin, folder, tmp_path):
+    (tmp_path / "there").mkdir()
+    programs.fit(data_bin, tmp_path / "t_cvae")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/config.json").write_text("{")
+    for source, out, data, message in (
+        (folder, "there", gpt2_bin, "is there already; remedy"),
+        (folder, "new", gpt2_bin, "no name of a checkpoint; remedy"),
+        (tmp_path / "t_cvae/checkpoint_last.pt", "new", data_bin, "its decoder is no GPT-2; remedy"),
+        (tmp_path / "nothing.pt", "new", gpt2_bin, "no such checkpoint; remedy"),
+        (tmp_path / "broken", "new.pt", gpt2_bin, "remedy: copy the folder again"),
+        (folder, "new.pt", data_bin, "are not GPT-2's ids; remedy"),
+    ):
+        done = convert(source, tmp_path / out, "--data", data)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert message in done.stderr
+    assert not (tmp_path / "new").exists() and not (tmp_path / "new.pt").exists()
