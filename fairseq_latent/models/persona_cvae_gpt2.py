@@ -17,13 +17,14 @@ from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder, register_m
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, seeded_noise
+from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
+from ..modules.drawing import draw
 from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2
 from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, Tokens, copy_blocks
 from ..selection import VocabularyScorer
 from ..symbols import EOT
-from .latent_model import LatentModel
+from .latent_model import LatentModel, set_defaults
 
 LATENTS = 2  # vectors before the context
 
@@ -135,18 +136,11 @@ class PersonaEncoder(FairseqEncoder):
         With num_latents = N, src_tokens holds every context N times in a row; each is read once and gets N latents.
         `fader` sets that variable by hand, from 0 to 1.
         """
-        if noise_seed is None and not latent_mean:
-            raise InputError("no noise seeds to draw latents from the prior; remedy: --task persona_dialogue")
         tokens = src_tokens[::num_latents]
         context = self.embedding.context(tokens, with_end=True)
         prior = self.prior(context)
-        size = len(tokens)
-        if latent_mean:
-            noise = prior.mean.new_zeros(size, num_latents, self.latent_dim)
-        else:
-            noise = seeded_noise(noise_seed[::num_latents], num_latents, self.latent_dim)
-        z = prior.unsqueeze(1).rsample(noise).flatten(0, 1)
-        rows = torch.arange(size, device=src_tokens.device).repeat_interleave(num_latents)
+        z = draw(prior, noise_seed, num_latents, latent_mean, "persona_dialogue")
+        rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
         return {"src_tokens": [src_tokens], "latent": [z], "fader": [self._fader(z, context[rows], fader)]}
 
     def _fader(self, z: Tensor, context: Tokens, by_hand: float | None) -> Tensor:
@@ -402,20 +396,16 @@ def injection_points(text: str, layers: int) -> list[int]:
     return sorted({int(point) for point in points})
 
 
-def _defaults(args: Namespace, **values) -> None:
-    """Set what the user left open."""
-    for name, value in values.items():
-        setattr(args, name, getattr(args, name, value))
-
-
 def small(args: Namespace) -> None:
     """The sizes of the smallest GPT-2, 124M."""
-    _defaults(args, embed_dim=768, layers=12, heads=12)
+    set_defaults(args, embed_dim=768, layers=12, heads=12)
 
 
 def tiny(args: Namespace) -> None:
     """4 layers of 16: for tests."""
-    _defaults(args, embed_dim=16, layers=4, heads=2, positions=128, reader_layers=2, reader_heads=2, reader_ffn_dim=32)
+    set_defaults(
+        args, embed_dim=16, layers=4, heads=2, positions=128, reader_layers=2, reader_heads=2, reader_ffn_dim=32
+    )
 
 
 register_model_architecture("persona_cvae_gpt2", "persona_cvae_gpt2_small")(small)

@@ -21,8 +21,9 @@ from fairseq.models.transformer import (
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..gaussian import DiagonalGaussian, seeded_noise
+from ..gaussian import DiagonalGaussian
 from ..modules.activations import ACTIVATIONS
+from ..modules.drawing import draw
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
@@ -106,17 +107,10 @@ class TCVAEEncoder(TransformerEncoderBase):
         (context,) = self.encode((tokens, self.packing(tokens)))
         prior = self.latent.prior([context])
         out = as_fairseq(context)
-        size, latent_dim = prior.mean.shape
-        if latent_mean:
-            noise = prior.mean.new_zeros(size, num_latents, latent_dim)
-        elif noise_seed is not None:
-            noise = seeded_noise(noise_seed[::num_latents], num_latents, latent_dim)
-        else:  # fairseq's own tasks: latents would depend on the batch
-            raise InputError("no noise seeds to draw latents from the prior; remedy: --task dialogue")
         if num_latents > 1:
-            rows = torch.arange(size, device=src_tokens.device).repeat_interleave(num_latents)
-            out, prior = super().reorder_encoder_out(out, rows), prior[rows]
-        return {**out, "latent": [prior.rsample(noise.flatten(0, 1))]}
+            rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
+            out = super().reorder_encoder_out(out, rows)
+        return {**out, "latent": [draw(prior, noise_seed, num_latents, latent_mean, "dialogue")]}
 
     def packing(self, tokens: Tensor) -> Packing:
         """(B, S): where the real tokens stand."""

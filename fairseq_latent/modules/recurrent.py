@@ -9,10 +9,10 @@ from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from ..errors import InputError
-from ..gaussian import DiagonalGaussian, seeded_noise
+from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
+from .drawing import draw
 from .packed import Packing
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
@@ -89,13 +89,7 @@ class SentenceEncoder(FairseqEncoder):
             return {"latent": [latent]}
         tokens = src_tokens[::num_latents]
         source = self.posterior(tokens) if reconstruct else self.prior(tokens)
-        if latent_mean:
-            noise = source.mean.new_zeros(len(tokens), num_latents, self.latent_dim)
-        elif noise_seed is not None:
-            noise = seeded_noise(noise_seed[::num_latents], num_latents, self.latent_dim)
-        else:  # fairseq's own tasks: latents would depend on the batch
-            raise InputError("no noise seeds to draw latents; remedy: --task text_vae")
-        return {"latent": [source.unsqueeze(1).rsample(noise).flatten(0, 1)]}
+        return {"latent": [draw(source, noise_seed, num_latents, latent_mean, "text_vae")]}
 
     def reorder_encoder_out(self, encoder_out, new_order):
         """For beams: each keeps its sentence's latent."""
