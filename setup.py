@@ -23,7 +23,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["fairseq_latent*", "preprocess*"]),
-    package_data={"fairseq_latent.evaluation": ["*.j2"]},
+    package_data={"fairseq_latent.evaluation": ["*.j2", "*.json"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "ve-fairseq==0.12.3",

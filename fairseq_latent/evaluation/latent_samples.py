@@ -72,7 +72,7 @@ def sample_pairs(
 
     if min(num_prior, num_posterior) < FEWEST:
         raise InputError(f"{num_prior} and {num_posterior} samples are too few for a picture; remedy: {FEWEST} or more")
-    _require_tsne()
+    require_tsne()
     texts: dict[int, tuple[str, str]] = {}
     samples: dict[int, dict[str, LatentSamples]] = {example: {} for example in examples}
     total = len(checkpoints) * len(samples)
@@ -125,7 +125,7 @@ def project(z: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit(z))
 
 
-def _require_tsne() -> None:
+def require_tsne() -> None:
     """Before a model is loaded: the remedy should not take a minute to appear."""
     try:
         import openTSNE  # noqa: F401

@@ -1,4 +1,4 @@
-"""`fairseq-latent plot`: one picture of several trainings, KL curves, loss curves or latent space."""
+"""`fairseq-latent plot`: one picture of several trainings, KL curves, loss curves or latent space; or of one's profiles."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
+from . import perception
 from .latent_samples import SampledPair
 from .run_folder import CHECKPOINT, LOG, RunFolder, run_folders
 
@@ -15,6 +16,7 @@ PICTURES = {
     "kl": "KL between posterior and prior over updates",
     "loss": "negative log-likelihood and reconstruction perplexity over updates",
     "latents": "prior and posterior samples of chosen pairs, coloured by the reference's log-probability",
+    "perception": "what a persona model makes of profiles, coloured by what they are about",
 }
 COLOURS = ("panel", "pair")
 
@@ -24,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pictures = parser.add_subparsers(dest="picture", required=True, metavar="PICTURE")
     for name, summary in PICTURES.items():
         picture = pictures.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name == "perception":
+            perception.add_arguments(picture)
+            continue
         picture.add_argument(
             "runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training"
         )
@@ -60,11 +65,12 @@ def main(args: argparse.Namespace) -> None:
     from . import plots
 
     kind = ending(args.out, plots.FORMATS, "picture")
-    runs = run_folders(args.runs)
-    if args.picture == "latents":
-        files = _latents(args, runs, kind)
+    if args.picture == "perception":
+        files = perception.files(args, kind)
+    elif args.picture == "latents":
+        files = _latents(args, run_folders(args.runs), kind)
     else:
-        files = {args.out: plots.encoded(_curves(args.picture, runs), kind)}
+        files = {args.out: plots.encoded(_curves(args.picture, run_folders(args.runs)), kind)}
     with written_together(files, "wb") as opened:
         for file, content in zip(opened, files.values(), strict=True):
             file.write(content)

@@ -1,0 +1,202 @@
+"""`fairseq-latent plot perception`: what the perception variable makes of profiles (Cho et al., 2022, Figure 5).
+
+Means of q(Zp|P) of all different profiles of a split, by t-SNE, coloured by what each profile is about; and beside the
+picture, which proves little, how many of a profile's neighbours are about the same.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fairseq_latent import __version__
+from fairseq_latent.errors import InputError
+
+from .categories import DEFAULT, by_inference, by_words, read_categories
+from .purity import Purity, purity
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One person's: `example` is the first line of the split that has it."""
+
+    example: int
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All sentences."""
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True)
+class Perception:
+    """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one."""
+
+    profiles: tuple[Profile, ...]
+    categories: tuple[str | None, ...]
+    points: np.ndarray
+    purity: Purity
+    names: tuple[str, ...]
+    signature: str
+
+    def counts(self) -> dict[str, int]:
+        """Profiles of each category, in the order of the list."""
+        return {name: self.categories.count(name) for name in self.names}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent plot perception`."""
+    parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with profiles")
+    parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of persona_cvae_gpt2")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the picture: .png, .svg or .pdf; its numbers go beside it, to .json",
+    )
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument(
+        "--categories", metavar="FILE", help='JSON {"food": ["pizza", ...], ...}; default: six of the package\'s own'
+    )
+    parser.add_argument(
+        "--nli",
+        metavar="FOLDER",
+        help="choose the category by a model of natural language inference in transformers' form, not by its words",
+    )
+    parser.add_argument("--points", metavar="FILE", help="write what is drawn, too: .tsv, or .json with the texts")
+    parser.add_argument("--seed", type=int, default=1, help="of t-SNE and of the shuffled labels (default: 1)")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+
+
+def files(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
+    """File name -> content: picture, numbers, and points where they were asked for; the numbers are printed, too."""
+    from . import plots
+    from .perception_picture import perception_picture
+    from .plot import ending
+
+    beside = str(Path(args.out).with_suffix(".json"))
+    points = args.points and ending(args.points, FORMATS, "table of points")
+    if args.points and Path(args.points) == Path(beside):
+        raise InputError(f"--points {args.points}: the picture's numbers go there; remedy: another name")
+    found = perceive(args)
+    made = {args.out: plots.encoded(perception_picture(found), kind), beside: as_json(found).encode()}
+    if points:
+        made[args.points] = FORMATS[points](found).encode()
+    print(summary(found))
+    return made
+
+
+def perceive(args: argparse.Namespace) -> Perception:
+    """Load, infer, classify, project."""
+    from fairseq_latent.pieces import pieces_of
+
+    from .checkpoint import load
+    from .latent_samples import project, require_tsne
+    from .responses import profiles_of, require_latents
+
+    require_tsne()
+    categories = read_categories(args.categories or DEFAULT)
+    trained = load(args.path, args.data, args.split, args.seed, args.cpu)
+    require_latents(trained, args.path)
+    string = trained.task.target_dictionary.string
+    profiles = different(profiles_of(trained, args.data), string, pieces_of(args.data))
+    if args.nli:
+        labels = by_inference([profile.text for profile in profiles], list(categories), args.nli, args.cpu)
+        classifier = f"nli:{Path(args.nli).name}"
+    else:
+        labels = [by_words(profile.sentences, categories) for profile in profiles]
+        classifier = f"words:{Path(args.categories).name if args.categories else 'built-in'}"
+    vectors = means(trained, [profile.example for profile in profiles])
+    if not np.ptp(vectors, axis=0).any():
+        print("all profiles have the same mean: the posterior of the perception has collapsed", file=sys.stderr)
+    some = [place for place, label in enumerate(labels) if label is not None]
+    found = purity(vectors[some], [labels[place] for place in some], args.seed)
+    signature = (
+        f"perception|split:{args.split}|z:posterior-mean|categories:{classifier}|t-sne:openTSNE|seed:{args.seed}|"
+        f"version:{__version__}"
+    )
+    return Perception(
+        tuple(profiles), tuple(labels), project(vectors, args.seed), found, tuple(categories), signature
+    )  # fmt: skip
+
+
+def different(tokens: Sequence, string, pieces) -> list[Profile]:
+    """Each profile once, in the order of the split; the order of its sentences makes no other one; blank ones are none."""
+    from .responses import sentences
+
+    found: dict[tuple[str, ...], Profile] = {}
+    seen: set[bytes] = set()
+    for example in range(len(tokens)):
+        row = tokens[example]
+        if (key := row.numpy().tobytes()) in seen:  # before it is decoded: a profile stands with many responses
+            continue
+        seen.add(key)
+        text = tuple(filter(None, map(str.strip, sentences(pieces, string(row)))))
+        if text:
+            found.setdefault(tuple(sorted(text)), Profile(example, text))
+    return list(found.values())
+
+
+def means(trained, examples: Sequence[int]) -> np.ndarray:
+    """(N, D): of q(Zp|P), of the profiles of these examples, cut where training cuts them."""
+    import torch
+
+    dataset, encoder = trained.task.dataset(trained.split), trained.model.encoder
+    rows = []
+    for start in range(0, len(examples), BATCH):
+        chunk = examples[start : start + BATCH]
+        batch = dataset.collater([dataset[example] for example in chunk])
+        order = {example: row for row, example in enumerate(batch["id"].tolist())}
+        profile = batch["net_input"]["partner_tokens"][[order[example] for example in chunk]].to(trained.device)
+        with torch.no_grad():
+            posterior = encoder.latents.posterior(encoder.embedding.profile(profile), encoder.embedding)
+        rows.append(posterior.mean.double().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def summary(found: Perception) -> str:
+    """What is printed."""
+    counts = ", ".join(f"{name} {count}" for name, count in found.counts().items())
+    return f"{found.purity}\n{found.purity.points} of {len(found.profiles)} different profiles: {counts}\n{found.signature}"
+
+
+def as_json(found: Perception) -> str:
+    """The numbers beside the picture."""
+    numbers = {
+        "purity": asdict(found.purity),
+        "profiles": len(found.profiles),
+        "categories": found.counts(),
+        "signature": found.signature,
+    }
+    return json.dumps(numbers, ensure_ascii=False, indent=2) + "\n"
+
+
+def points_as_tsv(found: Perception) -> str:
+    """A line a profile: its first example, its category (empty: of none), its place."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(("example", "category", "x", "y"))
+    for profile, category, (x, y) in zip(found.profiles, found.categories, found.points.tolist(), strict=True):
+        writer.writerow([profile.example, category or "", x, y])
+    return text.getvalue()
+
+
+def points_as_json(found: Perception) -> str:
+    """The same with the sentences."""
+    rows = [
+        {"example": profile.example, "category": category, "x": x, "y": y, "profile": list(profile.sentences)}
+        for profile, category, (x, y) in zip(found.profiles, found.categories, found.points.tolist(), strict=True)
+    ]
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+
+FORMATS = {"tsv": points_as_tsv, "json": points_as_json}
