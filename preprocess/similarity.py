@@ -74,7 +74,7 @@ def load_vectors(path: str | Path) -> WordVectors:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         loaded = KeyedVectors.load_word2vec_format(str(path), binary=binary)
-    except (ValueError, EOFError, IndexError, gzip.BadGzipFile) as error:
+    except (ValueError, EOFError, IndexError, MemoryError, gzip.BadGzipFile) as error:
         form = "binary" if binary else "text"
         raise InputError(
             f"{path} has no vectors in word2vec's {form} form ({error}); remedy: a file that begins with `count width`, "

@@ -155,6 +155,11 @@ def test_what_does_not_fit(asked, capsys):
         ("profiles.txt", "\n<eot>\n \n", "profiles.txt: all 3 profiles are blank"),
         ("profiles.txt", "nothing\nof\nthis\n", "vectors.txt: no vector of any word of the profiles"),
         ("vectors.txt", "tea 1 0\n", "vectors.txt has no vectors in word2vec's text form"),
+        (
+            "vectors.txt",
+            "999999999 300\ntea 1 0\n",
+            "vectors.txt has no vectors in word2vec's text form (Unable to allocate",
+        ),
         ("vectors.txt", "2 3\ntea 1 0\ndog 0 1\n", "vectors.txt has no vectors in word2vec's text form"),
     ):
         kept = (asked / name).read_bytes()
