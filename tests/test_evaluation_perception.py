@@ -13,7 +13,7 @@ from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.categories import by_inference, by_words, read_categories
 from fairseq_latent.evaluation.perception import different
-from fairseq_latent.evaluation.purity import purity
+from fairseq_latent.evaluation.purity import _incidence, neighbours, purity
 
 from . import personas, programs
 
@@ -141,6 +141,19 @@ def test_purity_by_hand():
     assert purity(np.arange(6.0)[:, None], ["a"] * 5 + ["b"]).value == pytest.approx((5 * 4 / 5) / 6)
 
 
+def test_points_with_a_common_part_are_no_neighbours():
+    """At 0 to 9, a for even numbers."""
+    vectors, labels = np.arange(10.0)[:, None], list("ab") * 5
+    assert purity(vectors, labels).value > 0.3
+    assert purity(vectors, labels, parts=[[label] for label in labels]).value == 0
+    assert purity(vectors, labels, parts=[["x"]] * 10).value == 0  # nobody has a neighbour
+    # the first five share a part: the neighbours of 0 to 4 are 5 to 9, those of 5 to 9 any
+    parts = [["x"] if place < 5 else [f"{place}"] for place in range(10)]
+    near, there = neighbours(vectors, _incidence(parts))
+    assert all(set(near[place]) == {5, 6, 7, 8, 9} for place in range(5))
+    assert near[9].tolist() == [8, 7, 6, 5, 4] and there.all()
+
+
 def test_labels_at_random_are_as_pure_as_shuffled_ones():
     random = np.random.default_rng(1)
     found = purity(random.normal(size=(300, 4)), random.choice(["a", "b", "c"], 300).tolist())
@@ -197,7 +210,8 @@ def test_a_model_is_drawn(data, checkpoint, tmp_path, capsys):
     numbers = json.loads((tmp_path / "perception.json").read_text(encoding="utf-8"))
     assert sum(numbers["categories"].values()) == numbers["purity"]["points"] <= numbers["profiles"] <= 40
     assert f"{numbers['purity']['value']:.3f}" in printed[0]
-    assert printed[1].startswith(f"{numbers['purity']['points']} of {numbers['profiles']} different profiles: family ")
+    assert printed[1] == f"the same network with random weights: {numbers['untrained']['value']:.3f}"
+    assert printed[2].startswith(f"{numbers['purity']['points']} of {numbers['profiles']} different profiles: family ")
     rows = json.loads((tmp_path / "points.json").read_text(encoding="utf-8"))
     assert len(rows) == numbers["profiles"]
     own = read_categories()

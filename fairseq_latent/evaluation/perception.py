@@ -1,7 +1,8 @@
 """`fairseq-latent plot perception`: what the perception variable makes of profiles (Cho et al., 2022, Figure 5).
 
 Means of q(Zp|P) of all different profiles of a split, by t-SNE, coloured by what each profile is about; and beside the
-picture, which proves little, how many of a profile's neighbours are about the same.
+picture, which proves little, how many of a profile's neighbours are about the same: against labels at random, and against
+the same network with random weights, for which profiles of like words lie together as well.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class Perception:
-    """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one."""
+    """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one.
+
+    untrained: the purity of the same network with random weights.
+    """
 
     profiles: tuple[Profile, ...]
     categories: tuple[str | None, ...]
     points: np.ndarray
     purity: Purity
+    untrained: Purity
     names: tuple[str, ...]
     signature: str
 
@@ -119,13 +124,17 @@ def perceive(args: argparse.Namespace) -> Perception:
     if not np.ptp(vectors, axis=0).any():
         print("all profiles have the same mean: the posterior of the perception has collapsed", file=sys.stderr)
     some = [place for place, label in enumerate(labels) if label is not None]
-    found = purity(vectors[some], [labels[place] for place in some], args.seed)
+    examples, given = [profiles[place].example for place in some], [labels[place] for place in some]
+    parts = [profiles[place].sentences for place in some]
+    found = purity(vectors[some], given, args.seed, parts)
+    fresh = means(with_random_weights(trained, args.path, args.seed), examples)
+    untrained = purity(fresh, given, args.seed, parts)
     signature = (
-        f"perception|split:{args.split}|z:posterior-mean|categories:{classifier}|t-sne:openTSNE|seed:{args.seed}|"
-        f"version:{__version__}"
+        f"perception|split:{args.split}|z:posterior-mean|neighbours:without-common-sentence|categories:{classifier}|"
+        f"t-sne:openTSNE|seed:{args.seed}|version:{__version__}"
     )
     return Perception(
-        tuple(profiles), tuple(labels), project(vectors, args.seed), found, tuple(categories), signature
+        tuple(profiles), tuple(labels), project(vectors, args.seed), found, untrained, tuple(categories), signature
     )  # fmt: skip
 
 
@@ -144,6 +153,18 @@ def different(tokens: Sequence, string, pieces) -> list[Profile]:
         if text:
             found.setdefault(tuple(sorted(text)), Profile(example, text))
     return list(found.values())
+
+
+def with_random_weights(trained, path: str, seed: int):
+    """The same, its model as it was before its training, but for a pre-trained GPT-2."""
+    import torch
+    from fairseq.checkpoint_utils import load_checkpoint_to_cpu
+
+    config = load_checkpoint_to_cpu(path)["cfg"]["model"]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = trained.task.build_model(config, from_checkpoint=True)
+    return replace(trained, model=model.to(trained.device).eval())
 
 
 def means(trained, examples: Sequence[int]) -> np.ndarray:
@@ -166,13 +187,21 @@ def means(trained, examples: Sequence[int]) -> np.ndarray:
 def summary(found: Perception) -> str:
     """What is printed."""
     counts = ", ".join(f"{name} {count}" for name, count in found.counts().items())
-    return f"{found.purity}\n{found.purity.points} of {len(found.profiles)} different profiles: {counts}\n{found.signature}"
+    return "\n".join(
+        (
+            str(found.purity),
+            f"the same network with random weights: {found.untrained.value:.3f}",
+            f"{found.purity.points} of {len(found.profiles)} different profiles: {counts}",
+            found.signature,
+        )
+    )
 
 
 def as_json(found: Perception) -> str:
     """The numbers beside the picture."""
     numbers = {
         "purity": asdict(found.purity),
+        "untrained": asdict(found.untrained),
         "profiles": len(found.profiles),
         "categories": found.counts(),
         "signature": found.signature,

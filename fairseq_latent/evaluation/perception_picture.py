@@ -35,8 +35,8 @@ def perception_picture(found: Perception) -> Figure:
         axis.spines[:].set_visible(True)
         of = found.purity
         axis.set_title(
-            f"{of.neighbours}-NN purity {of.value:.2f}, labels shuffled {of.shuffled:.2f}", fontsize=11, loc="left",
-            color=INK,
+            f"{of.neighbours}-NN purity {of.value:.2f}, untrained {found.untrained.value:.2f}, labels shuffled "
+            f"{of.shuffled:.2f}", fontsize=11, loc="left", color=INK,
         )  # fmt: skip
         figure.legend(loc="outside lower left", ncols=columns, handlelength=1, fontsize=10)
         return figure

@@ -13,7 +13,7 @@ SHUFFLES = 1000
 
 @dataclass(frozen=True)
 class Purity:
-    """The mean share of a point's neighbours that have its label.
+    """The mean share of a point's nearest neighbours that have its label.
 
     shuffled: the mean over `shuffles` of the labels, low and high: of the middle 95 % of them. p: how often a shuffle is as
     pure.
@@ -36,20 +36,26 @@ class Purity:
         )
 
 
-def purity(vectors: np.ndarray, labels: Sequence[str], seed: int = 1) -> Purity:
-    """(N, Z), N labels -> of Euclidean neighbours in all dimensions, not in a projection; a point is not its own."""
-    from sklearn.neighbors import NearestNeighbors
+def purity(
+    vectors: np.ndarray, labels: Sequence[str], seed: int = 1, parts: Sequence[Sequence[str]] | None = None
+) -> Purity:
+    """(N, Z), N labels -> of Euclidean neighbours in all dimensions, not in a projection; a point is not its own.
 
+    parts: what each point consists of; points that have a part in common are no neighbours of each other. Profiles of
+    ConvAI2 are often the same person's, a sentence more or less: to any network those are near.
+    """
     if len(labels) <= NEIGHBOURS or len(set(labels)) < 2:
         raise InputError(
             f"{len(labels)} profiles in {len(set(labels))} categories; remedy: more than {NEIGHBOURS} in two, of another "
             "--split or with other --categories"
         )
     numbers = np.unique(np.asarray(labels), return_inverse=True)[1]
-    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(vectors).kneighbors(return_distance=False)  # (N, 5)
+    near, there = neighbours(vectors, _incidence(parts or [[str(point)] for point in range(len(labels))]))
+    some = there.any(axis=1)
 
     def share(given: np.ndarray) -> float:
-        return float((given[near] == given[:, None]).mean())
+        same = (given[near] == given[:, None]) & there
+        return float((same.sum(1)[some] / there.sum(1)[some]).mean()) if some.any() else 0.0
 
     random = np.random.default_rng(seed)
     chance = np.array([share(random.permutation(numbers)) for _ in range(SHUFFLES)])
@@ -57,3 +63,27 @@ def purity(vectors: np.ndarray, labels: Sequence[str], seed: int = 1) -> Purity:
     low, high = np.quantile(chance, (0.025, 0.975))
     as_pure = (1 + int((chance >= value - 1e-12).sum())) / (1 + SHUFFLES)
     return Purity(value, float(chance.mean()), float(low), float(high), as_pure, len(labels))
+
+
+def neighbours(vectors: np.ndarray, incidence) -> tuple[np.ndarray, np.ndarray]:
+    """(N, Z), parts of each point, sparse (N, S) -> the nearest without a common part (N, 5), and which of them there are."""
+    from sklearn.metrics import pairwise_distances_chunked
+
+    def nearest(distances: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        related = incidence[start : start + len(distances)] @ incidence.T
+        distances[related.nonzero()] = np.inf
+        found = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+        return found, np.isfinite(np.take_along_axis(distances, found, axis=1))
+
+    near, there = zip(*pairwise_distances_chunked(vectors, reduce_func=nearest), strict=True)
+    return np.concatenate(near), np.concatenate(there)
+
+
+def _incidence(parts: Sequence[Sequence[str]]):
+    """(N, S), sparse: which parts each point has."""
+    from scipy.sparse import csr_array
+
+    numbers: dict[str, int] = {}
+    pairs = [(row, numbers.setdefault(part, len(numbers))) for row, own in enumerate(parts) for part in own]
+    rows, columns = np.array(pairs).T
+    return csr_array((np.ones(len(pairs), np.int32), (rows, columns)), shape=(len(parts), len(numbers)))
