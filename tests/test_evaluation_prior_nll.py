@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import math
+import shutil
 
 import pytest
 import torch
+from fairseq.data import Dictionary
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation import latents as measure
@@ -83,8 +85,9 @@ def test_words_are_those_of_the_text(data_bin, text, spread):
         assert getattr(found, f"{name}_word_ppl") == getattr(found, f"{name}_ppl")
 
 
-def test_pieces_are_joined_to_words(tmp_path, dictionary):
+def test_pieces_are_joined_to_words(tmp_path):
     """▁gre en ▁tea: two words and the end, three pieces and the end: the same nats, a higher perplexity."""
+    dictionary = Dictionary()
     tokens = torch.tensor([dictionary.add_symbol(piece) for piece in ("▁gre", "en", "▁tea")] + [dictionary.eos()])
     assert prior_nll.word_counter(tmp_path, dictionary)(tokens) == 3
     padded = torch.cat([tokens, torch.tensor([dictionary.pad()] * 2)])
@@ -94,8 +97,6 @@ def test_pieces_are_joined_to_words(tmp_path, dictionary):
 @needs_gpt2
 def test_a_persona_model_infers_both_latents_from_the_context(persona_bin, persona, tmp_path):
     """Other profiles and similarities: another posterior, the same perplexity under the prior."""
-    import shutil
-
     found = statistics(persona_bin, persona, prior_samples=2)
     other = shutil.copytree(persona_bin, tmp_path / "other")
     (other / "valid.fader").write_text("0.25\n" * 11, encoding="utf-8")

@@ -66,7 +66,7 @@ def purity(
 
 
 def neighbours(vectors: np.ndarray, incidence) -> tuple[np.ndarray, np.ndarray]:
-    """(N, Z), parts of each point, sparse (N, S) -> the nearest without a common part (N, 5), and which of them there are."""
+    """(N, Z), parts of each point, sparse (N, S) -> the nearest without a common part (N, 5), and which exist."""
     from sklearn.metrics import pairwise_distances_chunked
 
     def nearest(distances: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
