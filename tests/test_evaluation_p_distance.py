@@ -157,7 +157,7 @@ def test_what_does_not_fit(asked, capsys):
         ("vectors.txt", "tea 1 0\n", "vectors.txt has no vectors in word2vec's text form"),
         (
             "vectors.txt",
-            "999999999 300\ntea 1 0\n",
+            "2 999999999999\ntea 1 0\n",
             "vectors.txt has no vectors in word2vec's text form (Unable to allocate",
         ),
         ("vectors.txt", "2 3\ntea 1 0\ndog 0 1\n", "vectors.txt has no vectors in word2vec's text form"),
