@@ -199,7 +199,7 @@ def test_a_score_without_a_column_is_an_error(files, monkeypatch):
     from fairseq_latent.evaluation import score as module
 
     monkeypatch.delitem(module.COLUMNS, "length")
-    with pytest.raises(LookupError, match="no column for length: add it to COLUMNS in fairseq_latent.evaluation.score"):
+    with pytest.raises(LookupError, match="no column for length: add it to COLUMNS in measured.py"):
         measure_systems(read_systems(["a=base.gen"]))
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,42 +20,10 @@ from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
 
 from .categories import DEFAULT, by_inference, by_words, read_categories
-from .purity import Purity, purity
+from .perception_points import Perception, Profile
+from .purity import purity
 
 BATCH = 64
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One person's: `example` is the first line of the split that has it."""
-
-    example: int
-    sentences: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """All sentences."""
-        return " ".join(self.sentences)
-
-
-@dataclass(frozen=True)
-class Perception:
-    """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one.
-
-    untrained: the purity of the same network with random weights.
-    """
-
-    profiles: tuple[Profile, ...]
-    categories: tuple[str | None, ...]
-    points: np.ndarray
-    purity: Purity
-    untrained: Purity
-    names: tuple[str, ...]
-    signature: str
-
-    def counts(self) -> dict[str, int]:
-        """Profiles of each category, in the order of the list."""
-        return {name: self.categories.count(name) for name in self.names}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,10 +54,9 @@ def files(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
     """File name -> content: picture, numbers, and points where they were asked for; the numbers are printed, too."""
     from . import plots
     from .perception_picture import perception_picture
-    from .plot import ending
 
     beside = str(Path(args.out).with_suffix(".json"))
-    points = args.points and ending(args.points, FORMATS, "table of points")
+    points = args.points and plots.ending(args.points, FORMATS, "table of points")
     if args.points and Path(args.points) == Path(beside):
         raise InputError(f"--points {args.points}: the picture's numbers go there; remedy: another name")
     found = perceive(args)

@@ -3,7 +3,7 @@
 import matplotlib
 from matplotlib.figure import Figure
 
-from .perception import Perception
+from .perception_points import Perception
 from .picture_text import drawable, families
 from .plots import INK, MARKERS, STYLE, WIDTH, colour
 

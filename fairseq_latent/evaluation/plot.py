@@ -2,10 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from . import perception
@@ -64,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
     from . import plots
 
-    kind = ending(args.out, plots.FORMATS, "picture")
+    kind = plots.ending(args.out, plots.FORMATS, "picture")
     if args.picture == "perception":
         files = perception.files(args, kind)
     elif args.picture == "latents":
@@ -74,15 +72,6 @@ def main(args: argparse.Namespace) -> None:
     with written_together(files, "wb") as opened:
         for file, content in zip(opened, files.values(), strict=True):
             file.write(content)
-
-
-def ending(path: str, known: Iterable[str], what: str) -> str:
-    """The ending of a file's name, one of those that are `known`."""
-    kind = Path(path).suffix.removeprefix(".")
-    if kind not in known:
-        endings = " or ".join(f".{each}" for each in known)
-        raise InputError(f"{path}: not the name of a {what}; remedy: a name that ends in {endings}")
-    return kind
 
 
 def _curves(picture: str, runs: list[RunFolder]):
@@ -100,7 +89,7 @@ def _latents(args: argparse.Namespace, runs: list[RunFolder], kind: str) -> dict
     from . import latent_points, plots
     from .latent_picture import latent_picture
 
-    points = args.points and ending(args.points, latent_points.FORMATS, "table of points")
+    points = args.points and plots.ending(args.points, latent_points.FORMATS, "table of points")
     pairs = sampled_pairs(args, runs, args.data, args.split, args.example)
     files = {args.out: plots.encoded(latent_picture(pairs, args.colours), kind)}
     if points:

@@ -4,14 +4,17 @@ Text stays readable when a picture is as wide as a phone; every system keeps its
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+from fairseq_latent.errors import InputError
 
 from .picture_text import FONT, drawable, families, wrapped
 from .training_log import TrainingLog
@@ -37,6 +40,15 @@ WIDTH = 5.4
 SMOOTHED_POINTS = 5
 MANY = 6  # systems; more lines in one panel can't be told apart, so that each gets a panel of its own
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def ending(path: str, known: Iterable[str], what: str) -> str:
+    """The ending of a file's name, one of those that are `known`."""
+    kind = Path(path).suffix.removeprefix(".")
+    if kind not in known:
+        endings = " or ".join(f".{each}" for each in known)
+        raise InputError(f"{path}: not the name of a {what}; remedy: a name that ends in {endings}")
+    return kind
 
 
 def styled(draw):

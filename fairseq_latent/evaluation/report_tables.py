@@ -6,9 +6,8 @@ from itertools import groupby
 
 from . import published
 from .findings import MeasuredSystem
-from .measured import Row
+from .measured import COLUMNS, Row
 from .methods import beside_the_paper, described
-from .score import COLUMNS
 from .settings import differences
 from .significance import LEVEL
 from .tables import MISSING, SIGNIFICANT, Column, Estimate, Value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.io import Generation, named_paths, read_generations
-from fairseq_latent.evaluation.measured import Measurement, Row, resampled
+from fairseq_latent.evaluation.measured import COLUMNS, Measurement, Row, resampled
 from fairseq_latent.evaluation.metrics import F1, Bleu, InterDistinct, Length, Score
 from fairseq_latent.evaluation.persona_measures import NOTHING, PersonaMeasures, distinct, persona_measures
 from fairseq_latent.evaluation.persona_measures import add_arguments as add_persona_arguments
@@ -16,22 +16,6 @@ from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
 from fairseq_latent.symbols import UNK
 
-COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score without a column is an error
-    "BLEU": 2,
-    "dist-1": 2,
-    "dist-2": 2,
-    "Distinct-1": 3,
-    "Distinct-2": 3,
-    "dist-1@50": 2,
-    "dist-2@50": 2,
-    "Distinct-1@50": 3,
-    "Distinct-2@50": 3,
-    "inter-dist-1": 2,
-    "inter-dist-2": 2,
-    "F1": 2,
-    "P.Distance": 3,
-    "length": 1,
-}
 UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
 
 
@@ -258,5 +242,5 @@ def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[M
 def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:
     named = {found.metric.name: found.score() for found in measurements}
     if unknown := named.keys() - COLUMNS.keys():
-        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in {__name__}")
+        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in measured.py")
     return named

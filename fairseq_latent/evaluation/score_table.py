@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 from fairseq_latent.errors import printable
 
-from .measured import Row, undersampled
-from .score import COLUMNS
+from .measured import COLUMNS, Row, undersampled
 from .significance import LEVEL
 from .tables import Column, Estimate, markdown_code, render
 

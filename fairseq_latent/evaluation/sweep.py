@@ -8,76 +8,17 @@ import argparse
 import csv
 import io
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from . import p_distance
+from .sweep_points import MEASURES, Point, Sweep
 from .tables import Column, Value, render
 from .tokenize import LANGUAGES, Tokenizer, tokenizer
 
-MEASURES = {  # attribute of a Point -> its column
-    "p_distance": Column("P.Distance", 3),
-    "one_minus": Column("1 - P.Distance", 3),
-    "to_others": Column("to others", 3),
-    "length": Column("length", 1),
-}
 REFERENCES, PRIOR = "references", "prior"
-
-
-@dataclass(frozen=True)
-class Point:
-    """Means over contexts: proximity to their profiles and to those of others, and words a response.
-
-    fader: from 0 to 1; None where the prior chose it.
-    """
-
-    fader: float | None
-    seed: int
-    p_distance: float
-    to_others: float
-    length: float
-
-    @property
-    def one_minus(self) -> float:
-        """The distance, as the name has it."""
-        return 1 - self.p_distance
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """All points; `references` are measured as they are. signature: how, of what."""
-
-    points: tuple[Point, ...]
-    references: Point
-    signature: str
-
-    @property
-    def faders(self) -> list[float]:
-        """The values, ascending."""
-        return sorted({point.fader for point in self.points if point.fader is not None})
-
-    def of(self, fader: float | None) -> list[Point]:
-        """Its points, one a seed."""
-        return [point for point in self.points if point.fader == fader]
-
-    def mean(self, fader: float | None, measure: str) -> float:
-        """Over seeds."""
-        values = [getattr(point, measure) for point in self.of(fader)]
-        return sum(values) / len(values)
-
-    def correlation(self, measure: str) -> tuple[float, float] | None:
-        """Spearman's rank correlation with the fader over all its points, and p; None where nothing changes."""
-        from scipy.stats import spearmanr
-
-        swept = [point for point in self.points if point.fader is not None]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a constant has none, which is said below
-            found = spearmanr([point.fader for point in swept], [getattr(point, measure) for point in swept])
-        return None if found.statistic != found.statistic else (float(found.statistic), float(found.pvalue))
 
 
 def measured(
@@ -217,8 +158,8 @@ def _check(args: argparse.Namespace) -> str | None:
         )
     if not args.plot:
         return None
-    from .plot import ending
     from .plots import FORMATS as PICTURES
+    from .plots import ending
 
     return ending(args.plot, PICTURES, "picture")
 

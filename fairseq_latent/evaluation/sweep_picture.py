@@ -4,7 +4,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from .plots import INK, PALE, STYLE, WIDTH, colour
-from .sweep import Sweep
+from .sweep_points import Sweep
 
 LABELS = {"p_distance": "P.Distance", "one_minus": "1 − P.Distance", "length": "words a response"}
 
