@@ -12,14 +12,17 @@ from fairseq_latent import __version__
 from fairseq_latent.errors import run
 
 COMMANDS = {
-    "score": ("fairseq_latent.evaluation.score", "BLEU, dist-n, F1 and length of several systems in one table"),
+    "score": (
+        "fairseq_latent.evaluation.score",
+        "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
+    ),
     "latents": (
         "fairseq_latent.evaluation.latents",
         "KL, active units, mutual information and perplexity of a checkpoint",
     ),
     "plot": (
         "fairseq_latent.evaluation.plot",
-        "a picture of several trainings: KL curves, loss curves or latent space",
+        "a picture of several trainings: KL curves, loss curves or latent space; or of one's profiles",
     ),
     "report": (
         "fairseq_latent.evaluation.report",

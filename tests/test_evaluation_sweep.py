@@ -149,6 +149,8 @@ def test_a_model_is_swept(data, checkpoint, vectors, tmp_path, capsys):
     assert capsys.readouterr().out == ""
     assert sweep(data, checkpoint, vectors, "--format", "csv", "--seeds", "1", "2") == 0
     assert capsys.readouterr().out == first
+    assert sweep(data, checkpoint, vectors) == 0
+    assert "\nprior: its own fader, " in capsys.readouterr().out
 
 
 @needs_gpt2
@@ -167,6 +169,9 @@ def test_responses_are_those_of_generate(data, checkpoint):
     speaker = Speaker(trained, pieces_of(data), trained.task.build_generator([trained.model], generation), 4)
     found = speaker.respond(range(13), 0.75, 1)
     assert found == [printed[str(example)][0] for example in range(13)]
+    numbers = [speaker.inferred_fader([example], 1) for example in range(13)]
+    assert speaker.inferred_fader(range(13), 1) == pytest.approx(sum(numbers) / 13, abs=1e-6)
+    assert speaker.inferred_fader(range(13), 2) != speaker.inferred_fader(range(13), 1)
     assert speaker.respond([7, 2], 0.75, 1) == [found[7], found[2]]
 
 

@@ -67,6 +67,18 @@ class Speaker:
                 found[example] = self.pieces.decode(task.target_dictionary.string(best["tokens"]))
         return [found[example] for example in examples]
 
+    def inferred_fader(self, examples: Sequence[int], seed: int) -> float:
+        """The mean of what the prior chooses."""
+        from fairseq_latent.data.seeded_dataset import example_seeds
+
+        encoder, total = self.trained.model.encoder, 0.0
+        for batch in self._batches(examples):
+            seeds = example_seeds(batch["id"], seed).to(self.trained.device)
+            with torch.no_grad():
+                drawn = encoder(batch["net_input"]["src_tokens"], noise_seed=seeds)
+            total += encoder.latents.number(drawn["fader"][0]).sum().item()
+        return total / len(examples)
+
     def _batches(self, examples: Sequence[int]):
         """Contexts of like lengths together."""
         from fairseq import utils

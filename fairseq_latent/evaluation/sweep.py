@@ -9,6 +9,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
@@ -56,7 +57,8 @@ def as_table(sweep: Sweep, style: str) -> str:
     for fader in (None, *sweep.faders):
         label = PRIOR if fader is None else f"{fader:g}"
         rows.append([label, *(sweep.mean(fader, name) for name in MEASURES)])
-    lines = [NOTES[style](line) for line in (*correlations(sweep), *sweep.signature.split("\n"))]
+    inferred = [] if sweep.inferred is None else [f"{PRIOR}: its own fader, {sweep.inferred:.3f} on average"]
+    lines = [NOTES[style](line) for line in (*inferred, *correlations(sweep), *sweep.signature.split("\n"))]
     table = render(columns, rows, style)
     if style == "latex":
         return "\n".join([*LATEX_HEAD[:1], *lines, table]) + "\n"
@@ -206,8 +208,10 @@ def sweep(args: argparse.Namespace) -> Sweep:
         f"sweep|split:{args.split}|dialogues:{part}|contexts:{len(chosen)}|topk:{args.sampling_topk}|"
         f"topp:{args.sampling_topp:g}|max-length:{args.max_length}|batch:{args.batch_size}"
     )
-    return measured(
+    found = measured(
         lambda fader, seed: speaker.respond(chosen, fader, seed), references, metric, profiles, words,
         [step / args.steps for step in range(args.steps + 1)], args.seeds, signature,
         lambda pairs: tqdm(pairs, "faders", unit=" values", disable=None), args.lang,
     )  # fmt: skip
+    inferred = [speaker.inferred_fader(chosen, seed) for seed in args.seeds]
+    return replace(found, inferred=sum(inferred) / len(inferred))

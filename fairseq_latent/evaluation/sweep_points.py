@@ -34,11 +34,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All points; `references` are measured as they are. signature: how, of what."""
+    """All points; `references` are measured as they are. signature: how, of what. inferred: the prior's mean fader."""
 
     points: tuple[Point, ...]
     references: Point
     signature: str
+    inferred: float | None = None
 
     @property
     def faders(self) -> list[float]:
