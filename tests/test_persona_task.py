@@ -106,7 +106,7 @@ def test_talking_to_it(persona_bin, trained):
 
 
 def test_chatting_with_it(persona_bin, trained):
-    """Three replies a turn with their faders; the same seed says the same; a fader by hand is that of all replies."""
+    """Three replies a turn with their faders; a fader by hand is that of all replies."""
     command = ("fairseq-latent", "chat", persona_bin, "--path", trained, "--cpu", "--max-length", "8")
     done = programs.command(*command, stdin="hello there\n2\nit rains again\n/quit\nnever read\n")
     assert done.returncode == 0, done.stderr
@@ -115,7 +115,6 @@ def test_chatting_with_it(persona_bin, trained):
     assert all("(fader " in line for line in lines if line[1] == ".")
     by_hand = programs.command(*command, "--fader", "0.25", "--replies", "2", stdin="hello there\n")
     assert by_hand.stdout.count("(fader 0.25)") == 2
-    assert programs.command(*command, stdin="hello there\n").stdout.splitlines() == lines[:3]
 
 
 def task_of(data):
