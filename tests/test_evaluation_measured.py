@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .scored import BASE, TWO, fails, generated, rows, score, write_files
+from .scored import BASE, TWO, conversation, fails, generated, rows, score, write_files
 
 
 @pytest.fixture
@@ -107,3 +107,38 @@ def test_bad_numbers_of_resamples(files, capsys, number):
 
 def test_negative_seed(files, capsys):
     assert "--seed -1: negative" in fails(capsys, *TWO, "--seed", "-1")
+
+
+def three_systems(files):
+    """Responses of three models to the same contexts, and one file with all three to each."""
+    references, five = conversation(5)
+    columns = [five, conversation(7)[1], conversation(3)[1]]
+    (files / "three.gen").write_text(generated(list(zip(*columns, strict=True)), references), encoding="utf-8")
+    for name, lines in zip("abc", columns, strict=True):
+        (files / f"{name}.gen").write_text(generated([[line] for line in lines], references), encoding="utf-8")
+
+
+def test_the_mean_of_samples_is_the_mean_of_as_many_systems(files, capsys):
+    three_systems(files)
+    flags = ("--lang", "none", "--bootstrap", "100")
+    apart = rows(capsys, "a=a.gen", "b=b.gen", "c=c.gen", *flags)
+    found = rows(capsys, "x=three.gen", *flags, "--hypothesis", "mean")["x"]
+    for name, score_ in found["scores"].items():
+        if name.startswith("inter-dist"):
+            continue  # of the samples of a context, so there is one value
+        values = [apart[system]["scores"][name]["value"] for system in "abc"]
+        assert score_["value"] == pytest.approx(sum(values) / 3), name
+        assert "|mean-of-samples:3|" in score_["signature"]
+        low, high = score_["interval"]
+        assert low < score_["value"] < high
+    together = rows(capsys, "x=three.gen", *flags, "--hypothesis", "all")["x"]["scores"]
+    assert together["dist-1"]["value"] < found["scores"]["dist-1"]["value"] / 2
+    assert found["scores"]["inter-dist-1"] == together["inter-dist-1"]
+    assert found["scores"]["F1"]["interval"] == pytest.approx(together["F1"]["interval"])  # of additive ones the same
+
+
+def test_the_mean_of_one_sample_is_the_sample(files, capsys):
+    three_systems(files)
+    assert rows(capsys, "a=a.gen", "--hypothesis", "mean", "--bootstrap", "0") == rows(
+        capsys, "a=a.gen", "--bootstrap", "0"
+    )

@@ -43,9 +43,55 @@ class Measurement:
         """(contexts, k)."""
         return self.metric.table(self.statistics, self.samples)
 
+    def of_samples(self) -> "Measurement":
+        """The mean of each sample's own value, where there are several."""
+        return self if self.samples == 1 else replace(self, metric=MeanOfSamples(self.metric, self.samples))
+
     def values(self, sums: np.ndarray) -> np.ndarray:
         """(resamples, k) sums of the table -> (resamples,) values."""
         return np.array([self.metric.value(each) for each in sums.tolist()])
+
+
+@dataclass(frozen=True)
+class MeanOfSamples:
+    """A metric of each context's first responses, of their second ones, ..., and the mean of these (Cho et al., 2022).
+
+    Unlike the metric of all responses together it does not fall with their number where it falls with the amount of text.
+    """
+
+    metric: Any
+    samples: int
+
+    @property
+    def name(self) -> str:
+        """The metric's own."""
+        return self.metric.name
+
+    @property
+    def interval(self) -> str:
+        """The metric's own."""
+        return self.metric.interval
+
+    def table(self, statistics: Sequence, samples: int) -> np.ndarray:
+        """(contexts, samples * k): the tables of the samples side by side."""
+        return np.concatenate([self.metric.table(part) for part in self._parts(statistics)], axis=1)
+
+    def value(self, sums: Sequence[float]) -> float:
+        """The mean of the samples' values."""
+        width = len(sums) // self.samples
+        starts = range(0, len(sums), width)
+        return sum(self.metric.value(sums[start : start + width]) for start in starts) / self.samples
+
+    def score(self, statistics: Sequence) -> Score:
+        """The mean of the samples' scores; extras are of all responses together."""
+        values = [self.metric.score(part).value for part in self._parts(statistics)]
+        pooled = self.metric.score(statistics)
+        signature = f"{pooled.signature}|mean-of-samples:{self.samples}"
+        return replace(pooled, value=sum(values) / self.samples, signature=signature)
+
+    def _parts(self, statistics: Sequence) -> list[Sequence]:
+        """Statistics a line, contexts one after the other -> those of each sample."""
+        return [statistics[sample :: self.samples] for sample in range(self.samples)]
 
 
 @dataclass(frozen=True)

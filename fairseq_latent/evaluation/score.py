@@ -65,9 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hypothesis",
-        choices=("first", "all"),
+        choices=("first", "all", "mean"),
         default="first",
-        help="of several responses a context, measure the first, or all of them and their diversity; default: first",
+        help="of several responses a context, measure the first; all of them together, and their diversity; or the first "
+        "ones, the second ones, ... and take the mean, whose distinct n-grams do not fall with their number; default: first",
     )
     add_persona_arguments(parser)
     parser.add_argument(
@@ -205,7 +206,7 @@ def _measure(
     hypothesis: str,
     further: PersonaMeasures,
 ) -> tuple[Row, list[Measurement]]:
-    samples = system.samples if hypothesis == "all" else 1
+    samples = 1 if hypothesis == "first" else system.samples
     row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
@@ -227,7 +228,7 @@ def _measure(
         else:
             f1, texts = F1(references=count), (raw, raw_repeated)
         found.append(Measurement(f1, f1.statistics(*texts), samples))
-    return row, found
+    return row, [each.of_samples() for each in found] if hypothesis == "mean" else found
 
 
 def _repeated(texts: Sequence, times: int) -> list:
