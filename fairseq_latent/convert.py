@@ -13,7 +13,6 @@ from pathlib import Path
 from .errors import InputError
 
 TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spm.model")
-SYMBOLS = "fairseq_symbols.json"  # rows of the word table that GPT-2 has not: {symbol: row}
 REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
 
 
@@ -22,7 +21,7 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
     import torch
 
     from .evaluation.checkpoint import load
-    from .modules.gpt2 import transformers
+    from .modules.gpt2 import SYMBOLS, transformers
 
     library = transformers()
     trained = load(checkpoint, data, None, cpu=True)
@@ -119,6 +118,8 @@ def main(args: argparse.Namespace) -> None:
         to_checkpoint(args.source, args.data, args.out)
         print(f"{args.out}: GPT-2 without latents; fairseq-generate --task persona_dialogue --path {args.out}")
         return
+    from .modules.gpt2 import SYMBOLS
+
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -126,4 +127,5 @@ def main(args: argparse.Namespace) -> None:
         part.rename(args.out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    print(f"{args.out}: GPT2LMHeadModel; rows of {', '.join(symbols)} in {SYMBOLS}")
+    shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
+    print(f"{args.out}: GPT2LMHeadModel; rows of {shown} in {SYMBOLS}")

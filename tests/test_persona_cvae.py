@@ -523,7 +523,7 @@ def test_folders_that_do_not_fit(gpt2_folder, gpt2_task, damage):
 
 
 def test_words_that_are_not_gpt2s(gpt2_folder, task):
-    with pytest.raises(InputError, match="are not GPT-2's ids; remedy"):
+    with pytest.raises(InputError, match="does not have the data's words; remedy"):
         model_of(task, gpt2_path=str(gpt2_folder))
 
 

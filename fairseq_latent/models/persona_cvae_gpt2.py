@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..modules.drawing import draw
-from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2
+from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2, rows_of_symbols
 from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, Tokens, copy_blocks
 from ..selection import VocabularyScorer
 from ..symbols import EOT
@@ -63,10 +63,8 @@ class PersonaCVAEConfig(FairseqDataclass):
         default="relu", metadata={"help": "activation of their feed-forward layers"}
     )
     reader_dropout: float = field(
-        default=0.1,
-        metadata={
-            "help": "their dropout; where they are trained from nothing, L_Po-di can be met by its noise alone: then 0"
-        },
+        default=0.0,
+        metadata={"help": "their dropout, whose noise alone can meet L_Po-di where they start from nothing"},
     )
     reader_norm: ChoiceEnum(["pre", "post"]) = field(
         default="pre",
@@ -339,10 +337,10 @@ def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.
         return fresh_gpt2(*sizes, cfg.positions, cfg.dropout)
     gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, cfg.dropout)
     cfg.positions = gpt2.config.n_positions  # for the checkpoint, which is loaded without that folder
-    if fill_rows(embed_tokens, dictionary.symbols, table) < len(dictionary) / 2:
-        raise InputError(
-            f"{cfg.gpt2_path}: the data's words are not GPT-2's ids; remedy: prepare the data with GPT2=that folder"
-        )
+    rows = rows_of_symbols(cfg.gpt2_path)
+    if fill_rows(embed_tokens, dictionary.symbols, table, rows) < len(dictionary) / 2:
+        remedy = "with SUBWORDS= the data that it was trained on" if rows else "with GPT2=that folder"
+        raise InputError(f"{cfg.gpt2_path} does not have the data's words; remedy: prepare the data {remedy}")
     return gpt2
 
 

@@ -1,6 +1,7 @@
 """GPT-2's blocks over given vectors, with latents in front of them that stay in sight (Cho et al., 2022, Fig. 4)."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from ..errors import InputError, missing_extra
 
 PLAIN = {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "scale_attn_by_inverse_layer_idx": False}
 NEW_ROW_SPREAD = 1e-5  # of the covariance of the rows that are there
+SYMBOLS = "fairseq_symbols.json"  # beside the weights: rows of the word table that are no ids of GPT-2, {symbol: row}
 
 
 class GPT2Body(nn.Module):
@@ -119,18 +121,35 @@ def pretrained_gpt2(folder: str, embed_dim: int, layers: int, heads: int, dropou
     return gpt2, table
 
 
-@torch.no_grad()
-def fill_rows(embed_tokens: nn.Embedding, symbols: Sequence[str], table: Tensor) -> int:
-    """Copy the rows of GPT-2's word table (V, D) to the symbols that are its ids ("15496"); returns how many.
+def rows_of_symbols(folder: str | Path) -> dict[str, int]:
+    """Symbol -> row, of a folder that `fairseq-latent convert` made; of others none."""
+    path = Path(folder) / SYMBOLS
+    if not path.is_file():
+        return {}
+    try:
+        rows = {str(symbol): int(row) for symbol, row in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"{path}: these are not the rows of symbols; remedy: fairseq-latent convert, again") from None
+    return rows
 
-    Rows of other symbols are drawn from N(mean row, 1e-5 * covariance of the rows), as the released code of Cho et al.
+
+@torch.no_grad()
+def fill_rows(
+    embed_tokens: nn.Embedding, symbols: Sequence[str], table: Tensor, rows: Mapping[str, int] | None = None
+) -> int:
+    """Copy the rows of a word table (V, D) to the symbols that it has; returns how many.
+
+    `rows` says where symbols stand; the others are GPT-2's ids ("15496"), where there are rows that `rows` does not name.
+    Symbols that it lacks are drawn from N(mean row, 1e-5 * covariance of the rows), as the released code of Cho et al.
     (2022) does.
     """
-    ids = [int(symbol) if symbol.isdecimal() and int(symbol) < len(table) else -1 for symbol in symbols]
-    known = [place for place, row in enumerate(ids) if row >= 0]
-    new = [place for place, row in enumerate(ids) if row < 0]
+    rows = rows or {}
+    ids = range(len(table) - len(rows))
+    places = [rows.get(symbol, int(symbol) if symbol.isdecimal() and int(symbol) in ids else -1) for symbol in symbols]
+    known = [place for place, row in enumerate(places) if 0 <= row < len(table)]
+    new = sorted(set(range(len(places))) - set(known))
     mean = table.mean(0)
     spread = (NEW_ROW_SPREAD / max(1, len(table) - 1)) ** 0.5
-    embed_tokens.weight[known] = table[[ids[place] for place in known]]
+    embed_tokens.weight[known] = table[[places[place] for place in known]]
     embed_tokens.weight[new] = mean + spread * torch.randn(len(new), len(table)) @ (table - mean)
     return len(known)
