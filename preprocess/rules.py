@@ -55,6 +55,7 @@ class Wanted:
     lang: str | None = None
     detector: str = "script"
     japanese: bool = False
+    lower_case: bool = False
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +63,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--max-words", type=int, default=100, metavar="N", help="drop longer turns (default: 100)")
     add("--min-words", type=int, default=1, metavar="N", help="drop shorter turns (default: 1)")
+    add(
+        "--lower-case", action="store_true", help="write all in small letters, as PERSONA-CHAT does (default: as it is)"
+    )
     add("--remove-emoji", action="store_true", help="remove emoji (default: they are words)")
     add(
         "--detector",
@@ -81,7 +85,8 @@ def wanted_by(options: argparse.Namespace, tweets: bool) -> Wanted:
             "remedy: 1 <= min-words <= max-words"
         )
     return Wanted(
-        options.min_words, options.max_words, tweets, options.remove_emoji, options.lang, options.detector, options.japanese
+        options.min_words, options.max_words, tweets, options.remove_emoji, options.lang, options.detector,
+        options.japanese, options.lower_case,
     )  # fmt: skip
 
 
@@ -112,6 +117,8 @@ def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
         chosen += [("remove emoji", emoji_remover())]
     if wanted.japanese:
         chosen += [("normalise Japanese", japanese.normaliser())]
+    if wanted.lower_case:  # before symbols are looked for: <EOT> becomes one
+        chosen += [("write in small letters", lower_case)]
     chosen += [
         ("break up special symbols", break_up_symbols),
         ("squeeze white space", squeeze_whitespace),
@@ -178,6 +185,12 @@ def emoji_remover() -> Rule:
         return emoji.replace_emoji(text, "")
 
     return remove_emoji
+
+
+def lower_case(text: str) -> str:
+    """Small letters, where there are two kinds."""
+    small = text.lower()
+    return text if small == text else small
 
 
 def break_up_symbols(text: str) -> str:

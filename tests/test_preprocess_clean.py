@@ -62,6 +62,10 @@ def test_conversation_without_a_turn_goes():
     assert "1 read + 0 parts cut off - 1 without a turn = 0 written" in tally.lines([])[-1]
 
 
+def test_a_symbol_in_capitals_is_none_in_small_letters():
+    assert texts(clean([talk("I said <EOT>", "Tea")], Wanted(lower_case=True))) == [["i said < eot >", "tea"]]
+
+
 def test_personas_and_the_rest_are_kept():
     conversation = talk("a", "b", personas={"A": ["I like  tea.", "http://a.b"]}, lang="en", source="own")
     (cleaned,) = clean([conversation])

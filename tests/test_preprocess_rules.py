@@ -39,6 +39,7 @@ from .typed import texts
         (rules.break_up_symbols, "＜ｅｏｔ＞ ﹤unk﹥", "＜ ｅｏｔ ＞ ﹤ unk ﹥"),
         (rules.break_up_symbols, "I <3 you <EOT> < eot >", "I <3 you <EOT> < eot >"),
         (rules.squeeze_whitespace, " a\u3000\u00a0b  c ", "a b c"),
+        (rules.lower_case, "I said ÄRGER", "i said ärger"),
         (rules.drop_empty, "", None),
         (rules.drop_marks, "mail me @ home", None),
         (rules.drop_marks, "｛x｝", None),
@@ -75,7 +76,7 @@ def test_a_quick_look_never_changes_a_result(seed):
 
 def test_what_a_rule_leaves_alone_is_the_same_object():
     text = "".join(["a plain ", "text"])
-    for name, rule in rules.rules(Wanted(tweets=True, lang="en", min_words=2)):
+    for name, rule in rules.rules(Wanted(tweets=True, lang="en", min_words=2, lower_case=True)):
         assert rule(text) is text, name
 
 

@@ -700,6 +700,7 @@ def test_an_account_that_does_not_add_up_is_a_defect():
 CLEAN = {
     "english": Wanted(2, 20, tweets=True, lang="en"),
     "emoji": Wanted(1, 6, tweets=True, remove_emoji=True),
+    "small letters": Wanted(1, 20, tweets=True, lower_case=True),
     "japanese": Wanted(2, 20, tweets=True, lang="ja", japanese=True),
 }
 

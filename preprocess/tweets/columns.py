@@ -59,6 +59,7 @@ EXPRESSIONS = {
         f"contains({{t}}, '  ') OR starts_with({{t}}, ' ') OR ends_with({{t}}, ' ') OR {UNUSUAL_SPACE}",
         f"trim({_regexp(f'[{rules.SPACE}]+', ' ')})",
     ),
+    "lower_case": f"CASE WHEN {ASCII} THEN lower({{t}}) ELSE {{call}}({{t}}) END",
     "drop_empty": "nullif({t}, '')",
     "drop_unless_latin": (
         f"CASE WHEN {ASCII} THEN CASE WHEN regexp_matches({{t}}, '[A-Za-z]') THEN {{t}} END "
