@@ -17,6 +17,7 @@ from fairseq_latent.symbols import BOS, EOS, PAD, RESERVED, UNK, USER_SYMBOLS
 from .lines import read_lines, sample_lines
 
 MODEL, DICTIONARY = "spm.model", "dict.txt"
+BINARISED = "dict.src.txt"  # the same, in a folder of fairseq-preprocess
 MANY_CHARACTERS = 0.9995  # the share of the characters that get a piece where a language has thousands
 BATCH = 4096  # lines that are encoded at once
 
@@ -103,15 +104,16 @@ def _with_dictionary(model: bytes, words: Counter[str]) -> Subwords:
 
 
 def load_subwords(folder: str | Path) -> Subwords:
-    """What an earlier run wrote to its folder."""
+    """What an earlier run wrote to its folder, there or where `scripts/prepare.sh` binarised it."""
     folder = Path(folder)
-    subwords = Subwords((folder / MODEL).read_bytes(), (folder / DICTIONARY).read_text("utf-8"))
+    name = BINARISED if (folder / BINARISED).is_file() else DICTIONARY
+    subwords = Subwords((folder / MODEL).read_bytes(), (folder / name).read_text("utf-8"))
     try:
         pieces = subwords.pieces[len(RESERVED) :]
     except RuntimeError:
         raise InputError(f"{folder / MODEL} is no SentencePiece model; remedy: learn it again") from None
     if [row.rsplit(" ", 1)[0] for row in subwords.dictionary.split("\n")[:-1]] != pieces:
-        raise InputError(f"{folder / DICTIONARY} does not belong to {MODEL}; remedy: learn both again")
+        raise InputError(f"{folder / name} does not belong to {MODEL}; remedy: learn both again")
     return subwords
 
 

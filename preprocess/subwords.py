@@ -107,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("data", type=Path, nargs="?", metavar="DIR", help="folder of train|valid|test.src|tgt (see preprocess.split)")
     add("--out", type=Path, metavar="DIR", help="folder to write to (default: the folder spm in DIR)")
-    add("--model", type=Path, metavar="SPM", help="learn nothing, take the pieces in this folder of an earlier run")
+    add(
+        "--model",
+        type=Path,
+        metavar="SPM",
+        help="learn nothing, take the pieces in this folder of an earlier run, or in data-bin/NAME",
+    )
     add(
         "--decode",
         type=Path,

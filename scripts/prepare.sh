@@ -11,6 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              TEST=all: with --test-from, all from then on
              CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split;
              CLEAN_FLAGS=none: the conversations are clean as they are
+             SUBWORDS=DATA_BIN: the pieces of a data set that was prepared before, in place of VOCABULARY and COVERAGE:
+             what is trained on one goes on on the other
              VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
              PERSONAS=yes: a persona data set, from conversations with a profile of both speakers; then also
              PERSONA_FLAGS: further flags of preprocess.personas, in place of CONTEXT_TURNS and SPLIT_FLAGS;
@@ -33,6 +35,12 @@ read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
 read -ra split_flags <<<"${SPLIT_FLAGS:-}"
 case ${PERSONAS:=no} in yes | no) ;; *) die "PERSONAS=$PERSONAS is unknown; remedy: yes or no" ;; esac
 encoded=$text/spm made=$text/split.json fields=(src tgt)
+if [[ -n ${SUBWORDS:-} ]]; then
+    [[ -z ${GPT2:-} ]] || die "SUBWORDS and GPT2 are both set; remedy: one of them"
+    [[ -f $SUBWORDS/spm.model && -f $SUBWORDS/dict.src.txt ]] ||
+        die "SUBWORDS=$SUBWORDS has no spm.model and dict.src.txt; remedy: a folder that scripts/prepare.sh made, without GPT2"
+    VOCABULARY=SUBWORDS COVERAGE=SUBWORDS # whatever they were
+fi
 if [[ $PERSONAS == yes ]]; then
     for name in SPLIT_FLAGS CONTEXT_TURNS; do
         [[ -z ${!name:-} ]] || die "$name is not for PERSONAS=yes; remedy: PERSONA_FLAGS (python -m preprocess.personas --help)"
@@ -70,6 +78,7 @@ INPUT=$(digest <"$conversations")"
 [[ -z ${persona_flags[*]-} ]] || options+=$'\n'"PERSONA_FLAGS=${persona_flags[*]}"
 [[ -z ${WORD_VECTORS:-} ]] || options+=$'\n'"WORD_VECTORS=$(digest <"$WORD_VECTORS")"
 [[ -z ${GPT2:-} ]] || options+=$'\n'"GPT2=$(tokenizer | digest)"
+[[ -z ${SUBWORDS:-} ]] || options+=$'\n'"SUBWORDS=$(digest <"$SUBWORDS/spm.model")"
 
 # refuse_others FOLDER OPEN FILES...: a folder with any of these files must have been made with the options of now, but for
 # those named in OPEN (A|B), with which nothing in it was made yet.
@@ -141,6 +150,8 @@ subwords() {
     [[ ! -f $encoded/dict.txt ]] || return 0
     if [[ -n ${GPT2:-} ]]; then
         run python -m preprocess.gpt2_bpe "$text" --gpt2 "$GPT2" --out "$encoded"
+    elif [[ -n ${SUBWORDS:-} ]]; then
+        run python -m preprocess.subwords "$text" --model "$SUBWORDS"
     else
         run python -m preprocess.subwords "$text" --vocab-size "$VOCABULARY" --seed "$SEED" --character-coverage "$COVERAGE"
     fi
@@ -170,7 +181,7 @@ binarise_personas() {
 not_made() {
     local names=SAMPLES
     [[ -f $text/vectors.txt ]] || names+='|VECTOR_DIMENSION'
-    [[ -f $encoded/dict.txt ]] || names+='|VOCABULARY|COVERAGE'
+    [[ -f $encoded/dict.txt ]] || names+='|VOCABULARY|COVERAGE|SUBWORDS'
     [[ -f $made ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS|PERSONA_FLAGS|WORD_VECTORS|GPT2'
     [[ -f $made || -f $text/clean.jsonl ]] || names+='|MAX_WORDS|CLEAN_FLAGS|INPUT'
     printf '%s' "$names"

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -247,6 +248,25 @@ def test_prepare_goes_on_with_other_options_where_the_first_were_a_mistake(conve
     assert not list(tmp_path.rglob("*.part"))
     options["SAMPLES"] = "4"
     assert "not SAMPLES=4; remedy: " in prepare()[0].stderr
+
+
+def test_prepare_takes_the_pieces_of_another_data_set(conversations, tmp_path):
+    options = {"VALID": "0.2", "TEST": "0.2", "SAMPLES": "3"}
+    assert (
+        bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "one", **options, VOCABULARY="60").returncode == 0
+    )
+    shutil.rmtree(tmp_path / "one.text")
+    conversations.write_text(conversations.read_text().replace("winter", "summer"))
+    taken = options | {"SUBWORDS": str(tmp_path / "one")}
+    done = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "two", **taken, VOCABULARY="70")
+    assert done.returncode == 0, done.stderr
+    for name in ("dict.src.txt", "spm.model"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    refused = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "two", **options, VOCABULARY="60")
+    assert refused.returncode == 2 and "with other options or input" in refused.stderr
+    (tmp_path / "one/spm.model").unlink()
+    refused = bash(ROOT / "scripts/prepare.sh", conversations, tmp_path / "three", **taken)
+    assert refused.returncode == 2 and "has no spm.model and dict.src.txt; remedy" in refused.stderr
 
 
 def test_prepare_without_valid_or_test(conversations, tmp_path):
