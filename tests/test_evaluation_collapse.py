@@ -7,9 +7,11 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import collapse
+from fairseq_latent.evaluation.collapse import PART
+from fairseq_latent.evaluation.marked_page import marks
 from fairseq_latent.evaluation.published import PENN_TREEBANK
 
+BEGIN, END = marks(PART)
 NUMBERS = {"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130}
 
 
@@ -79,13 +81,13 @@ def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
 
 def test_what_people_wrote_around_the_table_stays(runs, tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"# Mine\n\nBefore.\n\n{collapse.BEGIN}\nold\n{collapse.END}\n\nAfter.\n", encoding="utf-8")
+    page.write_text(f"# Mine\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", encoding="utf-8")
     for _ in range(2):
         assert main(["collapse", *runs, "--page", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Mine\n\nBefore.\n\n<!--") and text.endswith("-->\n\nAfter.\n")
     assert "old" not in text and text.count("| + KL annealing ") == 1
-    page.write_text(f"# Mine\n{collapse.BEGIN}\n", encoding="utf-8")
+    page.write_text(f"# Mine\n{BEGIN}\n", encoding="utf-8")
     assert main(["collapse", *runs, "--page", str(page)]) == 2
 
 

@@ -17,13 +17,14 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from .latents import LatentStatistics, read_statistics
+from .marked_page import with_part
 from .published import CHO, PENN_TREEBANK
 from .run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder, run_folders
 from .tables import Column, render
 from .training_log import TrainingLog, read_training_log
 
 IMPORTANCE, DONE = "latents.test.iw.json", "done"
-BEGIN, END = "<!-- collapse: begin -->", "<!-- collapse: end -->"
+PART = "collapse"  # of the page, between its marks
 TITLE = "# Remedies against posterior collapse\n\n"
 COLUMNS = (
     Column("row"),
@@ -124,17 +125,6 @@ def section(rows: Sequence[RowOfTable], picture: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def page(text: str, rows: Sequence[RowOfTable], picture: str | None = None) -> str:
-    """The page with the section put between its marks; a page without marks gets them at its end."""
-    if (BEGIN in text) != (END in text):
-        raise InputError(f"the page has one of the two marks {BEGIN} and {END}; remedy: both, or none")
-    if BEGIN not in text:
-        text = f"{text or TITLE}{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{section(rows, picture)}\n\n{END}{after}"
-
-
 def as_csv(rows: Sequence[RowOfTable]) -> str:
     """A line a row: everything that was measured; empty where it was not."""
     text = io.StringIO()
@@ -198,7 +188,8 @@ def main(args: argparse.Namespace) -> None:
     if args.page:
         path = Path(args.page)
         picture = args.picture and Path(os.path.relpath(args.picture, path.parent)).as_posix()
-        files[args.page] = page(path.read_text(encoding="utf-8") if path.is_file() else "", rows, picture)
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        files[args.page] = with_part(before, PART, section(rows, picture), TITLE)
     if args.csv:
         files[args.csv] = as_csv(rows)
     if args.curves:
