@@ -211,6 +211,33 @@ in_parallel() {
     printf '%s\n' "$(_progress "$@")" >&2
 }
 
+# every_one LABEL COUNTER COMMAND FOLDERS...: in_parallel for all, whatever fails, which sets `failed`; a signal to the script
+# ends them too.
+every_one() {
+    local inner status=0
+    (KEEP_GOING=1 in_parallel "$@") &
+    inner=$!
+    trap 'kill "$inner"; wait "$inner"; exit 143' HUP INT TERM
+    wait "$inner" || status=$?
+    trap - HUP INT TERM
+    ((status == 0 || status == 2)) || exit "$status" # stopped by hand
+    ((status == 0)) || failed=$status
+}
+
+# shellcheck disable=SC2154 # `rows` is the script's
+# rows_to_show RUNS ROWS...: sets `shown`: of a table's rows those that were begun in RUNS, and all that `rows` names.
+rows_to_show() {
+    local folder=$1 row
+    shift
+    shown=()
+    for row in "$@"; do
+        [[ " ${rows[*]} " != *" $row "* && ! -d $folder/$row ]] || shown+=("$row")
+    done
+    for row in "${rows[@]}"; do
+        [[ " $* " == *" $row "* ]] || shown+=("$row")
+    done
+}
+
 _start_job() {
     exec 8>&2 2>/dev/null # bash would tell of every job that ends
     set -m                # each job is a process group: what it started ends with it

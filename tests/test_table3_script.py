@@ -85,7 +85,7 @@ def test_fairseq_takes_every_rows_flags(dry):
 def test_the_papers_rows_have_its_names():
     """Every row of the paper's table is a default row here; the headings are the keys of its numbers."""
     text = SCRIPT.read_text(encoding="utf-8")
-    rows = re.search(r"^rows=\(([^)]*)\)", text, re.MULTILINE)[1].split()
+    rows = re.search(r"^all=\(([^)]*)\)", text, re.MULTILINE)[1].split()
     function = re.search(r"^heading\(\) \{.*?^\}", text, re.MULTILINE | re.DOTALL)[0]
     said = subprocess.run(
         ["bash", "-c", f"{function}\nfor row in {' '.join(rows)}; do heading $row; done"],
@@ -140,6 +140,7 @@ def test_rows_are_trained_measured_and_shown_and_not_again(programs_of_ours, tmp
     assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page
     refused, asked = programs_of_ours(ROWS="standard", LR="1e-2")
     assert refused.returncode == 2 and "other flags or data" in refused.stderr and asked == []
+    assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page  # of all rows, whichever was named
 
 
 def test_a_row_that_fails_leaves_the_others(programs_of_ours, tmp_path):

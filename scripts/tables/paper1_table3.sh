@@ -12,14 +12,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 activate
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task text_vae)
 
-rows=(standard kla podi_0.15 bow ca at best5 podi_0.21 podi_literal_0.15 best5_podi_0.15 podi_0.12 podi_0.18 podi_auto_0.15
-    podi_literal_0.12)
+all=(standard kla ca at bow podi_0.12 podi_0.15 podi_0.18 podi_0.21 podi_literal_0.12 podi_literal_0.15 podi_auto_0.15 best5
+    best5_podi_0.15)
+rows=("${all[@]}")
 [[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
 
 export DATA=${DATA:-$ROOT/data-bin/ptb}
 runs=${RUNS:-$ROOT/runs/ptb}
-# budget      the same for all rows: ten epochs of the Penn Treebank
-MAX_UPDATE=${MAX_UPDATE:-6590}
+# budget      the same for all rows: eight epochs of the Penn Treebank
+MAX_UPDATE=${MAX_UPDATE:-5272}
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
 mkdir -p "$runs"
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
@@ -91,8 +92,8 @@ weighed() { # RUN
 show() { # the rows as far as they are: page, numbers, curves, picture
     local page=${PAGE:-$ROOT/docs/results_ptb.md} picture begun=() index
     picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
-    for index in "${!folders[@]}"; do
-        ! grep -qs '"num_updates"' "${folders[index]}/train.log" || begun+=("${systems[index]}")
+    for index in "${!systems[@]}"; do
+        ! grep -qs '"num_updates"' "$runs/${shown[index]}/train.log" || begun+=("${systems[index]}")
     done
     ((${#begun[@]})) || return 0
     run fairseq-latent plot kl "${begun[@]}" --out "$picture"
@@ -101,11 +102,12 @@ show() { # the rows as far as they are: page, numbers, curves, picture
 }
 
 folders=() systems=()
-for row in "${rows[@]}"; do
+rows_to_show "$runs" "${all[@]}"
+for row in "${shown[@]}"; do
     name=$(heading "$row") || exit 2
-    folders+=("$runs/$row")
     systems+=("$name=$runs/$row")
 done
+for row in "${rows[@]}"; do folders+=("$runs/$row"); done
 if [[ ! -f $DATA/dict.txt ]]; then
     [[ -n ${1:-} ]] || die "DATA=$DATA is not prepared; remedy: bash scripts/tables/paper1_table3.sh FILE_OR_DIR of the Penn Treebank"
     run bash "$ROOT/scripts/prepare/ptb.sh" "$1" || exit 2
@@ -114,24 +116,11 @@ fi
 [[ -n ${DRY_RUN:-} ]] || show
 [[ -z ${SHOW:-} ]] || exit 0
 failed=0
-
-# on_all_rows LABEL COUNTER COMMAND: whatever fails; a signal to this script ends them too.
-on_all_rows() {
-    local inner status=0
-    (KEEP_GOING=1 in_parallel "$@" "${folders[@]}") &
-    inner=$!
-    trap 'kill "$inner"; wait "$inner"; exit 143' HUP INT TERM
-    wait "$inner" || status=$?
-    trap - HUP INT TERM
-    ((status == 0 || status == 2)) || exit "$status" # stopped by hand
-    ((status == 0)) || failed=$status
-}
-
-on_all_rows "training" updates_done train_row
+every_one "training" updates_done train_row "${folders[@]}"
 [[ -z ${DRY_RUN:-} ]] || exit "$failed"
 show
 if [[ ${IMPORTANCE_SAMPLES:-500} != 0 ]]; then
-    on_all_rows "importance weights" weighed weigh_row
+    every_one "importance weights" weighed weigh_row "${folders[@]}"
     show
 fi
 ((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"
