@@ -32,6 +32,10 @@ COMMANDS = {
         "fairseq_latent.evaluation.collapse",
         "remedies against posterior collapse, beside the paper's",
     ),
+    "personas": (
+        "fairseq_latent.evaluation.personas",
+        "persona models side by side: responses, perplexity, latents, fader, profiles",
+    ),
     "interpolate": (
         "fairseq_latent.evaluation.interpolate",
         "sentences between two, through the latent of a sentence VAE",

@@ -53,3 +53,13 @@ PENN_TREEBANK: dict[str, tuple[float, int, float]] = {
     "+ L_Po-di, λ = .18": (45.925, 14, 22.047),
     "+ L_Po-di, λ = .21": (46.883, 14, 25.126),
 }
+
+# Cho et al. (2022), Table 1, ConvAI2: perplexity (each system's own subwords), Distinct-1, Distinct-2, P.Distance.
+CONVAI2: dict[str, tuple[float, float, float, float]] = {
+    "HRED": (21.095, 0.078, 0.225, 0.246),
+    "CVAE": (19.501, 0.116, 0.405, 0.258),
+    "TransferTransfo": (18.011, 0.142, 0.400, 0.329),
+    "DialoGPT": (14.966, 0.139, 0.417, 0.359),
+    "P²BOT": (16.620, 0.083, 0.268, 0.370),
+    "the paper's model": (15.671, 0.167, 0.538, 0.401),
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # GPT-2 alone, without latents: DialoGPT's form (Zhang et al., 2020), Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 14.966 .139 .417 .359, from the weights of DialoGPT (GPT2_PATH).
-# Variables: DATA RUN ARCH GPT2_PATH SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
+# Variables: DATA RUN ARCH GPT2_PATH FREEZE SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -12,8 +12,9 @@ PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
 # data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION
 data=${DATA:-$ROOT/data-bin/convai2_personas}
 folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_dialogpt}
-# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are
-model=(--arch "${ARCH:-persona_cvae_gpt2}" --no-latents ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --freeze-embeddings})
+# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are, unless FREEZE=no
+model=(--arch "${ARCH:-persona_cvae_gpt2}" --no-latents ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})
+[[ ${FREEZE:-${GPT2_PATH:+yes}} != yes ]] || model+=(--freeze-embeddings)
 # loss        of the response alone
 loss=(--criterion elbo)
 # optimiser

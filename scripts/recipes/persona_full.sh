@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The persona CVAE: perception and fader, with L_Po-di: Cho et al. (2022), Table 1, "Ours".
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 15.671 .167 .538 .401.
-# Variables: DATA RUN ARCH GPT2_PATH SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
+# Variables: DATA RUN ARCH GPT2_PATH FREEZE SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -12,8 +12,9 @@ PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
 # data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION
 data=${DATA:-$ROOT/data-bin/convai2_personas}
 folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_full}
-# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are
-model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --freeze-embeddings})
+# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are, unless FREEZE=no
+model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})
+[[ ${FREEZE:-${GPT2_PATH:+yes}} != yes ]] || model+=(--freeze-embeddings)
 # loss        the ELBO and L_Po-di, lambda .15, over each dimension, as released
 loss=(--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim)
 # optimiser

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The persona CVAE without L_Po-di, an ablation of Cho et al. (2022).
 # The paper has no such row.
-# Variables: DATA RUN ARCH GPT2_PATH SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
+# Variables: DATA RUN ARCH GPT2_PATH FREEZE SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -12,8 +12,9 @@ PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
 # data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION
 data=${DATA:-$ROOT/data-bin/convai2_personas}
 folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_no_podi}
-# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are
-model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --freeze-embeddings})
+# model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are, unless FREEZE=no
+model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})
+[[ ${FREEZE:-${GPT2_PATH:+yes}} != yes ]] || model+=(--freeze-embeddings)
 # loss        the ELBO alone
 loss=(--criterion elbo)
 # optimiser

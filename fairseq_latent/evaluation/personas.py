@@ -1,0 +1,329 @@
+"""`fairseq-latent personas`: persona models side by side, with all measures of Cho et al. (2022).
+
+Reads the folders that `scripts/tables/paper1_small.sh` makes, finished or not, and writes tables and pictures into a page
+(between two marks, so that what people wrote around them stays) and the same numbers as CSV.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.files import written_together
+
+from .latents import LatentStatistics, read_statistics
+from .marked_page import with_part
+from .published import CHO, CONVAI2
+from .run_folder import LATENTS_TEST, RunFolder, run_folders
+from .sweep import PRIOR, REFERENCES
+from .sweep_points import MEASURES
+from .tables import Column, Value, render
+from .training_log import TrainingLog, read_training_log
+
+DONE, SWEEP, PERCEPTION = "done", "sweep.csv", "perception.json"
+PART = "personas"  # of the page, between its marks
+TITLE = "# Persona models\n\n"
+REFERENCE = "Reference"  # what `fairseq-latent score` calls people's own responses
+PERPLEXITIES = {
+    "prior_ppl": Column("prior PPL", 2),
+    "rec_ppl": Column("rec PPL", 2),
+    "elbo_ppl": Column("elbo PPL", 2),
+    "prior_word_ppl": Column("prior PPL/word", 2),
+    "rec_word_ppl": Column("rec PPL/word", 2),
+    "elbo_word_ppl": Column("elbo PPL/word", 2),
+}
+OTHERS = "to others"  # P.Distance to the profiles of others
+SCORES = {  # of `fairseq-latent score` -> its column
+    name: Column(name, decimals)
+    for name, decimals in {
+        "Distinct-1": 3,
+        "Distinct-2": 3,
+        "Distinct-1@50": 3,
+        "Distinct-2@50": 3,
+        "dist-1": 2,
+        "dist-2": 2,
+        "P.Distance": 3,
+        OTHERS: 3,
+        "F1": 2,
+        "length": 1,
+    }.items()
+}
+CARRIED = {"kl": Column("KL(Zp)", 2), "fader_kl": Column("fader KL", 3), "au": Column("AU", 0), "mi": Column("MI", 2)}
+PURITY = {
+    "purity": Column("5-NN purity", 3),
+    "untrained": Column("random weights", 3),
+    "shuffled": Column("labels shuffled", 3),
+}
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """A fader, or `references` or `prior` -> measure -> mean over seeds; measure -> Spearman's correlation."""
+
+    means: Mapping[str, Mapping[str, float]]
+    correlations: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class PersonaRow:
+    """A model: its log, and what was measured of it, as far as it got."""
+
+    name: str
+    log: TrainingLog | None = None
+    latents: LatentStatistics | None = None
+    scores: Mapping[str, float] | None = None
+    sweep: SweepTable | None = None
+    purity: Mapping[str, float] | None = None
+
+    @property
+    def has_latents(self) -> bool:
+        """Whether there is anything to say of them."""
+        return self.latents is not None and self.latents.fader_kl is not None
+
+    @property
+    def state(self) -> str:
+        """What is missing; empty where nothing is."""
+        if self.latents is None:
+            return f"at {self.log.updates:,} updates" if self.log else "not begun"
+        missing = [] if self.scores else ["responses"]
+        if self.has_latents:
+            missing += [name for name, found in (("sweep", self.sweep), ("profiles", self.purity)) if found is None]
+        return f"without {' and '.join(missing)}" if missing else ""
+
+
+def read_row(run: RunFolder, scores: Mapping[str, Mapping[str, float]]) -> PersonaRow:
+    """A row from its folder; what is not there yet is None."""
+    log = None
+    if run.folder.is_dir() and (run.folder / "train.log").is_file():
+        try:
+            log = read_training_log(run.folder / "train.log")
+        except InputError:  # it has just begun
+            log = None
+    if not (run.folder / DONE).is_file() or not (run.folder / LATENTS_TEST).is_file():
+        return PersonaRow(run.name, log)
+    return PersonaRow(
+        run.name,
+        log,
+        read_statistics(run.folder / LATENTS_TEST),
+        scores.get(run.name),
+        read_sweep(run.folder / SWEEP) if (run.folder / SWEEP).is_file() else None,
+        read_purity(run.folder / PERCEPTION) if (run.folder / PERCEPTION).is_file() else None,
+    )
+
+
+def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], str]:
+    """What `fairseq-latent score --format json` wrote: system -> metric -> value, P.Distance's value for the profiles of
+    others beside it; and P.Distance's signature."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        found = {row["name"]: {name: score["value"] for name, score in row["scores"].items()} for row in rows}
+        signature = ""
+        for row in rows:
+            if "P.Distance" in row["scores"]:
+                found[row["name"]][OTHERS] = row["scores"]["P.Distance"]["extra"]["to_other_profiles"]
+                signature = row["scores"]["P.Distance"]["signature"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: these are no scores; remedy: fairseq-latent score … --format json") from None
+    return found, signature
+
+
+def read_sweep(path: Path) -> SweepTable:
+    """What `fairseq-latent sweep --format csv` wrote."""
+    means: dict[str, list[dict[str, float]]] = {}
+    correlations: dict[str, float | None] = {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                values = {name: float(line[name]) if line[name] else None for name in MEASURES}
+                if line["fader"] == "spearman":
+                    correlations = values
+                elif line["fader"] != "spearman-p":
+                    means.setdefault(line["fader"], []).append(values)
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format csv --out {path}"
+        ) from None
+    return SweepTable(
+        {
+            fader: {name: sum(each[name] for each in found) / len(found) for name in MEASURES}
+            for fader, found in means.items()
+        },
+        correlations,
+    )
+
+
+def read_purity(path: Path) -> dict[str, float]:
+    """What `fairseq-latent plot perception` wrote beside its picture."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        purity = found["purity"]
+        return {
+            "purity": purity["value"],
+            "untrained": found["untrained"]["value"],
+            "shuffled": purity["shuffled"],
+            "profiles": found["profiles"],
+            "named": purity["points"],
+        }
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: these are no purities; remedy: fairseq-latent plot perception …") from None
+
+
+def perplexity_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
+    """A token and a word."""
+    values = [[row.name, *(getattr(row.latents, name, None) for name in PERPLEXITIES)] for row in rows]
+    return render([Column("model"), *PERPLEXITIES.values()], values, style)
+
+
+def responses_table(rows: Sequence[PersonaRow], references: Mapping[str, float] | None, style: str = "markdown") -> str:
+    """Diversity, nearness to profiles, words shared with people's responses; theirs first."""
+    values = [["people", *map(references.get, SCORES)]] if references else []
+    values += [[row.name, *((row.scores or {}).get(name) for name in SCORES)] for row in rows]
+    return render([Column("model"), *SCORES.values()], values, style)
+
+
+def latents_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
+    """What the latents carry, of models that have some."""
+    columns = [Column("model"), *CARRIED.values(), *PURITY.values()]
+    columns += [Column("ρ(fader, P.Distance)", 2), Column("ρ(fader, length)", 2)]
+    values: list[list[Value]] = []
+    for row in rows:
+        correlations = row.sweep.correlations if row.sweep else {}
+        values.append(
+            [
+                row.name,
+                *(getattr(row.latents, name) for name in CARRIED),
+                *((row.purity or {}).get(name) for name in PURITY),
+                *(correlations.get(name) for name in ("p_distance", "length")),
+            ]
+        )
+    return render(columns, values, style)
+
+
+def sweep_table(sweep: SweepTable, style: str = "markdown") -> str:
+    """A row a fader."""
+    columns = [Column("fader"), *MEASURES.values()]
+    labels = {REFERENCES: "people", PRIOR: "the prior's own"}
+    rows = [[labels.get(fader, fader), *(values[name] for name in MEASURES)] for fader, values in sweep.means.items()]
+    return render(columns, rows, style)
+
+
+def papers_table(style: str = "markdown") -> str:
+    """Table 1 of Cho et al. (2022)."""
+    columns = [Column(CHO), Column("PPL", 3), *(Column(name, 3) for name in ("Distinct-1", "Distinct-2", "P.Distance"))]
+    return render(columns, [[name, *numbers] for name, numbers in CONVAI2.items()], style)
+
+
+def unfinished(rows: Sequence[PersonaRow]) -> str:
+    """Which rows have no numbers, or not all of them, yet."""
+    waiting = [f"{row.name} ({row.state})" for row in rows if row.state]
+    return f"Not finished yet: {'; '.join(waiting)}." if waiting else "All rows are finished."
+
+
+def section(
+    rows: Sequence[PersonaRow],
+    references: Mapping[str, float] | None,
+    signature: str,
+    pictures: Mapping[str, Sequence[str]],
+) -> str:
+    """What stands between the marks; `pictures`: row -> where its pictures lie, seen from the page."""
+    parts = ["## Perplexity", perplexity_table(rows), unfinished(rows)]
+    measured = [row for row in rows if row.latents]
+    if measured:
+        parts.append(f"Signature: `{measured[0].latents.signature}`.")
+    parts += ["## Responses", responses_table(rows, references)]
+    if signature:
+        parts.append(f"Signature of P.Distance: `{signature}`.")
+    with_latents = [row for row in rows if row.has_latents]
+    if with_latents:
+        parts += ["## What the latents carry", latents_table(with_latents)]
+    for row in with_latents:
+        if row.sweep:
+            parts += [f"## The fader by hand: {row.name}", sweep_table(row.sweep)]
+        parts += [f"![{row.name}]({picture})" for picture in pictures.get(row.name, ())]
+    parts += [
+        "## The paper's numbers",
+        "Other data (17,878 training dialogues), models of up to 345M pre-trained weights, GoogleNews vectors: for the "
+        "order, not for the values.",
+        papers_table(),
+    ]
+    return "\n\n".join(parts)
+
+
+def as_csv(rows: Sequence[PersonaRow], references: Mapping[str, float] | None) -> str:
+    """A line a row: everything that was measured; empty where it was not."""
+    text = io.StringIO()
+    names = [*PERPLEXITIES, *SCORES, *CARRIED, *PURITY, *(f"rho_{name}" for name in MEASURES)]
+    writer = csv.DictWriter(text, ["row", "updates", "hours", *names, "state"], restval="", lineterminator="\n")
+    writer.writeheader()
+    if references:
+        writer.writerow({"row": "people"} | {name: _rounded(references.get(name)) for name in SCORES})
+    for row in rows:
+        found = {name: getattr(row.latents, name, None) for name in (*PERPLEXITIES, *CARRIED)}
+        found |= {name: (row.scores or {}).get(name) for name in SCORES}
+        found |= {name: (row.purity or {}).get(name) for name in PURITY}
+        found |= {f"rho_{name}": (row.sweep.correlations if row.sweep else {}).get(name) for name in MEASURES}
+        found["hours"] = row.log.seconds / 3600 if row.log and row.log.seconds else None
+        known = {"row": row.name, "updates": row.log.updates if row.log else None, "state": row.state}
+        writer.writerow(known | {name: _rounded(value) for name, value in found.items()})
+    return text.getvalue()
+
+
+def _rounded(value):
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent personas`."""
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a row's name and the folder of its training")
+    parser.add_argument(
+        "--scores", metavar="FILE", help="`fairseq-latent score --format json` of rows of the same names"
+    )
+    parser.add_argument("--page", metavar="FILE", help="a Markdown page to put the tables into, between its two marks")
+    parser.add_argument(
+        "--pictures", nargs="*", default=[], metavar="NAME=FILE", help="pictures of rows, to be shown on the page"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write all numbers, a line a row")
+    parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="of what is printed")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print the tables; write what was asked for."""
+    scores, signature = read_scores(Path(args.scores)) if args.scores else ({}, "")
+    rows = [read_row(run, scores) for run in run_folders(args.runs, all_there=False)]
+    references = scores.get(REFERENCE)
+    files = {}
+    if args.page:
+        path = Path(args.page)
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        pictures = _pictures(args.pictures, path.parent, {row.name for row in rows})
+        files[args.page] = with_part(before, PART, section(rows, references, signature, pictures), TITLE)
+    if args.csv:
+        files[args.csv] = as_csv(rows, references)
+    if files:
+        with written_together(files) as opened:
+            for file, content in zip(opened, files.values(), strict=True):
+                file.write(content)
+    print(perplexity_table(rows, args.format))
+    print(f"\n{responses_table(rows, references, args.format)}")
+    with_latents = [row for row in rows if row.has_latents]
+    if with_latents:
+        print(f"\n{latents_table(with_latents, args.format)}")
+    print(unfinished(rows), file=sys.stderr)
+
+
+def _pictures(given: Sequence[str], folder: Path, names: set[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in given:
+        fitting = [name for name in names if each.startswith(f"{name}=")]  # names and files may hold a `=`, too
+        if not fitting:
+            raise InputError(f"--pictures {each}: no row of that name; remedy: NAME=FILE, the NAME of a run")
+        name = max(fitting, key=len)
+        file = os.path.relpath(each.removeprefix(f"{name}="), folder)
+        found.setdefault(name, []).append(Path(file).as_posix())
+    return found

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# The persona CVAE of Cho et al. (2022), its ablations and all their measures, at a size that two processors train in hours:
+# a small GPT-2 learns to chat on the packaged chit-chat, then each row goes on from it on ConvAI2 with profiles.
+# Stopped and started again, it goes on where it was: rows that are done are kept, others go on from their last checkpoint.
+# VECTORS=FILE bash scripts/tables/paper1_small.sh TRAIN [VALIDATION]     texts of ConvAI2, as for scripts/prepare/convai2.sh
+# VECTORS=FILE bash scripts/tables/paper1_small.sh                        once they are prepared
+# SHOW=1 only shows what there is.
+# Variables: RUNS DATA CHAT ROWS JOBS SEED AUTOCAST PAGE; EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY; CHAT_UPDATES CHAT_LR
+# MAX_UPDATE LR BATCH_SIZE
+set -euo pipefail
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+activate
+PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
+
+all=(full no_podi no_latents)
+rows=("${all[@]}")
+[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
+runs=${RUNS:-$ROOT/runs/persona_small}
+# data        chit-chat in small letters, as ConvAI2 is written, whose pieces both share
+DATA=${DATA:-$ROOT/data-bin/convai2_small}
+chat=${CHAT:-$ROOT/data-bin/chitchat_small}
+text=$DATA.text
+export SEED=${SEED:-1}
+# budget      the same for all rows
+MAX_UPDATE=${MAX_UPDATE:-1260}
+CHAT_UPDATES=${CHAT_UPDATES:-3800}
+# model       GPT-2 of 5 million weights beside the word table
+size=(--embed-dim "${EMBED_DIM:-256}" --layers "${LAYERS:-6}" --heads "${HEADS:-8}" --positions "${POSITIONS:-512}"
+    --reader-layers 3 --reader-heads "${HEADS:-8}" --reader-ffn-dim "$((4 * ${EMBED_DIM:-256}))")
+
+# heading ROW: its name in the tables.
+heading() {
+    case $1 in
+        no_latents) echo "GPT-2, no latents" ;;
+        no_podi) echo "latents, no L_Po-di" ;;
+        full) echo "latents and L_Po-di" ;;
+        full_released) echo "latents and L_Po-di, released scale" ;;
+        full_best5) echo "latents and L_Po-di, best of 5" ;;
+        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_released full_best5" ;;
+    esac
+}
+
+vectors=${VECTORS:-}
+[[ -n $vectors || -n ${SHOW:-} ]] ||
+    die "VECTORS is not set; remedy: VECTORS=FILE, word vectors for P.Distance, e.g. GoogleNews-vectors-negative300.bin.gz"
+[[ -z $vectors || -f $vectors ]] || die "VECTORS=$vectors: no such file; remedy: word vectors in word2vec's form"
+
+folders=() systems=()
+rows_to_show "$runs" "${all[@]}"
+for row in "${shown[@]}"; do
+    name=$(heading "$row") || exit 2
+    systems+=("$name=$runs/$row")
+done
+for row in "${rows[@]}"; do folders+=("$runs/$row"); done
+
+show() { # scores of what is decoded, then the page, its pictures and its numbers
+    local page=${PAGE:-$ROOT/docs/results_persona.md} decoded=() responses=() pictures=() scores=() index folder picture kind
+    local beside
+    beside=$(dirname "$page")/pictures
+    for index in "${!systems[@]}"; do
+        folder=$runs/${shown[index]}
+        if [[ -s $folder/generate.test.txt ]]; then
+            responses+=("$folder/generate.test.txt") decoded+=("${systems[index]}/generate.test.txt")
+        fi
+        for kind in sweep perception; do
+            [[ -f $folder/$kind.png ]] || continue
+            picture=$beside/$(basename "${page%.md}")_$(basename "$folder")_$kind.png
+            mkdir -p "$beside"
+            cp "$folder/$kind.png" "$picture"
+            pictures+=("${systems[index]%="$folder"}=$picture")
+        done
+    done
+    if ((${#decoded[@]})); then
+        [[ -z $vectors ]] || whole "$runs/scores.json" "${responses[@]}" -- fairseq-latent score "${decoded[@]}" \
+            --hypothesis mean --reference "$text/test.tgt" --profiles "$text/test.partner" --vectors "$vectors" \
+            --train-text "$text/train.tgt" "$text/train.partner" --dialogues "$text/test.ids" --format json
+        [[ ! -s $runs/scores.json ]] || scores=(--scores "$runs/scores.json")
+    fi
+    [[ -d $runs ]] || return 0
+    run fairseq-latent personas "${systems[@]}" ${scores[@]+"${scores[@]}"} --page "$page" --csv "${page%.md}.csv" \
+        ${pictures[@]+--pictures "${pictures[@]}"} >&2
+}
+if [[ -n ${SHOW:-} ]]; then
+    show
+    exit 0
+fi
+
+mkdir -p "$runs"
+if [[ -z ${DRY_RUN:-} ]]; then
+    [[ -f $chat/dict.src.txt ]] ||
+        DATA=$chat CLEAN_FLAGS=--lower-case CONTEXT_TURNS=4 MAX_WORDS=60 VOCABULARY=${VOCABULARY:-5000} VALID=0.02 TEST=0.01 \
+            run bash "$ROOT/scripts/prepare/chitchat.sh"
+    if [[ ! -f $DATA/dict.src.txt ]]; then
+        (($#)) || die "DATA=$DATA is not prepared; remedy: bash scripts/tables/paper1_small.sh TRAIN [VALIDATION] of ConvAI2"
+        DATA=$DATA SUBWORDS=$chat PERSONAS=yes WORD_VECTORS=$vectors run bash "$ROOT/scripts/prepare/convai2.sh" "$@"
+    fi
+fi
+export DATA
+# precision   bfloat16 in training where the processor is faster with it (AUTOCAST=none: never)
+autocast=${AUTOCAST:-$(precision "$runs/precision")}
+
+train_row() { # RUN, named after its row, by its recipe
+    local recipe more=()
+    case $(basename "$1") in
+        no_latents) recipe=dialogpt ;;
+        no_podi) recipe=no_podi ;;
+        full) recipe=full ;;
+        full_released) recipe=full more=(--loss-scale released) ;;
+        full_best5) recipe=full more=(--k 5) ;;
+    esac
+    RUN=$1 ARCH=persona_cvae_gpt2_tiny GPT2_PATH=$runs/gpt2 FREEZE=no LR=${LR:-5e-4} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
+        MAX_UPDATE=$MAX_UPDATE LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
+        bash "$ROOT/scripts/recipes/persona_$recipe.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
+        --best-checkpoint-metric elbo_ppl ${more[@]+"${more[@]}"}
+}
+
+measure_row() { # RUN: responses, latents, and what the latents do
+    local checkpoint=$1/checkpoint_best.pt inputs split
+    inputs=("$checkpoint" "$DATA/test.src-tgt.src.idx")
+    whole "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
+        --path "$checkpoint" --gen-subset test --sampling --sampling-topk 4 --sampling-topp 0.8 --beam 1 --latent-samples 3 \
+        --max-len-b 40 --batch-size 64 --post-process sentencepiece --seed "$SEED" --skip-invalid-size-inputs-valid-test
+    for split in valid test; do
+        whole "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
+            --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
+    done
+    [[ $(basename "$1") != no_latents ]] || return 0
+    whole "$1/sweep.csv" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
+        --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" --dialogues "$text/test.ids" \
+        --plot "$1/sweep.png" --format csv ${DEVICE[@]+"${DEVICE[@]}"}
+    whole "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
+        --out "$1/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
+}
+
+# chit-chat   one epoch of a GPT-2 that all rows start from
+if [[ ! -f $runs/gpt2/config.json && -z ${DRY_RUN:-} ]]; then
+    say "learning to chat: $runs/chat"
+    DATA=$chat RUN=$runs/chat ARCH=persona_cvae_gpt2_tiny LR=${CHAT_LR:-1e-3} WARMUP=300 BATCH_SIZE=32 \
+        MAX_UPDATE=$CHAT_UPDATES LOG_INTERVAL=$((CHAT_UPDATES / 100 > 0 ? CHAT_UPDATES / 100 : 1)) \
+        bash "$ROOT/scripts/recipes/persona_dialogpt.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
+        --save-interval-updates 200 --keep-interval-updates 1 --validate-interval-updates 1000 || exit 2
+    run fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat" || exit 2
+fi
+failed=0
+every_one "training" updates_done train_row "${folders[@]}"
+[[ -z ${DRY_RUN:-} ]] || exit "$failed"
+trained=()
+for folder in "${folders[@]}"; do [[ ! -f $folder/done ]] || trained+=("$folder"); done
+((!${#trained[@]})) || every_one "measuring" lines_decoded measure_row "${trained[@]}"
+show
+((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"

@@ -1,0 +1,125 @@
+"""`fairseq-latent personas`: tables of persona models from the files beside their checkpoints, finished or not."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from fairseq_latent.cli import main
+from fairseq_latent.evaluation.personas import PART, read_scores, read_sweep
+from fairseq_latent.evaluation.published import CONVAI2
+
+LATENTS = {
+    "kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 30.0, "elbo_ppl": 34.5, "sentences": 21, "tokens": 130,
+    "prior_ppl": 31.0, "prior_word_ppl": 61.0, "rec_word_ppl": 59.0, "elbo_word_ppl": 67.0, "words": 100,
+    "signature": "split:test|prior-samples:3",
+}  # fmt: skip
+SWEEP = """fader,seed,p_distance,one_minus,to_others,length
+references,,0.4,0.6,0.35,10
+prior,1,0.3,0.7,0.3,8
+0,1,0.2,0.8,0.2,6
+0,2,0.3,0.7,0.2,7
+1,1,0.5,0.5,0.25,9
+1,2,0.5,0.5,0.25,9
+spearman,,0.9,-0.9,,0.8
+spearman-p,,0.01,0.01,,0.02
+"""
+PERCEPTION = {"purity": {"value": 0.5, "shuffled": 0.2, "points": 40}, "untrained": {"value": 0.3}, "profiles": 60}
+
+
+def score(value, **extra):
+    return {"value": value, "signature": "P.Distance|own", "extra": extra}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A model that is finished, one without latents, one in training, one not begun; a fifth lacks its responses."""
+    for name in ("full", "none", "training", "silent"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.log").write_text(
+            '{"num_updates": "10", "wall": "1800"}\n{"num_updates": "20", "wall": "3600"}\n'
+        )
+    for name in ("full", "none", "silent"):
+        found = LATENTS if name == "none" else LATENTS | {"fader_kl": 0.125}
+        (tmp_path / name / "done").write_text("20 0\n")
+        (tmp_path / name / "latents.test.json").write_text(json.dumps(found))
+    (tmp_path / "full/sweep.csv").write_text(SWEEP)
+    (tmp_path / "full/perception.json").write_text(json.dumps(PERCEPTION))
+    rows = [
+        {"name": name, "scores": {"Distinct-1": score(0.1 * place), "P.Distance": score(0.4, to_other_profiles=0.375)}}
+        for place, name in enumerate(("Reference", "Full", "No latents"))
+    ]
+    (tmp_path / "scores.json").write_text(json.dumps({"rows": rows}))
+    names = {"Full": "full", "No latents": "none", "In training": "training", "To come": "later", "Silent": "silent"}
+    return [f"{name}={tmp_path / folder}" for name, folder in names.items()]
+
+
+def cells(page, row, table):
+    """The cells of a row in the table-th table that has it."""
+    found = [line for line in page.splitlines() if line.startswith(f"| {row} ")]
+    return [cell.strip() for cell in found[table].split("|")[2:-1]]
+
+
+def test_all_measures_on_one_page(runs, tmp_path, capsys):
+    page, numbers = tmp_path / "docs/page.md", tmp_path / "docs/page.csv"
+    pictures = [f"Full={tmp_path / 'docs/pictures/a=b.png'}"]
+    flags = ["--scores", tmp_path / "scores.json", "--page", page, "--csv", numbers, "--pictures", *pictures]
+    assert main(["personas", *runs, *map(str, flags)]) == 0
+    printed = capsys.readouterr()
+    assert (
+        "Not finished yet: In training (at 20 updates); To come (not begun); Silent (without responses and sweep and "
+        "profiles)." in printed.err
+    )
+    text = page.read_text(encoding="utf-8")
+    assert cells(text, "Full", 0) == ["31.00", "30.00", "34.50", "61.00", "59.00", "67.00"]
+    assert cells(text, "In training", 0) == ["–"] * 6
+    assert cells(text, "Full", 1) == ["0.100", *["–"] * 5, "0.400", "0.375", "–", "–"]
+    assert cells(text, "people", 0) == ["0.000", *["–"] * 5, "0.400", "0.375", "–", "–"]
+    assert cells(text, "Full", 2) == ["2.50", "0.125", "3", "1.25", "0.500", "0.300", "0.200", "0.90", "0.80"]
+    assert "No latents" not in text.partition("What the latents carry")[2]
+    assert cells(text, "0", 0) == ["0.250", "0.750", "0.200", "6.5"]  # the mean over seeds
+    assert "![Full](pictures/a=b.png)" in text and "`P.Distance|own`" in text and "prior-samples:3" in text
+    assert cells(text, "DialoGPT", 0) == ["14.966", "0.139", "0.417", "0.359"] and len(CONVAI2) == 6
+    assert str(tmp_path) not in text
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8")))}
+    assert (rows["Full"]["rho_length"], rows["Full"]["hours"], rows["Full"]["purity"]) == ("0.8000", "1.0000", "0.5000")
+    assert (rows["people"]["to others"], rows["To come"]["state"], rows["No latents"]["kl"]) == (
+        "0.3750",
+        "not begun",
+        "2.5000",
+    )
+
+
+def test_what_people_wrote_stays(runs, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Mine\n\n<!-- {PART}: begin -->\nold\n<!-- {PART}: end -->\n\nAfter.\n", encoding="utf-8")
+    assert main(["personas", *runs, "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n\n<!--") and text.endswith("-->\n\nAfter.\n") and "old" not in text
+
+
+def test_a_sweep_without_a_correlation(tmp_path):
+    (tmp_path / "sweep.csv").write_text(SWEEP)
+    found = read_sweep(tmp_path / "sweep.csv")
+    assert found.correlations == {"p_distance": 0.9, "one_minus": -0.9, "to_others": None, "length": 0.8}
+    assert list(found.means) == ["references", "prior", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("full/sweep.csv", "a,b\n1,2\n"), ("full/perception.json", "{}"), ("full/latents.test.json", "[]")],
+)
+def test_damaged_files_are_named(runs, tmp_path, capsys, file, content):
+    (tmp_path / file).write_text(content)
+    assert main(["personas", *runs]) == 2
+    assert f"{tmp_path / file}: the" in capsys.readouterr().err.replace("this is", "the")
+
+
+def test_what_does_not_fit(runs, tmp_path, capsys):
+    (tmp_path / "bad.json").write_text('{"rows": [1]}')
+    assert main(["personas", *runs, "--scores", str(tmp_path / "bad.json")]) == 2
+    assert "these are no scores; remedy" in capsys.readouterr().err
+    assert main(["personas", *runs, "--page", str(tmp_path / "p.md"), "--pictures", "Nobody=x.png"]) == 2
+    assert "no row of that name; remedy" in capsys.readouterr().err and not (tmp_path / "p.md").exists()
+    assert read_scores(tmp_path / "scores.json")[1] == "P.Distance|own"
