@@ -20,12 +20,17 @@ def pieces_of(data: str | Path) -> Pieces:
     folder = Path(data)
     if (folder / "spm.model").is_file():
         return _sentencepiece(folder / "spm.model")
-    if any((folder / name).is_file() for name in ("encoder.json", "vocab.json", "tokenizer.json")):
-        from preprocess.gpt2_bpe import load_gpt2
+    return gpt2_tokens(folder) or Pieces(lambda text: " ".join(text.split()), str.strip)
 
-        gpt2 = load_gpt2(folder)
-        return Pieces(lambda text: " ".join(next(gpt2.encode([text]))), lambda line: gpt2.decode(line).strip())
-    return Pieces(lambda text: " ".join(text.split()), str.strip)
+
+def gpt2_tokens(data: str | Path) -> Pieces | None:
+    """By the tokenizer of GPT-2's form in the folder; symbols of ours stay as they are. None without one."""
+    if not any((Path(data) / name).is_file() for name in ("encoder.json", "vocab.json", "tokenizer.json")):
+        return None
+    from preprocess.gpt2_bpe import load_gpt2
+
+    gpt2 = load_gpt2(data)
+    return Pieces(lambda text: " ".join(next(gpt2.encode([text]))), lambda line: gpt2.decode(line).strip())
 
 
 def _sentencepiece(path: Path) -> Pieces:

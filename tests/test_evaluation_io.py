@@ -179,7 +179,7 @@ def test_a_line_without_score(written):
 
 
 def test_gpt2_ids_are_refused(written):
-    assert "--bpe gpt2" in complaint(written(block(0, "15496 11", "40 716", "15496 0")))
+    assert "where DATA has GPT-2's tokenizer" in complaint(written(block(0, "15496 11", "40 716", "15496 0")))
 
 
 def test_invalid_utf8_names_the_line(tmp_path):

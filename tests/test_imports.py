@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "failures": {"errors"},
     "rendezvous": {"errors"},
     "search": set(),
+    "pieces": {"errors"},
     "_compat_distributed": {"errors", "rendezvous"},
     "_compat": {"_compat_distributed", "errors", "failures", "files", "search"},
     "modules": {"errors", "gaussian", "losses", "selection", "modules"},
     "models": GROUND | {"gaussian", "losses", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"aggressive", "data", "search", "tasks"},
+    "tasks": GROUND | {"aggressive", "data", "pieces", "search", "tasks"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files")

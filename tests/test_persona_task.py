@@ -163,3 +163,38 @@ def test_a_batch_has_its_own_profiles(persona_bin):
     short = data.collater([data[4]])["net_input"]["partner_tokens"][0]
     assert len(short) == 5 and short[-1] == task.target_dictionary.eos()
     assert data.collater([]) == {}
+
+
+def test_gpt2s_tokens_are_read_and_written_as_text(tmp_path):
+    """With the tokenizer in the data folder: no flag, and no download, which fairseq's own `--bpe gpt2` would need."""
+    tokenizers = pytest.importorskip("tokenizers")
+    from fairseq_latent.evaluation.io import read_generations
+    from preprocess import gpt2_bpe
+
+    text, target = tmp_path / "text", tmp_path / "bin"
+    text.mkdir()
+    personas.write(text, {"train": 20, "valid": 4, "test": 4})
+    learnt = tokenizers.ByteLevelBPETokenizer()
+    learnt.train_from_iterator((text / "train.src").read_text().splitlines(), vocab_size=300, show_progress=False)
+    (tmp_path / "gpt2").mkdir()
+    learnt.save_model(str(tmp_path / "gpt2"))
+    gpt2_bpe.main([str(text), "--gpt2", str(tmp_path / "gpt2"), "--out", str(text / "bpe")])
+    splits = [f"--{name}pref={text / 'bpe' / name}" for name in ("train", "test")]
+    programs.run(
+        "fairseq-preprocess", "--source-lang", "src", "--target-lang", "tgt", "--joined-dictionary", "--srcdict",
+        text / "bpe/dict.txt", *splits, "--destdir", target,
+    )  # fmt: skip
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(text / "bpe" / name, target / name)
+    flags = (*TASK, "--no-latents", "--disable-validation", "--positions", "512")
+    programs.fit(target, tmp_path / "run", *flags, arch="persona_cvae_gpt2_tiny", criterion="elbo")
+    checkpoint = tmp_path / "run/checkpoint_last.pt"
+    for bpe in ((), ("--bpe", "gpt2")):
+        (tmp_path / "out.txt").write_text(programs.decode(target, checkpoint, *SAMPLED, *bpe).text)
+        found = read_generations(tmp_path / "out.txt")
+        assert [each.reference for each in found] == (text / "test.tgt").read_text().splitlines()
+        assert [each.source for each in found] == (text / "test.src").read_text().splitlines()
+    flags = (*TASK, "--path", checkpoint, "--beam", "1", "--max-len-b", "3", "--cpu")
+    printed = programs.run("fairseq-interactive", target, *programs.PLUG_IN, *flags, stdin="hello you\n").text
+    (line,) = [line for line in printed.splitlines() if line.startswith("S-0")]
+    assert line.split("\t")[1].split() == next(gpt2_bpe.load_gpt2(target).encode(["hello you"]))

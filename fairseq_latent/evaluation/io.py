@@ -220,7 +220,9 @@ def _check_sizes(path: str | Path, generations: Sequence[Generation]) -> None:
 def _refuse_gpt2_ids(path: str | Path, generations: Sequence[Generation]) -> None:
     texts = [generation.hypotheses[0] for generation in generations if generation.hypotheses[0]]
     if texts and all(map(GPT2_IDS.fullmatch, texts)):
-        raise InputError(f"{path}: all hypotheses are numbers, GPT-2 token ids; remedy: generate with --bpe gpt2")
+        raise InputError(
+            f"{path}: all hypotheses are numbers, GPT-2 token ids; remedy: generate again where DATA has GPT-2's tokenizer"
+        )
 
 
 def _without_pieces(generations: list[Generation]) -> list[Generation]:

@@ -17,6 +17,7 @@ from torch import nn
 
 from ..aggressive import AggressivePhase, InnerLoop
 from ..errors import InputError
+from ..pieces import gpt2_tokens
 from ..search import content_seeds, expand_contexts, regroup
 
 logger = logging.getLogger(__name__)
@@ -213,6 +214,12 @@ class LatentTask(FairseqTask):
     def drawing(self) -> dict:
         """How the encoder draws the latent: keywords of its `forward`."""
         return {"latent_mean": str(self.cfg.latent) == "mean"}
+
+    def build_bpe(self, args):
+        """fairseq's; for GPT-2's tokens the tokenizer in the data folder: fairseq's own downloads one and knows no <eot>."""
+        asked = args if isinstance(args, str) else getattr(args, "_name", None)
+        own = gpt2_tokens(utils.split_paths(self.cfg.data)[0]) if asked in (None, "gpt2") else None
+        return own or super().build_bpe(args)
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; with several latents an example all their hypotheses are printed."""
