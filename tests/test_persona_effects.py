@@ -8,7 +8,9 @@ import importlib.util
 import pytest
 import torch
 
+from fairseq_latent.cli import main
 from fairseq_latent.evaluation.checkpoint import load
+from fairseq_latent.evaluation.personas import read_sweep
 
 from . import personas, programs
 
@@ -93,3 +95,22 @@ def test_the_fader_says_how_much_of_the_persona_is_taken_up(corpus, checkpoint):
 
     assert share("0") < 0.1
     assert share("1") > 0.5
+
+
+def test_p_distance_rises_with_the_fader(corpus, checkpoint, tmp_path):
+    """`fairseq-latent sweep` with word vectors that are near within a topic, and only there."""
+    words = [(topic, word) for topic, found in enumerate(personas.TOPICS.values()) for word in found]
+    size = len(personas.TOPICS) + len(words)
+    lines = [f"{len(words)} {size}"]
+    for place, (topic, word) in enumerate(words):
+        vector = [0.0] * size
+        vector[topic] = vector[len(personas.TOPICS) + place] = 1.0
+        lines.append(" ".join([word, *map(str, vector)]))
+    (tmp_path / "own.vec").write_text("\n".join(lines) + "\n")
+    flags = ["--vectors", tmp_path / "own.vec", "--steps", "4", "--seeds", "1", "--max-length", "12", "--format", "csv"]
+    out = tmp_path / "sweep.csv"
+    assert main(["sweep", str(corpus[0]), "--path", str(checkpoint), "--cpu", "--out", str(out), *map(str, flags)]) == 0
+    found = read_sweep(out)
+    assert found.means["0"]["p_distance"] < 0.1 < 0.3 < found.means["1"]["p_distance"]
+    assert found.correlations["p_distance"] > 0.5  # training has faders of 0 and 1 alone: a step, then no more
+    assert found.means["1"]["p_distance"] > found.means["1"]["to_others"] + 0.2
