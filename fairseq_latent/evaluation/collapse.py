@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from .latents import LatentStatistics, read_statistics
@@ -21,7 +20,7 @@ from .marked_page import with_part
 from .published import CHO, PENN_TREEBANK
 from .run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder, run_folders
 from .tables import Column, render
-from .training_log import TrainingLog, read_training_log
+from .training_log import TrainingLog, log_so_far
 
 IMPORTANCE, DONE = "latents.test.iw.json", "done"
 PART = "collapse"  # of the page, between its marks
@@ -65,12 +64,7 @@ class RowOfTable:
 
 def read_row(run: RunFolder) -> RowOfTable:
     """A row from its folder; what is not there yet is None."""
-    log = None
-    if (run.folder / LOG).is_file():
-        try:
-            log = read_training_log(run.folder / LOG)
-        except InputError:  # it has just begun
-            log = None
+    log = log_so_far(run.folder / LOG)
     if not (run.folder / DONE).is_file():
         return RowOfTable(run.name, log, None, None)
     test, valid = (

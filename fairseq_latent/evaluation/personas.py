@@ -20,11 +20,11 @@ from fairseq_latent.files import written_together
 from .latents import LatentStatistics, read_statistics
 from .marked_page import with_part
 from .published import CHO, CONVAI2
-from .run_folder import LATENTS_TEST, RunFolder, run_folders
+from .run_folder import LATENTS_TEST, LOG, RunFolder, run_folders
 from .sweep import PRIOR, REFERENCES
 from .sweep_points import MEASURES
 from .tables import Column, Value, render
-from .training_log import TrainingLog, read_training_log
+from .training_log import TrainingLog, log_so_far
 
 DONE, SWEEP, PERCEPTION = "done", "sweep.csv", "perception.json"
 PART = "personas"  # of the page, between its marks
@@ -99,12 +99,7 @@ class PersonaRow:
 
 def read_row(run: RunFolder, scores: Mapping[str, Mapping[str, float]]) -> PersonaRow:
     """A row from its folder; what is not there yet is None."""
-    log = None
-    if run.folder.is_dir() and (run.folder / "train.log").is_file():
-        try:
-            log = read_training_log(run.folder / "train.log")
-        except InputError:  # it has just begun
-            log = None
+    log = log_so_far(run.folder / LOG)
     if not (run.folder / DONE).is_file() or not (run.folder / LATENTS_TEST).is_file():
         return PersonaRow(run.name, log)
     return PersonaRow(

@@ -63,6 +63,14 @@ def read_training_log(path: str | Path) -> TrainingLog:
     return log
 
 
+def log_so_far(path: str | Path) -> TrainingLog | None:
+    """The same of a training that may not have begun: None where there is nothing to read yet."""
+    try:
+        return read_training_log(path)
+    except (InputError, FileNotFoundError):
+        return None
+
+
 def _record(line: str) -> dict:
     if not line.startswith("{"):
         return {}
