@@ -4,15 +4,16 @@ One conversation a line, a JSON object in UTF-8 (plain or `.gz`):
 
     {"id": "c1", "turns": [{"speaker": "A", "text": "Hello!"}, {"speaker": "B", "text": "Hi."}]}
 
-    key of a conversation   id        string, printable, used once in a file
-                            turns     list, one turn or more, in the order they were spoken
-                            personas  optional: {speaker: [sentence, ...]}
-                            lang      optional: string, e.g. "en"
-                            source    optional: string, the corpus it comes from
-    key of a turn           speaker   string, not empty
-                            text      string
-                            id        optional: string
-                            time      optional: string, by convention ISO 8601
+    key of a conversation   id          string, printable, used once in a file
+                            turns       list, one turn or more, in the order they were spoken
+                            personas    optional: {speaker: [sentence, ...]}
+                            lang        optional: string, e.g. "en"
+                            source      optional: string, the corpus it comes from
+    key of a turn           speaker     string, not empty
+                            text        string
+                            id          optional: string
+                            time        optional: string, by convention ISO 8601
+                            candidates  optional: list, one string or more: the replies offered, mostly the text among them
 
 Other keys are refused: they are mostly typing errors. A first line `{"format": "conversations", "version": 1}` is written
 and accepted; without it, version 1 is assumed.
@@ -39,8 +40,8 @@ FORMAT, VERSION = "conversations", 1
 PART = "#part"  # conversation `c1`, cut in two, goes on as `c1` and `c1#part2`
 BRANCH = "#branch"  # a thread `t1` with two ends: conversations `t1` and `t1#branch2`, which begin with the same turns
 CUT = re.compile(f"(.+)(?:{PART}|{BRANCH})\\d+", re.DOTALL)
-OPTIONAL_KEYS, TURN_KEYS = ("lang", "source"), {"speaker", "text", "id", "time"}
-PLAIN_KEYS, TEXT_OR_NOTHING = {"id", "turns", *OPTIONAL_KEYS}, {str, type(None)}
+OPTIONAL_KEYS, TEXT_OR_NOTHING = ("lang", "source"), {str, type(None)}
+PLAIN_KEYS, PLAIN_TURN_KEYS = {"id", "turns", *OPTIONAL_KEYS}, {"speaker", "text", "id", "time"}
 SEPARATORS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
@@ -52,6 +53,7 @@ class Turn:
     text: str
     id: str | None = None
     time: str | None = None
+    candidates: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def checked_records(path: str, first: int, data: bytes) -> Iterator[tuple[int, d
 
 
 def _looks_right(record: object) -> bool:
-    """Whether a record is a conversation without personas, at a glance: `conversation_from` would find nothing wrong."""
+    """Whether a record, without personas and candidates, has at a glance nothing that `conversation_from` finds wrong."""
     if type(record) is not dict or not record.keys() <= PLAIN_KEYS:
         return False
     identity, turns = record.get("id"), record.get("turns")
@@ -155,7 +157,7 @@ def _looks_right(record: object) -> bool:
     if type(turns) is not list or not turns or {type(record.get(key)) for key in OPTIONAL_KEYS} - TEXT_OR_NOTHING:
         return False
     for turn in turns:
-        if type(turn) is not dict or not turn.keys() <= TURN_KEYS or type(turn.get("text")) is not str:
+        if type(turn) is not dict or not turn.keys() <= PLAIN_TURN_KEYS or type(turn.get("text")) is not str:
             return False
         speaker = turn.get("speaker")
         if type(speaker) is not str or not speaker.strip():
@@ -204,7 +206,8 @@ def record_of(conversation: Conversation) -> dict:
 
 
 def _turn_record(turn: Turn) -> dict:
-    return {"speaker": turn.speaker, "text": turn.text, "id": turn.id, "time": turn.time}
+    candidates = None if turn.candidates is None else list(turn.candidates)
+    return {"speaker": turn.speaker, "text": turn.text, "id": turn.id, "time": turn.time, "candidates": candidates}
 
 
 def _without_none(record: dict) -> dict:
@@ -212,12 +215,21 @@ def _without_none(record: dict) -> dict:
 
 
 def _turn_from(record: object, where: str) -> Turn:
-    _check_keys(record, ("speaker", "text"), ("id", "time"), where)
+    _check_keys(record, ("speaker", "text"), ("id", "time", "candidates"), where)
     speaker = _string(record, "speaker", where)
     if not speaker.strip():
         raise InputError(f"{where}: speaker is empty; remedy: name the speaker, e.g. A and B")
     text = _string(record, "text", where)
-    return Turn(speaker, text, _string(record, "id", where, True), _string(record, "time", where, True))
+    identity, time = _string(record, "id", where, True), _string(record, "time", where, True)
+    return Turn(speaker, text, identity, time, _candidates_from(record.get("candidates"), where))
+
+
+def _candidates_from(candidates: object, where: str) -> tuple[str, ...] | None:
+    if candidates is None:
+        return None
+    if not isinstance(candidates, list) or not candidates or not all(isinstance(each, str) for each in candidates):
+        raise InputError(f'{where}: candidates must be a list of one string or more; remedy: e.g. ["Hi."]')
+    return tuple(candidates)
 
 
 def _personas_from(personas: object) -> dict[str, tuple[str, ...]] | None:

@@ -12,12 +12,20 @@ from preprocess.conversation import Conversation, Turn, part_id, read_conversati
 
 TALK = Conversation("c1", (Turn("A", "Tea?"), Turn("B", "Yes, please ☕", id="t2", time="2020-01-01T00:00:00Z")))
 FULL = Conversation("c2", (Turn("A", "a\u2028b\x85c\n"),), {"A": ("I like tea.",), "B": ()}, "en", "own")
+OFFERED = Conversation("c3", (Turn("A", "Tea?"), Turn("B", "Yes.", candidates=("No,\u2028no.", "", "Yes."))))
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
 def test_what_is_written_is_read_again(tmp_path, name):
-    assert write_conversations(tmp_path / name, [TALK, FULL]) == 2
-    assert list(read_conversations(tmp_path / name)) == [TALK, FULL]
+    assert write_conversations(tmp_path / name, [TALK, FULL, OFFERED]) == 3
+    assert list(read_conversations(tmp_path / name)) == [TALK, FULL, OFFERED]
+
+
+def test_candidates_stand_in_the_turn_they_were_offered_for():
+    assert module.record_of(OFFERED)["turns"] == [
+        {"speaker": "A", "text": "Tea?"},
+        {"speaker": "B", "text": "Yes.", "candidates": ["No,\u2028no.", "", "Yes."]},
+    ]
 
 
 def test_gzip_holds_the_same_bytes_and_no_time_stamp(tmp_path):
@@ -28,8 +36,8 @@ def test_gzip_holds_the_same_bytes_and_no_time_stamp(tmp_path):
 
 
 def test_no_tool_splits_a_conversation(tmp_path):
-    write_conversations(tmp_path / "c", [FULL])
-    assert len((tmp_path / "c").read_text("utf-8").splitlines()) == 2  # the header and the conversation
+    write_conversations(tmp_path / "c", [FULL, OFFERED])
+    assert len((tmp_path / "c").read_text("utf-8").splitlines()) == 3  # the header and the conversations
 
 
 def test_reading_streams(tmp_path):
@@ -70,6 +78,9 @@ BAD = {
     '{"id": "x", "turns": [{"speaker": " ", "text": "x"}]}': "speaker is empty",
     '{"id": "x", "turns": [{"speaker": "A", "text": null}]}': "text must be a string",
     '{"id": "x", "turns": [{"speaker": "A", "text": "\\ud83d"}]}': "surrogate",
+    '{"id": "x", "turns": [{"speaker": "A", "text": "x", "candidates": "x"}]}': "turns[0]: candidates must be a list",
+    '{"id": "x", "turns": [{"speaker": "A", "text": "x", "candidates": []}]}': "list of one string or more",
+    '{"id": "x", "turns": [{"speaker": "A", "text": "x", "candidates": ["x", 7]}]}': "list of one string or more",
     f'{{"id": "x", "personas": {{"A": "tea"}}, {GOOD_TURNS}}}': "personas must map",
     f'{{"id": "x", "lang": 1, {GOOD_TURNS}}}': "lang must be a string",
     f'{{"id": "c1", {GOOD_TURNS}}}': "'c1' stands in line 2 too",
@@ -90,6 +101,17 @@ def test_bad_line_is_named(tmp_path, line):
     assert "remedy" in message
     assert "\n" not in message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize("line", [line for line in BAD if "stands in line" not in BAD[line]], ids=range(len(BAD) - 1))
+def test_blocks_of_lines_are_checked_as_strictly(line):
+    """But for ids used twice, as documented."""
+    good = [module.record_of(each) for each in (TALK, FULL, OFFERED)]
+    data = b"".join(map(module.dump_record, good))
+    assert list(module.checked_records("c", 2, data)) == list(enumerate(good, 2))
+    with pytest.raises(InputError) as caught:
+        list(module.checked_records("c", 2, data + line.encode() + b"\n"))
+    assert str(caught.value).startswith("c:5: ") and BAD[line] in str(caught.value)
 
 
 def test_invalid_utf8_is_named_and_can_be_passed_over(tmp_path):
@@ -126,8 +148,13 @@ def test_cut_gzip_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "bad",
-    [[TALK, TALK], [Conversation("x", ())], [Conversation("x", (Turn("A", "\ud83d"),))]],
-    ids=["same id", "no turns", "surrogate"],
+    [
+        [TALK, TALK],
+        [Conversation("x", ())],
+        [Conversation("x", (Turn("A", "\ud83d"),))],
+        [Conversation("x", (Turn("A", "y", candidates=()),))],
+    ],
+    ids=["same id", "no turns", "surrogate", "no candidates"],
 )
 def test_what_could_not_be_read_is_not_written(tmp_path, bad):
     path = tmp_path / "c"
