@@ -4,7 +4,8 @@ An episode is a conversation as one of the two has it; its lines are numbered fr
 
     1 your persona: i like tea.
     2 partner's persona: i ski.                     in the form "both"; the form "self" has own personas alone
-    3 what the partner says TAB the reply           what follows a further tab, the candidates, is left out
+    3 what the partner says TAB the reply
+    3 ... TAB the reply TAB TAB no .|yes .|...      in texts with candidates: replies, the right one mostly the last
 
 The training files show a conversation from both sides: the next episode, whose first partner says `__SILENCE__`, has the
 other's replies. The two become one conversation with both personas, in the form "self" too. Only the last turn may be
@@ -47,8 +48,9 @@ def read_convai2(path: str | Path, name: str | None = None, counts: Counter | No
     """Yield the conversations of one text; the id of one is the text's name and the number of its first episode.
 
     `path`: the text, or an archive or folder in which it is called `name`. `counts` is filled with "episodes" and
-    "lines" of dialogue read, "merged" (conversations made of two episodes), and "turns" and "personas" (different ones)
-    yielded. InputError "FILE:LINE: ..." for an episode without a persona, a line without its number or without a reply.
+    "lines" of dialogue read, "merged" (conversations made of two episodes), and "turns", those "with candidates" if any,
+    and "personas" (different ones) yielded. InputError "FILE:LINE: ..." for an episode without a persona, a line without
+    its number or without a reply.
     """
     counts = Counter() if counts is None else counts
     personas = set()
@@ -59,6 +61,7 @@ def read_convai2(path: str | Path, name: str | None = None, counts: Counter | No
         for episode in merged(_episodes(member, counts), counts):
             personas.update(map(frozenset, episode.personas.values()))
             counts["turns"] += len(episode.turns)
+            counts.update("with candidates" for turn in episode.turns if turn.candidates)
             counts["personas"] = len(personas)
             identity = f"{member.stem}-{episode.number}"
             yield Conversation(identity, episode.turns, episode.personas, lang="en", source=SOURCE)
@@ -74,8 +77,8 @@ def merged(episodes: Iterable[Episode], counts: Counter) -> Iterator[Episode]:
             held = episode
         elif _same(held, episode):
             counts["merged"] += 1
-            longer = max(held, episode, key=lambda side: len(side.turns))
-            yield Episode(held.number, held.own, longer.turns, {**episode.personas, **held.personas})
+            turns = _turns_of_both(held.turns, episode.turns)
+            yield Episode(held.number, held.own, turns, {**episode.personas, **held.personas})
             held = None
         else:
             yield held
@@ -91,9 +94,20 @@ def _same(first: Episode, second: Episode) -> bool:
     return (
         (first.own, second.own) == ("B", "A")
         and abs(len(first.turns) - len(second.turns)) <= 1
-        and first.turns[:shared] == second.turns[:shared]
+        and _spoken(first.turns[:shared]) == _spoken(second.turns[:shared])
         and all(sorted(first.personas[each]) == sorted(second.personas[each]) for each in known)
     )
+
+
+def _spoken(turns: Iterable[Turn]) -> list[tuple[str, str]]:
+    """What both sides have of the turns; candidates, only that of who replies has."""
+    return [(turn.speaker, turn.text) for turn in turns]
+
+
+def _turns_of_both(first: tuple[Turn, ...], second: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """The turns of two sides of a conversation, each with the candidates of the side that has them."""
+    shared = [one if one.candidates else other for one, other in zip(first, second, strict=False)]
+    return (*shared, *first[len(shared) :], *second[len(shared) :])
 
 
 def _episodes(member: Member, counts: Counter) -> Iterator[Episode]:
@@ -114,7 +128,7 @@ def _episodes(member: Member, counts: Counter) -> Iterator[Episode]:
 def _episode(member: Member, block: list[tuple[int, str]], counts: Counter) -> Episode:
     """An episode from its lines, (line of the file, text)."""
     personas: dict[str, list[str]] = {}
-    said: list[tuple[str, str]] = []
+    said: list[tuple[str, str, tuple[str, ...]]] = []
     for line, text in block:
         persona = PERSONA.fullmatch(text)
         if persona and "\t" not in text and not said:
@@ -123,15 +137,20 @@ def _episode(member: Member, block: list[tuple[int, str]], counts: Counter) -> E
         partner, *replies = text.split("\t")
         if not replies:
             raise InputError(f"{member.where}:{line}: no tab and reply after what the partner says; {AGAIN}")
-        said.append((partner, replies[0]))
+        offered = replies[2].split("|") if len(replies) > 2 else ()  # the field before them is for a reward
+        said.append((partner, replies[0], tuple(each for each in offered if each.strip())))
     if "your" not in personas or not said:
         missing = "dialogue" if "your" in personas else "'your persona:'"
         remedy = "give a text with personas, of the form self or both"
         raise InputError(f"{member.where}:{block[0][0]}: the episode has no {missing}; remedy: {remedy}")
     counts.update(episodes=1, lines=len(said))
     own, other = ("A", "B") if said[0][0] == SILENCE else ("B", "A")
-    spoken = [(speaker, text) for partner, reply in said for speaker, text in ((other, partner), (own, reply))]
-    turns = tuple(Turn(speaker, text) for speaker, text in spoken if text != SILENCE)
+    spoken = (
+        turn
+        for partner, reply, offered in said
+        for turn in (Turn(other, partner), Turn(own, reply, candidates=offered or None))
+    )
+    turns = tuple(turn for turn in spoken if turn.text != SILENCE)
     named = ((own, personas["your"]), (other, personas.get("partner's", ())))
     return Episode(counts["episodes"], own, turns, {speaker: tuple(them) for speaker, them in named if them})
 
@@ -149,9 +168,10 @@ def main(arguments: list[str] | None = None) -> None:
     counts = Counter()
     conversations = read_convai2(options.file, options.text, counts)
     kept = write_conversations(options.out, tqdm(conversations, "convai2", unit=" conversations", disable=None))
+    offered = f" ({counts['with candidates']:,} with candidates)" if counts["with candidates"] else ""
     print(
         f"{counts['episodes']:,} episodes, {counts['lines']:,} lines of dialogue read, {counts['merged']:,} times two "
-        f"episodes of one conversation made one, {kept:,} conversations, {counts['turns']:,} turns, "
+        f"episodes of one conversation made one, {kept:,} conversations, {counts['turns']:,} turns{offered}, "
         f"{counts['personas']:,} personas kept -> {options.out}"
     )
 

@@ -18,11 +18,11 @@ SPOKEN = ("hello !", "hi , tea ?", "no , snow .", "why ?")
 TURNS = tuple(Turn("AB"[index % 2], text) for index, text in enumerate(SPOKEN))
 
 
-def episode(own, partner, pairs, candidates=""):
+def episode(own, partner, pairs):
     """The lines of an episode; `partner` is empty in the form "self"."""
     lines = [f"your persona: {sentence}" for sentence in own]
     lines += [f"partner's persona: {sentence}" for sentence in partner]
-    lines += [f"{said}\t{reply}{candidates}" for said, reply in pairs]
+    lines += [f"{said}\t{reply}" for said, reply in pairs]
     return "".join(f"{number} {line}\n" for number, line in enumerate(lines, 1))
 
 
@@ -59,11 +59,10 @@ def test_the_side_of_who_speaks_first(path):
 
 
 @pytest.mark.parametrize("partner", [True, False])
-@pytest.mark.parametrize("candidates", ["", "\t\tno .|yes ."])
-def test_both_sides_are_one_conversation(path, partner, candidates):
+def test_both_sides_are_one_conversation(path, partner):
     """In the form "self" too, both personas are known then."""
-    one = episode(TEA, SKI if partner else (), first_side(), candidates)
-    other = episode(SKI, TEA if partner else (), second_side(), candidates)
+    one = episode(TEA, SKI if partner else (), first_side())
+    other = episode(SKI, TEA if partner else (), second_side())
     counts = Counter()
     conversations = read(path, 2 * (one + other) + one, counts)
     assert [each.id for each in conversations] == ["own-1", "own-3", "own-5"]
@@ -78,6 +77,54 @@ def test_the_longer_side_counts(path):
     (conversation,) = read(path, episode(TEA, SKI, first_side(longer)) + episode(SKI, TEA, second_side(longer)))
     assert [turn.text for turn in conversation.turns] == list(longer)
     assert conversation.personas == {"B": TEA, "A": SKI}
+
+
+def offered(reply):
+    """What an episode shows as the candidates of a reply: two wrong ones, and it."""
+    return f"not {reply}", "no .", reply
+
+
+def with_candidates(pairs):
+    """The pairs, with the candidates of each reply."""
+    return [(said, "\t\t".join((reply, "|".join(offered(reply))))) for said, reply in pairs]
+
+
+def test_every_turn_has_the_candidates_of_the_side_that_shows_them(path):
+    """Of B's replies the first episode has them, of A's the second, that of the last turn too, which the first lacks."""
+    longer = (*SPOKEN, "cold !")
+    one, other = with_candidates(first_side(longer)), with_candidates(second_side(longer))
+    counts = Counter()
+    both, alone = read(path, 2 * (episode(TEA, SKI, one) + episode(SKI, TEA, other)), counts)
+    assert [(turn.text, turn.candidates) for turn in both.turns] == [(text, offered(text)) for text in longer]
+    assert both.turns == alone.turns and (counts["merged"], counts["with candidates"]) == (2, 10)
+    (conversation,) = read(path, episode(TEA, SKI, one))
+    assert [turn.candidates for turn in conversation.turns] == [None, offered(SPOKEN[1]), None, offered(SPOKEN[3])]
+    for first, second, turns in ((one, second_side(longer), [1, 3]), (first_side(longer), other, [0, 2, 4])):
+        (conversation,) = read(path, episode(TEA, SKI, first) + episode(SKI, TEA, second))  # candidates in one alone
+        assert [index for index, turn in enumerate(conversation.turns) if turn.candidates] == turns
+
+
+@pytest.mark.parametrize(
+    ("fields", "candidates"),
+    [
+        ("", None),
+        ("\t", None),
+        ("\t0.5", None),  # a reward
+        ("\t\t", None),
+        ("\t\t| |", None),
+        ("\t\tno .", ("no .",)),
+        ("\t0.5\tno .||yes . \tmore", ("no .", "yes . ")),
+    ],
+)
+def test_empty_candidates_are_none(path, fields, candidates):
+    (conversation,) = read(path, episode(TEA, SKI, [("hello !", f"hi .{fields}")]))
+    assert conversation.turns == (Turn("A", "hello !"), Turn("B", "hi .", candidates=candidates))
+
+
+def test_silence_has_no_candidates(path):
+    pairs = [("hello !", f"{convai2.SILENCE}\t\tno .|yes ."), ("so ?", "hi .\t\tno .")]
+    (conversation,) = read(path, episode(TEA, SKI, pairs))
+    assert conversation.turns == (Turn("A", "hello !"), Turn("A", "so ?"), Turn("B", "hi .", candidates=("no .",)))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +169,9 @@ def test_command(tmp_path, path):
         f"1 conversations, 4 turns, 2 personas kept -> {out}\n"
     )
     assert [conversation.turns for conversation in read_conversations(out)] == [TURNS]
+    path.write_text(episode(TEA, SKI, with_candidates(first_side())))
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert " 1 conversations, 4 turns (2 with candidates), 2 personas kept -> " in done.stdout
 
 
 @pytest.mark.parametrize(
