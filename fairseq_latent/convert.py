@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spm.model")
+TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spiece.model", "spm.model")
 REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
 
 

@@ -25,10 +25,10 @@ def pieces_of(data: str | Path) -> Pieces:
 
 def gpt2_tokens(data: str | Path) -> Pieces | None:
     """By the tokenizer of GPT-2's form in the folder; symbols of ours stay as they are. None without one."""
-    if not any((Path(data) / name).is_file() for name in ("encoder.json", "vocab.json", "tokenizer.json")):
-        return None
-    from preprocess.gpt2_bpe import load_gpt2
+    from preprocess.gpt2_bpe import FILES, load_gpt2
 
+    if not any((Path(data) / name).is_file() for name in FILES):
+        return None
     gpt2 = load_gpt2(data)
     return Pieces(lambda text: " ".join(next(gpt2.encode([text]))), lambda line: gpt2.decode(line).strip())
 

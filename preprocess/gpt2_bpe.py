@@ -1,8 +1,9 @@
 """`python -m preprocess.gpt2_bpe`: text -> tokens of GPT-2 (Radford et al., 2019), or of another model in its form.
 
 Byte-level byte pair encoding, from files that lie in a folder: `encoder.json` and `vocab.bpe`, as GPT-2 was released;
-`vocab.json` and `merges.txt`; or `tokenizer.json`. Tokens are written as their decimal ids, e.g. "15496 11 616"; dict.txt
-lists 0, 1, 2, ... in order and then our symbols, so that an id of fairseq is the id of GPT-2 and 4.
+`vocab.json` and `merges.txt`; or `tokenizer.json`. Or SentencePiece, `spiece.model`, which Japanese GPT-2s have. Tokens are
+written as their decimal ids, e.g. "15496 11 616"; dict.txt lists 0, 1, 2, ... in order and then our symbols, so that an id
+of fairseq is the id of GPT-2 and 4.
 
 Each turn of a context and each sentence of a profile is encoded by itself, without a space before it, as DialoGPT does
 (Zhang et al., 2020, https://arxiv.org/abs/1911.00536): a turn has the same tokens as a response and in a context. <eot>
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from tqdm import tqdm
 
@@ -28,10 +29,9 @@ from .lines import read_lines
 from .pieces import BATCH, DICTIONARY
 from .subwords import SIDES, parallel_files
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-FORMS = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"), ("tokenizer.json",))
+SENTENCEPIECE = "spiece.model"
+FORMS = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"), ("tokenizer.json",), (SENTENCEPIECE,))
+FILES = tuple(name for form in FORMS for name in form)
 NAMES = " or ".join(" and ".join(form) for form in FORMS)
 
 
@@ -39,9 +39,13 @@ NAMES = " or ".join(" and ".join(form) for form in FORMS)
 class Gpt2:
     """A tokenizer of `size` types, and the files that it was made of."""
 
-    tokenizer: "Tokenizer"
+    tokenizer: Any  # tokenizers.Tokenizer
     files: tuple[Path, ...]
     size: int
+
+    def text(self, ids: list[int]) -> str:
+        """Of its tokens' ids."""
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def ids(self, texts: list[str]) -> list[list[int]]:
         """Of each text, its tokens' ids."""
@@ -71,10 +75,22 @@ class Gpt2:
             if token.isdecimal():
                 ids.append(int(token))
                 continue
-            texts += [self.tokenizer.decode(ids, skip_special_tokens=False), token]
+            texts += [self.text(ids), token]
             ids = []
-        texts.append(self.tokenizer.decode(ids, skip_special_tokens=False))
+        texts.append(self.text(ids))
         return " ".join(text for text in texts if text)
+
+
+class SentencePieceGpt2(Gpt2):
+    """The same by SentencePiece; what it has no piece for is its unknown piece."""
+
+    def text(self, ids: list[int]) -> str:
+        """Of its tokens' ids."""
+        return self.tokenizer.decode(ids)
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Of each text, its tokens' ids."""
+        return self.tokenizer.encode(texts)
 
 
 def parts(line: str) -> list[str]:
@@ -92,26 +108,32 @@ def parts(line: str) -> list[str]:
 
 def load_gpt2(folder: str | Path) -> Gpt2:
     """The tokenizer whose files lie in `folder`; InputError where they do not, or are damaged."""
-    try:
-        import tokenizers
-        from tokenizers import decoders, models, pre_tokenizers
-    except ImportError:
-        raise missing_extra("tokenizers", "gpt2") from None
     folder = Path(folder)
     files = next((form for form in FORMS if all((folder / name).is_file() for name in form)), None)
     if files is None:
         raise InputError(f"{folder} has no {NAMES}; remedy: the folder of GPT-2's tokenizer files")
     paths = tuple(folder / name for name in files)
     try:
-        if len(paths) == 1:
-            tokenizer = tokenizers.Tokenizer.from_file(str(paths[0]))
-        else:
-            tokenizer = tokenizers.Tokenizer(models.BPE.from_file(*map(str, paths)))
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            tokenizer.decoder = decoders.ByteLevel()
-    except Exception as error:  # the library has no class of its own for it
+        return _sentencepiece(paths) if files == (SENTENCEPIECE,) else _bytes(paths)
+    except InputError:
+        raise
+    except Exception as error:  # the libraries have no class of their own for it
         named = " and ".join(map(str, paths))
         raise InputError(f"{named}: no tokenizer of GPT-2's form ({error}); remedy: download it again") from None
+
+
+def _bytes(paths: tuple[Path, ...]) -> Gpt2:
+    try:
+        import tokenizers
+        from tokenizers import decoders, models, pre_tokenizers
+    except ImportError:
+        raise missing_extra("tokenizers", "gpt2") from None
+    if len(paths) == 1:
+        tokenizer = tokenizers.Tokenizer.from_file(str(paths[0]))
+    else:
+        tokenizer = tokenizers.Tokenizer(models.BPE.from_file(*map(str, paths)))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True  # as text, where somebody typed them
@@ -119,6 +141,13 @@ def load_gpt2(folder: str | Path) -> Gpt2:
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise InputError(f"{paths[0]}: the ids are not 0, 1, 2, ...; remedy: download it again")
     return Gpt2(tokenizer, paths, len(vocabulary))
+
+
+def _sentencepiece(paths: tuple[Path, ...]) -> Gpt2:
+    import sentencepiece
+
+    model = sentencepiece.SentencePieceProcessor(model_file=str(paths[0]))
+    return SentencePieceGpt2(model, paths, len(model))
 
 
 def encode_file(gpt2: Gpt2, path: Path, out: IO[bytes], used: Counter[str] | None = None) -> Counter[str]:

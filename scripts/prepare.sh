@@ -55,7 +55,7 @@ else
     done
 fi
 read -ra persona_flags <<<"${PERSONA_FLAGS:-}"
-tokenizer_files=(encoder.json vocab.bpe vocab.json merges.txt tokenizer.json)
+tokenizer_files=(encoder.json vocab.bpe vocab.json merges.txt tokenizer.json spiece.model)
 tokenizer() { for file in "${tokenizer_files[@]}"; do [[ ! -f $GPT2/$file ]] || cat "$GPT2/$file"; done; }
 [[ -z ${GPT2:-} || -n $(tokenizer | head -c 1) ]] ||
     die "GPT2=$GPT2 has no tokenizer files; remedy: a folder with encoder.json and vocab.bpe (python -m preprocess.gpt2_bpe --help)"

@@ -70,6 +70,26 @@ def test_all_forms_of_the_files_are_one(own, tmp_path):
     assert (plain.size, whole.size) == (loaded.size, loaded.size + 1)
 
 
+def test_a_japanese_gpt2_has_pieces(tmp_path):
+    """Ids of a SentencePiece model, the unknown piece for what it has none for."""
+    import sentencepiece
+
+    lines = ["今日 は 寒い です ね 。", "猫 が 好き です 。", "猫 と 犬 、 どちら が 好き です か 。"] * 5
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "spiece"), vocab_size=25, minloglevel=2
+    )
+    loaded = gpt2_bpe.load_gpt2(tmp_path)
+    model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
+    line = "猫 が 好き です <eot> 犬 です ね"
+    first, second = model.encode(["猫 が 好き です", "犬 です ね"])
+    assert encoded(loaded, line) == " ".join([*map(str, first), "<eot>", *map(str, second)])
+    assert loaded.decode(encoded(loaded, line)) == line and loaded.size == len(model)
+    assert str(model.unk_id()) in encoded(loaded, "海").split() and loaded.lengths(["猫"]) == [len(model.encode("猫"))]
+    (tmp_path / "spiece.model").write_bytes(b"no model")
+    with pytest.raises(InputError, match="no tokenizer of GPT-2's form"):
+        gpt2_bpe.load_gpt2(tmp_path)
+
+
 @pytest.mark.parametrize("released", [False, True])
 def test_text_comes_back(own, released):
     loaded = gpt2_bpe.load_gpt2(real("gpt2_bpe") if released else own)
