@@ -2,7 +2,8 @@
 
 First, adjacent turns of one speaker become one. Then every turn passes through the rules of `preprocess.rules`. Links are
 removed, not replaced by a word: no response should be trained to contain one. Of tweets, names, hashtags and links go
-before turns become one, since every tweet brings its own.
+before turns become one, since every tweet brings its own. The rules are for personas too, and for the candidates of a turn;
+turns that became one lose theirs, which answer only one of them.
 
 A context must never skip a turn silently. So where a turn goes, the conversation is cut: what came before keeps the id,
 what follows is a new conversation `id#part2`, and so on. `preprocess.split` keeps the parts together.
@@ -83,7 +84,7 @@ class Cleaner:
         return [*(name for name, _ in self.messages), MERGE, *(name for name, _ in self.turns)]
 
     def clean(self, records: Iterable[dict], tally: Tally) -> Iterator[dict]:
-        """Yield the clean parts of every conversation's JSON object, in order; the rules apply to personas too."""
+        """Yield the clean parts of every conversation's JSON object, in order."""
         for record in records:
             turns = record["turns"]
             tally.turns += len(turns)
@@ -93,7 +94,8 @@ class Cleaner:
             tally.conversations.update(read=1, parts=max(len(parts) - 1, 0), dropped=int(not parts), written=len(parts))
             changes = {}
             if record.get("personas") is not None:
-                changes["personas"] = self._clean_personas(record["personas"])
+                personas = record["personas"].items()
+                changes["personas"] = {speaker: apply_uncounted(texts, self.turns) for speaker, texts in personas}
             for number, part in enumerate(parts, 1):
                 yield record | {"id": part_id(record["id"], number), "turns": part} | changes
 
@@ -105,15 +107,15 @@ class Cleaner:
             if text is None:
                 parts.append([])
             else:
-                parts[-1].append(turn if text is turn["text"] else turn | {"text": text})
+                turn = turn if text is turn["text"] else turn | {"text": text}
+                parts[-1].append(self._clean_candidates(turn) if "candidates" in turn else turn)
         return [part for part in parts if part]
 
-    def _clean_personas(self, personas: dict[str, list[str]]) -> dict[str, list[str]]:
-        uncounted = Tally()  # the table counts turns
-        return {
-            speaker: [text for text in (apply_rules(sentence, self.turns, uncounted) for sentence in sentences) if text]
-            for speaker, sentences in personas.items()
-        }
+    def _clean_candidates(self, turn: dict) -> dict:
+        """A turn whose candidates went through all that its text did; where none is left, without the key."""
+        candidates = apply_uncounted(turn["candidates"] or (), (*self.messages, *self.turns))
+        rest = {key: value for key, value in turn.items() if key != "candidates"}
+        return rest | {"candidates": candidates} if candidates else rest
 
 
 @lru_cache
@@ -123,12 +125,13 @@ def cleaner(wanted: Wanted) -> Cleaner:
 
 
 def merge_turns(turns: Sequence[dict], tally: Tally) -> list[dict]:
-    """Adjacent turns of one speaker become one, with the first one's id and time."""
+    """Adjacent turns of one speaker become one, with the first one's id and time, without candidates."""
     merged: list[dict] = []
     grown: set[int] = set()
     for turn in turns:
         if merged and merged[-1]["speaker"] == turn["speaker"]:
             merged[-1] = merged[-1] | {"text": f"{merged[-1]['text']} {turn['text']}"}
+            merged[-1].pop("candidates", None)
             grown.add(len(merged))
         else:
             merged.append(turn)
@@ -148,6 +151,12 @@ def apply_rules(text: str, rules: Sequence[tuple[str, Rule]], tally: Tally) -> s
                 return None
             text = result
     return text
+
+
+def apply_uncounted(texts: Iterable[str], rules: Sequence[tuple[str, Rule]]) -> list[str]:
+    """What the rules make of texts that are no turns, without those that they drop; the table counts turns."""
+    uncounted = Tally()
+    return [text for text in (apply_rules(each, rules, uncounted) for each in texts) if text]
 
 
 def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally, bytes]:

@@ -4,6 +4,7 @@ import gzip
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,41 @@ def test_personas_and_the_rest_are_kept():
     (cleaned,) = clean([conversation])
     assert cleaned.personas == {"A": ("I like tea.",)}
     assert (cleaned.lang, cleaned.source, cleaned.turns) == ("en", "own", conversation.turns)
+
+
+def offered(text, *candidates, speaker="A"):
+    return Turn(speaker, text, candidates=candidates or None)
+
+
+def test_candidates_pass_through_the_rules_of_their_turn():
+    tally = Tally()
+    (cleaned,) = clean([Conversation("c", (offered("a  <eot>", "a  <eot>", "b\tc\nd", "x " * 9, "\n"),))], SHORT, tally)
+    assert cleaned.turns == (offered("a < eot >", "a < eot >", "b c d"),)
+    assert tally.turns == 1 and sum(tally.changed.values()) == 2 and not tally.dropped  # what happened to the text
+
+
+def test_where_no_candidate_is_left_the_key_goes():
+    records = [{"id": "c", "turns": [{"speaker": "A", "text": "a", "candidates": each}]} for each in ([" "], None)]
+    for cleaned in cleaner(SHORT).clean(records, Tally()):
+        assert cleaned["turns"] == [{"speaker": "A", "text": "a"}]
+
+
+def test_turns_that_became_one_have_no_candidates():
+    turns = (offered("a", "b", "a"), offered("c", "d", "c"), offered("e", "f", "e", speaker="B"))
+    (cleaned,) = clean([Conversation("c", turns)])
+    assert cleaned.turns == (offered("a c"), turns[2])
+
+
+@pytest.mark.parametrize("wanted", [SHORT, TWEETS, Wanted(lower_case=True)])
+def test_the_reply_stays_among_its_candidates(wanted):
+    """The text is cleaned in two steps, before and after turns become one."""
+    kept = 0
+    for conversation in random_conversations(3):
+        turns = [replace(turn, candidates=("no", turn.text)) for turn in conversation.turns]
+        for cleaned in clean([replace(conversation, turns=turns)], wanted):
+            kept += sum(turn.candidates is not None for turn in cleaned.turns)
+            assert all(turn.text in turn.candidates for turn in cleaned.turns if turn.candidates)
+    assert kept > 100
 
 
 PARTS = [
