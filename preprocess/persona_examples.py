@@ -36,12 +36,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation of two; `turns` are (speaker, text), `second` the speaker who did not open it."""
+    """A conversation of two; `turns` are (speaker, text), `second` the speaker who did not open it.
+
+    `candidates` of each turn are one text, with tabs between: as a text each they would take twice the memory.
+    """
 
     id: str
     turns: tuple[tuple[str, str], ...]
     profiles: Mapping[str, tuple[str, ...]]
     second: str
+    candidates: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Example:
     partner: tuple[str, ...]
     own: tuple[str, ...]
     shortened: bool = False  # older turns were dropped
+    candidates: str = ""  # for the response, between tabs
 
 
 def dialogue_of(record: dict, second: str | None = None) -> Dialogue | str:
@@ -75,7 +80,8 @@ def dialogue_of(record: dict, second: str | None = None) -> Dialogue | str:
     profiles = {speaker: _profile(record["id"], given.get(speaker, ())) for speaker in speakers}
     if not all(profiles.values()):
         return "without a profile of both speakers"
-    return Dialogue(record["id"], turns, profiles, second if second in speakers else speakers[1])
+    candidates = tuple(_candidates(record["id"], turn.get("candidates") or ()) for turn in record["turns"])
+    return Dialogue(record["id"], turns, profiles, second if second in speakers else speakers[1], candidates)
 
 
 def _profile(identity: str, sentences: Sequence[str]) -> tuple[str, ...]:
@@ -85,6 +91,16 @@ def _profile(identity: str, sentences: Sequence[str]) -> tuple[str, ...]:
                 f"conversation {identity}: a profile has a line break or {EOT}; remedy: python -m preprocess.clean"
             )
     return tuple(sorted({text for sentence in sentences if (text := sentence.strip()) and text != SILENCE}))
+
+
+def _candidates(identity: str, texts: Sequence[str]) -> str:
+    for text in texts:
+        if not text.strip() or "\t" in text or LINE_BREAK.search(text) or EOT in text:
+            raise InputError(
+                f"conversation {identity}: a candidate is empty or has a tab, a line break or {EOT}; "
+                "remedy: python -m preprocess.clean"
+            )
+    return "\t".join(texts)
 
 
 def examples(dialogue: Dialogue, wanted: Wanted, lengths: Lengths, counts: Counter[str]) -> Iterator[Example]:
@@ -111,7 +127,8 @@ def examples(dialogue: Dialogue, wanted: Wanted, lengths: Lengths, counts: Count
         other = dialogue.turns[index - 1][0]
         context = tuple(each for _, each in dialogue.turns[start:index])
         profiles = dialogue.profiles[other], dialogue.profiles[speaker]
-        yield Example(f"{dialogue.id}:{index}", context, text, *profiles, shortened=start > first)
+        candidates = dialogue.candidates[index]
+        yield Example(f"{dialogue.id}:{index}", context, text, *profiles, start > first, candidates)
 
 
 def _unfit(dialogue: Dialogue, index: int, first: int, wanted: Wanted) -> str | None:

@@ -14,11 +14,11 @@ from fairseq_latent.symbols import EOT
 
 from .ledger import Account
 from .persona_corpus import Corpus
-from .persona_examples import Drop, Example, Lengths, Wanted, examples
+from .persona_examples import Dialogue, Drop, Example, Lengths, Wanted, examples
 from .side_files import SIDES, refuse_leftovers
 from .similarity import Similarity
 
-FIELDS = ("src", "tgt", "partner", "own", "ids", "fader")
+FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "candidates")
 TABLE, REPORT = "personas.txt", "personas.json"
 SUMS = (
     "turns",
@@ -27,6 +27,7 @@ SUMS = (
     "fader",
     "fader squared",
     "faders of 0",
+    "with candidates",
 )  # counts that are no reason to drop a turn
 
 
@@ -43,30 +44,40 @@ class Writer:
     def lines(self, code: int, wanted: Wanted, filtered: bool, counts: Counter[str]) -> Iterator[list[str]]:
         """The fields of the examples of a side; counts turns by reason, "kept", and the faders' sums."""
         for dialogue in tqdm(self.corpus.on(code), SIDES[code], unit=" dialogues", disable=None):
-            for example in examples(dialogue, wanted, self.lengths, counts):
-                if filtered and self.drop and self.drop(example):
-                    counts[f"self-centred ({self.filter})"] += 1
-                    continue
+            for example in self._kept(dialogue, wanted, filtered, counts):
                 fader = self.similarity(example.response, example.partner)
                 counts.update(kept=1, shortened=example.shortened)
                 counts["fader"] += fader
                 counts["fader squared"] += fader * fader
                 counts["faders of 0"] += fader == 0
+                counts["with candidates"] += example.candidates != ""
                 yield columns(example, fader)
+
+    def fields(self, code: int, wanted: Wanted, filtered: bool) -> tuple[str, ...]:
+        """The names of a side's fields: candidates are one of them where any example has some."""
+        offered = (dialogue for dialogue in self.corpus.on(code) if any(dialogue.candidates))
+        kept = (example for dialogue in offered for example in self._kept(dialogue, wanted, filtered, Counter()))
+        return FIELDS if any(example.candidates for example in kept) else FIELDS[:-1]
+
+    def _kept(self, dialogue: Dialogue, wanted: Wanted, filtered: bool, counts: Counter[str]) -> Iterator[Example]:
+        for example in examples(dialogue, wanted, self.lengths, counts):
+            if filtered and self.drop and self.drop(example):
+                counts[f"self-centred ({self.filter})"] += 1
+            else:
+                yield example
 
 
 def columns(example: Example, fader: float) -> list[str]:
     """The line of each of FIELDS."""
     source, partner, own = (f" {EOT} ".join(texts) for texts in (example.context, example.partner, example.own))
-    return [source, example.response, partner, own, example.id, f"{fader:.4f}"]
+    return [source, example.response, partner, own, example.id, f"{fader:.4f}", example.candidates]
 
 
 def account(side: str, counts: Counter[str]) -> Account:
     """What became of the turns of a side."""
     dropped = {reason: count for reason, count in counts.items() if reason not in SUMS}
-    return Account(
-        f"{side} turns", counts["turns"], dropped, counts["kept"], {"contexts shortened": counts["shortened"]}
-    )
+    notes = {"contexts shortened": counts["shortened"], "with candidates": counts["with candidates"]}
+    return Account(f"{side} turns", counts["turns"], dropped, counts["kept"], notes)
 
 
 def fader_statistics(counts: Counter[str]) -> dict[str, float]:
@@ -79,16 +90,18 @@ def fader_statistics(counts: Counter[str]) -> dict[str, float]:
 
 def write(out: Path, writer: Writer, sides: dict[int, tuple[Wanted, bool]], report: dict) -> list[str]:
     """Write all files, or none; the rows of the table."""
-    names = [f"{SIDES[code]}.{name}" for code in sides for name in FIELDS]
+    fields = {code: writer.fields(code, *of) for code, of in sides.items()}
+    names = [f"{SIDES[code]}.{name}" for code in sides for name in fields[code]]
     refuse_leftovers(out, names)
     tables = [writer.corpus.account()]
     report["splits"] = {}
-    with written_together(out / name for name in (*names, TABLE, REPORT)) as (*files, table, summary):
-        for place, (code, (wanted, filtered)) in enumerate(sides.items()):
+    with written_together(out / name for name in (*names, TABLE, REPORT)) as (*opened, table, summary):
+        files = dict(zip(names, opened, strict=True))
+        for code, (wanted, filtered) in sides.items():
             side, counts = SIDES[code], Counter()
-            opened = files[place * len(FIELDS) : (place + 1) * len(FIELDS)]
+            of_side = [files[f"{side}.{name}"] for name in fields[code]]
             for lines in writer.lines(code, wanted, filtered, counts):
-                for file, line in zip(opened, lines, strict=True):
+                for file, line in zip(of_side, lines, strict=False):  # candidates come last
                     file.write(f"{line}\n")
             tables.append(account(side, counts))
             if not counts["kept"]:

@@ -1,11 +1,12 @@
 """`python -m preprocess.personas`: conversations with both personas -> line-parallel examples for train|valid|test.
 
-    .src      the turns before the response, joined by " <eot> ", the oldest first; the last is always the other party's
-    .tgt      the response
-    .partner  the profile of the other party, its sentences joined by " <eot> "
-    .own      the profile of who responds
-    .fader    how much of the other party's profile the response carries, a number in [0, 1] (preprocess/similarity.py)
-    .ids      conversation:turn, the response's place in its conversation, from 0
+    .src         the turns before the response, joined by " <eot> ", the oldest first; the last is always the other party's
+    .tgt         the response
+    .partner     the profile of the other party, its sentences joined by " <eot> "
+    .own         the profile of who responds
+    .fader       how much of the other party's profile the response carries, a number in [0, 1] (preprocess/similarity.py)
+    .ids         conversation:turn, the response's place in its conversation, from 0
+    .candidates  the replies that were offered, tabs between them, blank for none; no file for a side without any
 
 personas.json says how they were made, personas.txt how many turns became examples, and what became of the others. The side
 of a conversation is what `preprocess.split` gives it; both speakers' responses in it go there. Options default to what the
@@ -53,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.personas",
         description="Write train|valid|test.src (contexts), .tgt (responses), .partner and .own (the profiles of the other "
-        "party and of who responds), .fader (their similarity) and .ids from conversations with personas.",
+        "party and of who responds), .fader (their similarity), .ids and, where there are any, .candidates from "
+        "conversations with personas.",
     )
     add = parser.add_argument
     add(

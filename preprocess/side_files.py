@@ -17,7 +17,7 @@ from .examples import Pair
 SIDES = ("train", "valid", "test")
 FIELDS = ("src", "tgt", "ids", "turns")
 PROFILES = ("partner", "own")  # of a persona data set, see preprocess.personas
-WRITTEN = re.compile(rf"({'|'.join(SIDES)})\.(src|tgt|ids|turns|ref\d+|partner|own|fader)")
+WRITTEN = re.compile(rf"({'|'.join(SIDES)})\.(src|tgt|ids|turns|ref\d+|partner|own|fader|candidates)")
 
 State = tuple[int, int]
 
@@ -55,7 +55,8 @@ def write_responses(files: dict[str, IO[bytes]], side: str, responses: Sequence[
 
 
 def refuse_leftovers(out: Path, names: Iterable[str]) -> None:
-    """`--test 0` writes no test files; those of an earlier run would be taken for this one's."""
+    """`--test 0` writes no test files, and not all data has candidates; those of an earlier run would be taken for this
+    one's."""
     if not out.is_dir():
         return
     for path in sorted(out.iterdir()):

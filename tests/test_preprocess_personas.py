@@ -3,19 +3,20 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import convai2, personas
+from preprocess import clean, convai2, personas
 from preprocess.conversation import Conversation, Turn, write_conversations
 from preprocess.persona_examples import Example, about_oneself, first_person
 from preprocess.similarity import SIMILARITIES, WITH_VECTORS
 from preprocess.survey import position
 
 from .releases import real
-from .test_preprocess_convai2 import SKI, TEA, episode, first_side, second_side
+from .test_preprocess_convai2 import SKI, TEA, episode, first_side, offered, second_side, with_candidates
 
 FIELDS = ("src", "tgt", "partner", "own", "ids", "fader")
 SPOKEN = (
@@ -323,6 +324,69 @@ def test_sides_of_an_earlier_run_are_refused(prepare):
     prepare(many(9), valid=2, test=2)
     with pytest.raises(InputError, match="has test files of an earlier run"):
         prepare(many(9), valid=2)
+
+
+def with_offers(each, *turns, wrong="no"):
+    """The conversation, two candidates for each of these turns: a wrong one, and its text."""
+    shown = [
+        replace(turn, candidates=(wrong, turn.text)) if at in turns else turn for at, turn in enumerate(each.turns)
+    ]
+    return replace(each, turns=shown)
+
+
+def test_candidates_of_convai2_are_a_line_an_example(tmp_path, prepare, folder):
+    """Of both episodes: every response has its own; of one: those of the speaker who is shown, the other's are blank."""
+    both = episode(TEA, SKI, with_candidates(first_side(SPOKEN)))
+    both += episode(SKI, TEA, with_candidates(second_side(SPOKEN)))
+    for text, shown in ((both, range(1, 8)), (episode(TEA, SKI, with_candidates(first_side(SPOKEN))), range(1, 8, 2))):
+        (tmp_path / "own.txt").write_text(text)
+        convai2.main([str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
+        clean.main([str(tmp_path / "own.jsonl"), "--out", str(tmp_path / "clean.jsonl")])
+        train = prepare(tmp_path / "clean.jsonl", *EVERY_TURN)["train"]
+        lines = (folder / "train.candidates").read_text().split("\n")
+        assert lines.pop() == "" and len(lines) == 7
+        for index, (reply, line) in enumerate(zip(train["tgt"], lines, strict=True), 1):
+            assert line == ("\t".join(offered(reply)) if index in shown else "")
+        assert f"(with candidates) {len(shown)}" in " ".join((folder / "personas.txt").read_text().split())
+
+
+def test_candidates_are_written_for_sides_whose_examples_have_some(prepare, tmp_path, folder):
+    """In training a filtered response alone has some, in test one that is kept, validation has none at all."""
+    for name, turn in (("train", 5), ("test", 6), ("valid", None)):  # turn 5 begins with my
+        write_conversations(
+            tmp_path / f"{name}.jsonl", [conversation("plain"), with_offers(conversation(name), 0, turn)]
+        )
+    names = {side: tmp_path / f"{side}.jsonl" for side in ("valid", "test")}
+    prepare(tmp_path / "train.jsonl", **names)
+    assert [path.name for path in folder.glob("*.candidates")] == ["test.candidates"]
+    # of either conversation the turns 4, 5 and 6 are examples: test is not filtered
+    assert (folder / "test.candidates").read_text() == "\n" * 5 + f"no\t{SPOKEN[6]}\n"
+    prepare(tmp_path / "train.jsonl", "--filter", "none", **names)
+    assert (folder / "train.candidates").read_text() == "\n" * 4 + f"no\t{SPOKEN[5]}\n\n"
+
+
+def test_candidates_of_an_earlier_run_are_refused(prepare, folder):
+    prepare([with_offers(conversation("c"), 4)])
+    with pytest.raises(
+        InputError, match=r"has train files of an earlier run; remedy: delete them \(train\.candidates\)"
+    ):
+        prepare([conversation("c")])
+    (folder / "train.candidates").unlink()
+    prepare([conversation("c")])
+    assert not (folder / "train.candidates").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mended"),
+    [("a\tb", "a b\t"), ("a\nb", "a b\t"), ("a\u2028b", "a b\t"), ("a <eot> b", "a < eot > b\t"), (" ", "")],
+)
+def test_candidates_that_would_break_a_line_are_refused_until_they_are_clean(prepare, tmp_path, folder, wrong, mended):
+    with pytest.raises(InputError, match="conversation c: a candidate is empty or has a tab, a line break or <eot>; "):
+        prepare([with_offers(conversation("c"), 4, wrong=wrong)])
+    assert not folder.exists()
+    clean.main([str(tmp_path / "c.jsonl"), "--out", str(tmp_path / "clean.jsonl")])
+    prepare(tmp_path / "clean.jsonl")
+    assert (folder / "train.candidates").read_text() == f"{mended}{SPOKEN[4]}\n\n"  # of the turns 4 and 6
 
 
 def test_command(tmp_path, folder):
