@@ -164,16 +164,18 @@ binarise() {
         die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
 }
 
-# binarise_personas: what fairseq has no name for: profiles of their own, and a plain number a line.
+# binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, and candidates if any.
 binarise_personas() {
     local field side
     for field in partner own; do
         binarise --only-source --source-lang "$field"
     done
-    for side in train valid test; do
-        [[ ! -f $text/$side.fader ]] || cp "$text/$side.fader" "$text/data-bin.part/"
+    for field in fader candidates; do
+        for side in train valid test; do
+            [[ ! -f $text/$side.$field ]] || cp "$text/$side.$field" "$text/data-bin.part/"
+        done
+        [[ ! -f $text/test.$field ]] || head -n "$SAMPLES" "$text/test.$field" >"$text/data-bin.part/test1.$field"
     done
-    [[ ! -f $text/test.fader ]] || head -n "$SAMPLES" "$text/test.fader" >"$text/data-bin.part/test1.fader"
     cp "$text/personas.json" "$text/data-bin.part/"
 }
 

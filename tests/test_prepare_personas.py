@@ -7,7 +7,7 @@ import pytest
 from .releases import packed
 from .test_prepare_scripts import ROOT, bash, options
 from .test_prepare_scripts import prepare as prepare  # a fixture
-from .test_preprocess_convai2 import SKI, TEA, episode, first_side, second_side
+from .test_preprocess_convai2 import SKI, TEA, episode, first_side, offered, second_side, with_candidates
 from .test_preprocess_realpersonachat import dialogue as japanese
 from .test_preprocess_realpersonachat import files as realpersonachat_files
 from .test_preprocess_synthetic_persona_chat import table
@@ -24,9 +24,13 @@ SPOKEN = (
 
 
 def convai2_text(numbers) -> str:
-    """Conversations of six turns from both sides: with 4 turns before them, turns 4 and 5 have 5 words and more."""
+    """Conversations of six turns from both sides: with 4 turns before them, turns 4 and 5 have 5 words and more.
+
+    Replies have candidates.
+    """
     spoken = [[text.format(number) for text in SPOKEN] for number in numbers]
-    return "".join(episode(TEA, SKI, first_side(each)) + episode(SKI, TEA, second_side(each)) for each in spoken)
+    sides = [((TEA, SKI, first_side(each)), (SKI, TEA, second_side(each))) for each in spoken]
+    return "".join(episode(own, partner, with_candidates(pairs)) for both in sides for own, partner, pairs in both)
 
 
 @pytest.fixture
@@ -62,6 +66,8 @@ def test_convai2_to_a_data_bin_of_gpt2s_tokens(prepare, tmp_path, own_gpt2):
             found = data_utils.load_indexed_dataset(str(folder / f"{side}.{name}"), dictionary)
             rows = [gpt2.decode(dictionary.string(tokens)) for tokens in found]
             assert rows == prepare.lines(f"{side.removesuffix('1')}.{field}")[:examples]
+        candidates = ["\t".join(offered(reply)) for reply in prepare.lines(f"{side.removesuffix('1')}.tgt")[:examples]]
+        assert (folder / f"{side}.candidates").read_text().splitlines() == candidates
     for partner, own in zip(prepare.lines("train.partner"), prepare.lines("train.own"), strict=True):
         assert {partner, own} == {"i am a cook. <eot> i like tea.", "i ski."}
 
