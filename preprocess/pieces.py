@@ -19,6 +19,7 @@ from .lines import read_lines, sample_lines
 MODEL, DICTIONARY = "spm.model", "dict.txt"
 BINARISED = "dict.src.txt"  # the same, in a folder of fairseq-preprocess
 MANY_CHARACTERS = 0.9995  # the share of the characters that get a piece where a language has thousands
+COUNTED = 10**7  # words, with their repetitions: SentencePiece takes some 100 bytes for each, however few are different
 BATCH = 4096  # lines that are encoded at once
 
 
@@ -71,7 +72,7 @@ def train_subwords(
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(f"{word}\t{count}" for word, count in words.items()),
+            sentence_iterator=(f"{word}\t{count}" for word, count in thinned(words, COUNTED).items()),
             input_format="tsv",
             model_writer=model,
             model_type="unigram",
@@ -90,6 +91,14 @@ def train_subwords(
     except RuntimeError as error:
         raise _vocabulary_error(error, vocab_size, character_coverage) from error
     return _with_dictionary(model.getvalue(), words)
+
+
+def thinned(words: Counter[str], most: int) -> Counter[str]:
+    """The same words, their counts in the same proportions, but about `most` in all; none is lost."""
+    total = words.total()
+    if total <= most:
+        return words
+    return Counter({word: max(1, count * most // total) for word, count in words.items()})
 
 
 def _with_dictionary(model: bytes, words: Counter[str]) -> Subwords:

@@ -65,6 +65,15 @@ def test_fairseq_ids_are_sentencepiece_ids_and_no_training_token_is_unknown(text
             assert learnt.decode(row) == line
 
 
+def test_large_counts_are_thinned_for_sentencepiece_alone(text, spm, monkeypatch):
+    """Its memory grows with them; the dictionary has them all."""
+    assert pieces.thinned(Counter(a=6, b=3, c=1), 10) == Counter(a=6, b=3, c=1)
+    assert pieces.thinned(Counter(a=60_000, b=30_000, c=1), 90) == Counter(a=59, b=29, c=1)
+    monkeypatch.setattr(pieces, "COUNTED", 100)
+    subwords.main([str(text), "--vocab-size", "150"])
+    test_dictionary_counts_the_training_text(text, spm)
+
+
 def test_dictionary_counts_the_training_text(text, spm):
     counts = Counter()
     for side in ("src", "tgt"):
