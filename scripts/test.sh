@@ -18,7 +18,7 @@ activate
 say "linting"
 run ruff check "$ROOT"
 run ruff format --check "$ROOT"
-run shellcheck --external-sources --source-path="$ROOT" "$ROOT"/scripts/*.sh "$ROOT"/scripts/recipes/*.sh "$ROOT"/scripts/prepare/*.sh "$ROOT"/scripts/cluster/*.sh "$ROOT/.ci/run"
+run shellcheck --external-sources --source-path="$ROOT" "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables/}*.sh "$ROOT/.ci/run"
 say "testing"
 # one thread a pytest worker
 run env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@"
