@@ -25,6 +25,13 @@ def pytest_configure(config):
         "ignore:'pin_memory' argument is set as true:UserWarning",
     ):
         config.addinivalue_line("filterwarnings", warning)
+    config.addinivalue_line(
+        "markers", "slow: takes ten seconds and more; run first, so that no process waits for it at the end"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +110,27 @@ def random():
     import torch
 
     return torch.manual_seed(0)
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run something that must fail as a command would: through our sys.excepthook. Returns the one line."""
+
+    from fairseq_latent import failures
+
+    def run(call, *arguments, **options):
+        def previous(kind, error, traceback):
+            raise AssertionError(f"a traceback for the user: {error!r}") from error
+
+        capsys.readouterr()
+        with pytest.raises(Exception) as caught:  # noqa: B017  whatever fairseq throws
+            call(*arguments, **options)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            failures.one_line_hook(previous)(caught.type, caught.value, caught.tb)
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and "remedy" in line, line
+        return line
+
+    return run

@@ -18,6 +18,7 @@ from fairseq.logging import metrics, progress_bar
 from fairseq_cli import generate, interactive, preprocess, train, validate
 
 import fairseq_latent
+from fairseq_latent import cli
 
 PLUGIN = str(Path(fairseq_latent.__file__).parent)
 PLUG_IN = ("--user-dir", PLUGIN, "--task", "dialogue")
@@ -94,6 +95,18 @@ def command(*words: object, stdin: str = "", **environment: str) -> subprocess.C
     return subprocess.run(
         [*map(str, words)], input=stdin, capture_output=True, text=True, timeout=120, env=quiet(**environment)
     )
+
+
+def tool(*words: object, stdin: str = "") -> subprocess.CompletedProcess:
+    """`fairseq-latent` in this process, its words those of the command line."""
+    printed = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    with (
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        contextlib.redirect_stdout(printed[0]),
+        contextlib.redirect_stderr(printed[1]),
+    ):
+        code = cli.main([*map(str, words)])
+    return subprocess.CompletedProcess(words, code, *(stream.buffer.getvalue().decode() for stream in printed))
 
 
 def quiet(**environment: str) -> dict[str, str]:

@@ -81,10 +81,10 @@ def test_gpt2_of_the_folder(tmp_path):
 
 def test_chatting_with_a_model_that_has_no_fader(data_bin, tmp_path):
     programs.fit(data_bin, tmp_path)
-    command = ("fairseq-latent", "chat", data_bin, "--path", tmp_path / "checkpoint_last.pt", "--cpu", "--beam", "2")
-    done = programs.command(*command, "--max-length", "5", stdin="do you like tea\n")
+    command = ("chat", data_bin, "--path", tmp_path / "checkpoint_last.pt", "--cpu", "--beam", "2")
+    done = programs.tool(*command, "--max-length", "5", stdin="do you like tea\n")
     assert done.returncode == 0, done.stderr
     assert [line[:3] for line in done.stdout.splitlines()] == ["1. ", "2. ", "3. "] and "fader" not in done.stdout
     for flags, message in ((("--fader", "0.5"), "has no fader"), (("--replies", "0"), "--replies 0")):
-        done = programs.command(*command, *flags, stdin="hello\n")
+        done = programs.tool(*command, *flags, stdin="hello\n")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr

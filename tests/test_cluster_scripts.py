@@ -143,6 +143,7 @@ def wait_for(condition, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_job_of_two_nodes_is_requeued_and_goes_on(slurm, data_bin, tmp_path):
     """Two nodes of one process each; the same parameters as one unbroken process with --update-freq 2."""
     folder, steady = tmp_path / "run", ("--adam-eps", "0.001")  # see test_distributed.py

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 
 def convert(*arguments):
-    return programs.command("fairseq-latent", "convert", *arguments)
+    return programs.tool("convert", *arguments)
 
 
 def test_there_and_back(gpt2_bin, folder, tmp_path):
@@ -86,7 +86,7 @@ def test_a_trained_model_starts_another(gpt2_bin, folder, tmp_path):
     torch.testing.assert_close(*(each["encoder.embedding.embed_tokens.weight"][4 : 4 + TOKENS] for each in (one, two)))
 
 
-def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, tmp_path):
+def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, tmp_path, refused):
     small = ("--task", "persona_dialogue", "--no-latents")
     kind = {"arch": "persona_cvae_gpt2_tiny", "criterion": "elbo"}
     programs.fit(data_bin, tmp_path / "one", *small, **kind)
@@ -96,11 +96,9 @@ def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, 
     for name in (name for name in one if ".gpt2." in name or name.endswith("embed_tokens.weight")):
         torch.testing.assert_close(two[name], one[name], msg=name)
     (tmp_path / "handed" / SYMBOLS).write_text("[1]")
-    done = programs.command(
-        "fairseq-train", data_bin, "--user-dir", programs.PLUGIN, *small, "--arch", "persona_cvae_gpt2_tiny", "--criterion",
-        "elbo", "--optimizer", "adam", "--batch-size", "4", "--gpt2-path", tmp_path / "handed", "--cpu",
-    )  # fmt: skip
-    assert done.returncode == 2 and "these are not the rows of symbols; remedy" in done.stderr
+    assert "these are not the rows of symbols; remedy" in refused(
+        programs.fit, data_bin, tmp_path / "three", *small, "--gpt2-path", tmp_path / "handed", **kind
+    )
 
 
 def test_ids_of_gpt2_are_not_among_the_rows_of_symbols():

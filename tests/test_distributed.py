@@ -16,6 +16,7 @@ from fairseq_latent.errors import InputError
 
 from . import programs
 
+pytestmark = pytest.mark.slow
 # 120 pairs in batches of 8 are 15: 8 updates of two batches an epoch, the last of one, where the second worker idles.
 # Everything random is on: dropout, K samples or their mean, the random pairs of L_Po-di, shuffled batches.
 TWICE = ("--update-freq", "2")

@@ -20,28 +20,6 @@ def checkpoint(data_bin, tmp_path_factory):
     return folder / "checkpoint_last.pt"
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run something that must fail as a command would: through our sys.excepthook. Returns the one line."""
-
-    def run(call, *arguments, **options):
-        def previous(kind, error, traceback):
-            raise AssertionError(f"a traceback for the user: {error!r}") from error
-
-        capsys.readouterr()
-        with pytest.raises(Exception) as caught:  # noqa: B017  whatever fairseq throws
-            call(*arguments, **options)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            failures.one_line_hook(previous)(caught.type, caught.value, caught.tb)
-        assert stop.value.code == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: ") and "remedy" in line, line
-        return line
-
-    return run
-
-
 def copied(folder, target):
     shutil.copytree(folder, target)
     return target

@@ -11,7 +11,6 @@ from fairseq_latent.models import latent_model
 
 from . import programs
 
-LIFE = [("t_cvae_tiny", "speculative_elbo"), ("t_spacefusion_tiny", "spacefusion")]
 SHORT = ("--beam", "2", "--lenpen", "1.2", "--max-len-a", "0", "--max-len-b", "8")
 # everything whose state must survive a stop: dropout, K samples, a schedule, pairs, Adam and its learning rate
 BUSY = (
@@ -32,32 +31,39 @@ def updates(checkpoint) -> int:
 # --- the real command lines ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arch, criterion", LIFE)
-def test_from_build_to_chat(data_bin, tmp_path, arch, criterion):
+def in_processes(program, *words, stdin=""):
+    done = programs.command(program, *words, stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    return done.stdout, [json.loads(line.split(" | ")[-1]) for line in lines if '"valid_elbo_ppl"' in line]
+
+
+def in_this_process(program, *words, stdin=""):
+    printed = programs.run(program, *words, "--num-workers", "0", stdin=stdin)
+    return printed.text, [dict(values) for tag, values in printed.log if tag == "valid"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch, criterion, run", [
+    ("t_cvae_tiny", "speculative_elbo", in_processes),
+    ("t_spacefusion_tiny", "spacefusion", in_this_process),
+])  # fmt: skip
+def test_from_build_to_chat(data_bin, tmp_path, arch, criterion, run):
     """Train five updates, validate, generate, chat: each a command of its own."""
     best = tmp_path / "checkpoint_best.pt"
-    kind = (data_bin, *programs.PLUG_IN, "--arch", arch, "--criterion", criterion, "--save-dir", tmp_path)
-    trained = programs.command("fairseq-train", *kind, *programs.TINY_TRAINING)
-    assert trained.returncode == 0, trained.stderr
+    kind = (*programs.PLUG_IN, "--arch", arch, "--criterion", criterion, "--save-dir", tmp_path)
+    run("fairseq-train", data_bin, *kind, *programs.TINY_TRAINING)
     assert updates(tmp_path / "checkpoint_last.pt") == 5
 
     common = (data_bin, *programs.PLUG_IN, "--path", best, "--cpu")
-    validated = programs.command("fairseq-validate", *common, "--batch-size", "8", "--log-format", "json")
-    assert validated.returncode == 0, validated.stderr
-    (numbers,) = [
-        json.loads(line.split(" | ")[-1])
-        for line in (validated.stdout + validated.stderr).splitlines()
-        if '"valid_elbo_ppl"' in line
-    ]
+    _, (numbers,) = run("fairseq-validate", *common, "--batch-size", "8", "--log-format", "json")
     assert {"valid_loss", "valid_kl", "valid_au", "valid_mi", "valid_rec_ppl"} <= numbers.keys()
 
-    generated = programs.command("fairseq-generate", *common, *SHORT, "--latent-samples", "2")
-    assert generated.returncode == 0, generated.stderr
-    assert sum(line.startswith("H-") for line in generated.stdout.splitlines()) == 2 * 21
+    generated, _ = run("fairseq-generate", *common, *SHORT, "--latent-samples", "2")
+    assert sum(line.startswith("H-") for line in generated.splitlines()) == 2 * 21
 
-    chatted = programs.command("fairseq-interactive", *common, *SHORT, stdin="do you like tea\nhello\n")
-    assert chatted.returncode == 0, chatted.stderr
-    assert sum(line.startswith("H-") for line in chatted.stdout.splitlines()) == 2
+    chatted, _ = run("fairseq-interactive", *common, *SHORT, stdin="do you like tea\nhello\n")
+    assert sum(line.startswith("H-") for line in chatted.splitlines()) == 2
 
 
 # --- accumulation ----------------------------------------------------------------------------------------------------

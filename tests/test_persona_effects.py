@@ -17,6 +17,7 @@ from . import personas, programs
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
 SMALL = (
     *("--embed-dim", "32", "--layers", "2", "--reader-layers", "1", "--reader-ffn-dim", "64"),
     *("--dropout", "0", "--reader-dropout", "0"),

@@ -113,7 +113,7 @@ def test_chatting_with_it(persona_bin, trained):
     lines = done.stdout.splitlines()
     assert [line[:2] for line in lines] == ["1.", "2.", "3.", "(2", "1.", "2.", "3."]
     assert all("(fader " in line for line in lines if line[1] == ".")
-    by_hand = programs.command(*command, "--fader", "0.25", "--replies", "2", stdin="hello there\n")
+    by_hand = programs.tool(*command[1:], "--fader", "0.25", "--replies", "2", stdin="hello there\n")
     assert by_hand.stdout.count("(fader 0.25)") == 2
 
 

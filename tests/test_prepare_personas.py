@@ -45,6 +45,7 @@ def own_gpt2(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_convai2_to_a_data_bin_of_gpt2s_tokens(prepare, tmp_path, own_gpt2):
     from fairseq.data import Dictionary, data_utils
 

@@ -46,6 +46,7 @@ def bash(command: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_works(checkout):
     blocks = [block for block in bash_blocks(README) if block.strip() not in SCRIPTS_OF_THEIR_OWN]
     own_data = next(block for block in blocks if "prepare.sh" in block)  # makes the data the others read

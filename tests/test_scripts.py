@@ -530,6 +530,7 @@ def test_scripts_refuse_what_they_cannot_do(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_quickstart_smoke_goes_on_where_it_was_killed(tmp_path):
     if not (Path(sys.prefix) / "fairseq_latent.stamp").is_file():
         pytest.skip("this environment was not made by scripts/setup.sh, which the quickstart would run on it")
