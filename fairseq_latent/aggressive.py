@@ -43,10 +43,24 @@ class InnerLoop:
 
 @dataclass
 class AggressivePhase:
-    """Whether training is still aggressive, and the mutual information (nats) of the last validation."""
+    """Whether training is still aggressive, and the mutual information (nats) of the last validation.
 
+    It lasts for `limit` updates of the decoder at most; 0 is no limit.
+    """
+
+    limit: int = 0
     active: bool = True
     mutual_information: float | None = None
+
+    def __post_init__(self):
+        if self.limit < 0:
+            raise InputError(f"--aggressive-updates {self.limit}; remedy: 0 for no limit, or a number of updates")
+
+    def trained(self, updates: int) -> bool:
+        """Take note of the decoder's updates; the last of `limit` ends the phase for good. Whether it did so now."""
+        ended = self.active and 0 < self.limit <= updates
+        self.active = self.active and not ended
+        return ended
 
     def validated(self, mutual_information: float) -> bool:
         """Take note of a validation; a fall of the mutual information ends the phase for good. Whether it did so now."""
@@ -57,10 +71,10 @@ class AggressivePhase:
         return ended
 
     def state_dict(self) -> dict:
-        """Plain values, for a checkpoint."""
+        """Plain values, for a checkpoint: the limit is the training's."""
         return {"active": self.active, "mutual_information": self.mutual_information}
 
     @classmethod
-    def from_state(cls, state: dict) -> "AggressivePhase":
+    def from_state(cls, state: dict, limit: int = 0) -> "AggressivePhase":
         """What `state_dict` gave."""
-        return cls(**state)
+        return cls(limit, **state)

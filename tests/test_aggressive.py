@@ -57,9 +57,13 @@ def test_the_phase_ends_for_good_when_the_mutual_information_falls():
     assert again == phase
 
 
-@pytest.mark.parametrize("flags", [("--aggressive-steps", "0"), ("--aggressive-window", "0")])
-def test_a_loop_without_steps_is_refused(sentences_bin, tmp_path, flags):
-    with pytest.raises(InputError, match="one step is the least; remedy: 100 and 15"):
+@pytest.mark.parametrize(("flags", "message"), [
+    (("--aggressive-steps", "0"), "one step is the least; remedy: 100 and 15"),
+    (("--aggressive-window", "0"), "one step is the least; remedy: 100 and 15"),
+    (("--aggressive-updates", "-1"), "--aggressive-updates -1; remedy: 0 for no limit"),
+])  # fmt: skip
+def test_a_loop_without_steps_and_a_phase_without_updates_are_refused(sentences_bin, tmp_path, flags, message):
+    with pytest.raises(InputError, match=message):
         fit(sentences_bin, tmp_path, "--aggressive", *flags)
 
 
@@ -121,6 +125,20 @@ def test_without_the_flag_and_after_the_phase_all_move_together(sentences_bin, t
     assert together == list(range(len(watched) - 15, len(watched)))  # the last of three epochs
     told = [record.getMessage() for record in caplog.records if "aggressive training ends" in record.getMessage()]
     assert told == ["aggressive training ends: mutual information 0.4000 nats, 0.5000 before"]
+
+
+def test_a_limit_ends_the_phase_for_good_wherever_a_run_was_stopped(sentences_bin, tmp_path, caplog):
+    flags = (*SHORT, "--aggressive-updates", "4")
+    with caplog.at_level(logging.INFO):
+        whole = fit(sentences_bin, tmp_path / "whole", *flags, "--max-update", "7")
+    steps = [numbers.get("inner_steps", 0) for numbers in whole.numbers("train_inner")]
+    assert all(steps[:4]) and not any(steps[4:]) and len(steps) == 7
+    told = [record.getMessage() for record in caplog.records if "aggressive training ends" in record.getMessage()]
+    assert told == ["aggressive training ends: --aggressive-updates 4"]
+    for stop in ("3", "5"):
+        fit(sentences_bin, tmp_path / stop, *flags, "--max-update", stop)
+        fit(sentences_bin, tmp_path / stop, *flags, "--max-update", "7")
+        programs.assert_same_parameters(tmp_path / "whole/checkpoint_last.pt", tmp_path / stop / "checkpoint_last.pt")
 
 
 def test_of_two_validation_sets_the_first_judges(sentences_bin, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ LOSSES = {  # what makes a row, of 800 updates
     "standard": "--criterion elbo",
     "kla": "--criterion elbo --kl-schedule linear --kl-warmup 5000",
     "ca": "--criterion elbo --kl-schedule cyclical --kl-cycle 201",
-    "at": "--criterion elbo --aggressive",
+    "at": "--criterion elbo --aggressive --aggressive-updates 1000",
     "bow": "--criterion bow_elbo --bow-target tokens --bow-hidden-dim 400",
     "podi_0.15": "--criterion podi_elbo --podi-form per_dim --podi-target 0.15",
     "podi_literal_0.15": "--criterion podi_elbo --podi-form literal --podi-target 0.15",

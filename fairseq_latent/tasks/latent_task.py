@@ -47,6 +47,10 @@ class LatentTaskConfig(FairseqDataclass):
     aggressive_window: int = field(
         default=15, metadata={"help": "of so many the mean loss must fall, or the rest is updated"}
     )
+    aggressive_updates: int = field(
+        default=0,
+        metadata={"help": "it ends after so many updates of the rest, fallen or not; 0: no limit"},
+    )
     seed: int = II("common.seed")
     update_freq: Any = II("optimization.update_freq")
     clip_norm: float = II("optimization.clip_norm")
@@ -75,7 +79,7 @@ class LatentTask(FairseqTask):
         self._model = None
         self._warned_of_collapse = False
         self._inner_loop = InnerLoop(cfg.aggressive_steps, cfg.aggressive_window)
-        self._phase = AggressivePhase() if cfg.aggressive else None
+        self._phase = AggressivePhase(cfg.aggressive_updates) if cfg.aggressive else None
         self._judged = False  # whether this validation's mutual information was looked at
         self._train_iterator = None
         self._inner_of: int | None = None  # the update whose inner loop has run
@@ -127,6 +131,8 @@ class LatentTask(FairseqTask):
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's; while training is aggressive the inference network first, and then all but it."""
+        if self._phase is not None and self._phase.trained(update_num):
+            logger.info(f"aggressive training ends: --aggressive-updates {self.cfg.aggressive_updates}")
         if self._phase is None or not self._phase.active:
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         inference = inference_parameters(model)
@@ -207,7 +213,7 @@ class LatentTask(FairseqTask):
         phase = state.pop("aggressive", None)
         super().load_state_dict(state)
         if phase is not None and self._phase is not None:
-            self._phase = AggressivePhase.from_state(phase)
+            self._phase = AggressivePhase.from_state(phase, self.cfg.aggressive_updates)
 
     # --- decoding --------------------------------------------------------------------------------------------------
 
