@@ -8,9 +8,11 @@ of fairseq is the id of GPT-2 and 4.
 Each turn of a context and each sentence of a profile is encoded by itself, without a space before it, as DialoGPT does
 (Zhang et al., 2020, https://arxiv.org/abs/1911.00536): a turn has the same tokens as a response and in a context. <eot>
 between them is one symbol. Text that looks like a symbol, `x<eot>` or `<|endoftext|>`, is encoded as the characters it has.
+Spaces beside Japanese and Chinese characters go: MeCab put them there, and no pre-trained model has read such text.
 """
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -35,6 +37,11 @@ FILES = tuple(name for form in FORMS for name in form)
 NAMES = " or ".join(" and ".join(form) for form in FORMS)
 
 
+# kana, ideographs and their punctuation, full-width forms
+UNSPACED = "[\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
+SPACES = re.compile(f"(?<={UNSPACED}) +| +(?={UNSPACED})")
+
+
 @dataclass(frozen=True)
 class Gpt2:
     """A tokenizer of `size` types, and the files that it was made of."""
@@ -49,6 +56,9 @@ class Gpt2:
 
     def ids(self, texts: list[str]) -> list[list[int]]:
         """Of each text, its tokens' ids."""
+        return self._ids([SPACES.sub("", text) for text in texts])
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
         return [found.ids for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def lengths(self, texts: list[str]) -> list[int]:
@@ -88,8 +98,7 @@ class SentencePieceGpt2(Gpt2):
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids)
 
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        """Of each text, its tokens' ids."""
+    def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer.encode(texts)
 
 

@@ -74,14 +74,14 @@ def test_a_japanese_gpt2_has_pieces(tmp_path):
     """Ids of a SentencePiece model, the unknown piece for what it has none for."""
     import sentencepiece
 
-    lines = ["今日 は 寒い です ね 。", "猫 が 好き です 。", "猫 と 犬 、 どちら が 好き です か 。"] * 5
+    lines = ["今日は寒いですね。", "猫が好きです。", "猫と犬、どちらが好きですか。"] * 5
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "spiece"), vocab_size=25, minloglevel=2
+        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "spiece"), vocab_size=24, minloglevel=2
     )
     loaded = gpt2_bpe.load_gpt2(tmp_path)
     model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
-    line = "猫 が 好き です <eot> 犬 です ね"
-    first, second = model.encode(["猫 が 好き です", "犬 です ね"])
+    line = "猫が好きです <eot> 犬ですね"
+    first, second = model.encode(["猫が好きです", "犬ですね"])
     assert encoded(loaded, line) == " ".join([*map(str, first), "<eot>", *map(str, second)])
     assert loaded.decode(encoded(loaded, line)) == line and loaded.size == len(model)
     assert str(model.unk_id()) in encoded(loaded, "海").split() and loaded.lengths(["猫"]) == [len(model.encode("猫"))]
@@ -96,6 +96,13 @@ def test_text_comes_back(own, released):
     for line in ("hello my dog <eot> is cute <eot> hello", "海が <eou> \U0001f600 !", "a \t b", "it's x<eot>y < eot >"):
         assert loaded.decode(encoded(loaded, line)) == line
     assert loaded.decode("<unk> <s>") == "<unk> <s>" and loaded.decode("") == ""
+
+
+def test_a_pretrained_model_reads_japanese_without_the_spaces_of_mecab(own):
+    gpt2 = gpt2_bpe.load_gpt2(own)
+    parted, whole = "私 は hello tea が 好き です 。 <eot> はい", "私はhello teaが好きです。 <eot> はい"
+    assert encoded(gpt2, parted) == encoded(gpt2, whole) and gpt2.decode(encoded(gpt2, parted)) == whole
+    assert gpt2.lengths(["私 は"]) == gpt2.lengths(["私は"])
 
 
 def test_a_turn_has_the_same_tokens_wherever_it_stands(own):
