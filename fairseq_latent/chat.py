@@ -59,6 +59,15 @@ class Partner:
         texts = [self._text(beam["tokens"]) for beam in beams[: self.replies]]
         return [Reply(text, fader) for text, fader in zip(texts, self._faders(net_input), strict=True)]
 
+    def unknown(self, text: str) -> list[str]:
+        """The words of a turn that the model cannot read, in part or at all."""
+        dictionary = self.trained.task.source_dictionary
+        return [
+            word
+            for word in text.split()
+            if any(dictionary.index(piece) == dictionary.unk() for piece in self.pieces.encode(word).split())
+        ]
+
     def _faders(self, net_input: dict) -> list[float | None]:
         """Of each reply, in its order."""
         import torch
@@ -103,6 +112,8 @@ class Conversation:
         elif line.startswith("/") or not line:
             yield f"({HELP})"
         else:
+            if unknown := self.partner.unknown(line):
+                yield f"(unknown to the model: {' '.join(unknown)})"
             self.turns.append(line)
             self.replies = self.partner.answer(self.turns[-self.context_turns :])
             yield from (reply.line(number) for number, reply in enumerate(self.replies, 1))

@@ -21,6 +21,9 @@ class Echo:
         self.heard.append(list(turns))
         return [Reply(f"{turns[-1]} {number}", number / 4) for number in range(2)]
 
+    def unknown(self, turn):
+        return [word for word in turn.split() if word.isupper()]
+
 
 @pytest.fixture
 def talk():
@@ -43,6 +46,11 @@ def test_what_is_no_turn(talk):
     assert all(line[0].startswith("(a number") for line in shown[1:4])
     assert shown[4] == ["(a new conversation)"]
     assert talk.partner.heard == [["a"], ["2"]]  # without replies to choose from, a number is a turn
+
+
+def test_words_that_the_model_cannot_read_are_told(talk):
+    (shown,) = said(talk, "a B c")
+    assert shown[0] == "(unknown to the model: B)" and shown[1].startswith("1. ")
 
 
 def test_without_a_fader_there_is_none_to_show():
@@ -82,9 +90,11 @@ def test_gpt2_of_the_folder(tmp_path):
 def test_chatting_with_a_model_that_has_no_fader(data_bin, tmp_path):
     programs.fit(data_bin, tmp_path)
     command = ("chat", data_bin, "--path", tmp_path / "checkpoint_last.pt", "--cpu", "--beam", "2")
-    done = programs.tool(*command, "--max-length", "5", stdin="do you like tea\n")
+    done = programs.tool(*command, "--max-length", "5", stdin="do you like Tea\n")
     assert done.returncode == 0, done.stderr
-    assert [line[:3] for line in done.stdout.splitlines()] == ["1. ", "2. ", "3. "] and "fader" not in done.stdout
+    told, *replies = done.stdout.splitlines()
+    assert told == "(unknown to the model: Tea)"
+    assert [line[:3] for line in replies] == ["1. ", "2. ", "3. "] and "fader" not in done.stdout
     for flags, message in ((("--fader", "0.5"), "has no fader"), (("--replies", "0"), "--replies 0")):
         done = programs.tool(*command, *flags, stdin="hello\n")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr
