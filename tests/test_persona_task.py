@@ -67,8 +67,9 @@ def test_without_latents_and_with_the_family_options(persona_bin, tmp_path, flag
     assert numbers["kl"] >= 0 and ("fader_kl" in numbers) is ("--no-latents" not in flags)
 
 
-def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path):
+def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path, caplog):
     assert fit(data_bin, tmp_path, "--no-latents", "--criterion", "elbo").numbers("train_inner")
+    assert "collapsed" not in caplog.text  # what is not there cannot
     with pytest.raises(InputError, match="no profiles of the other party"):
         fit(data_bin, tmp_path / "other")
 

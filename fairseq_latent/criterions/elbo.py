@@ -114,7 +114,18 @@ class ELBOCriterion(LatentCriterion):
         return self._schedule
 
     def equip(self, model) -> None:
-        """Give the model a bag-of-words head where the loss has that term."""
+        """Give the model a bag-of-words head where the loss has that term; refuse what is about a latent without one."""
+        if not model.latent_dim:
+            for flag, asked in (
+                ("--k", self.k > 1),
+                ("--bow-weight", self.bow_weight),
+                ("--podi-weight", self.podi_weight),
+            ):
+                if asked:
+                    raise InputError(
+                        f"{flag} is about the latent, and this model has none; remedy: --criterion elbo alone, or without "
+                        "--no-latents"
+                    )
         if self.bow_weight:
             model.add_bow_head(self.bow_hidden_dim)
 
@@ -134,7 +145,7 @@ class ELBOCriterion(LatentCriterion):
         if self.loss_scale == "released" and name in ("nll", "smoothed_nll"):
             return target.ne(self.padding_idx).sum(1).clamp(min=1)
         if self.loss_scale == "released" and name == "kl":
-            return latent.z.size(-1)
+            return max(1, latent.z.size(-1))
         return 1
 
     def terms(self, logits: Tensor, latent: LatentOutput, sample: dict, step: int):

@@ -189,7 +189,7 @@ class LatentTask(FairseqTask):
         if self.cfg.best_checkpoint_metric not in stats:
             known = ", ".join(sorted(name for name, value in stats.items() if not name.startswith("best_")))
             raise InputError(f"--best-checkpoint-metric {self.cfg.best_checkpoint_metric}; remedy: one of {known}")
-        if stats.get("au") == 0 and not self._warned_of_collapse:
+        if stats.get("au") == 0 and getattr(self._model, "latent_dim", 1) and not self._warned_of_collapse:
             self._warned_of_collapse = True
             logger.warning(COLLAPSED)
         if self._phase is not None and not self._judged and self._train_iterator.end_of_epoch():
