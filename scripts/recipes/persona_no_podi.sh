@@ -22,6 +22,6 @@ optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --clip-norm 25 --lr "${L
     --warmup-updates "${WARMUP:-3000}" --total-num-update "${MAX_UPDATE:-20500}")
 # run         five epochs of ConvAI2; 32 examples at once, whose profiles L_Po-di parts; early end: --patience
 budget=(--batch-size "${BATCH_SIZE:-32}" --update-freq "${UPDATE_FREQ:-1}" --max-update "${MAX_UPDATE:-20500}" --patience 3
-    --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
+    --best-checkpoint-metric elbo_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
 
 train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"

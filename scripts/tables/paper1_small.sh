@@ -55,10 +55,17 @@ for row in "${shown[@]}"; do
 done
 for row in "${rows[@]}"; do folders+=("$runs/$row"); done
 
+# few dialogues are all measured, more than 50 by a part of them that is always the same
+dialogues() { # sets `part`
+    part=()
+    (($(cut -d: -f1 "$text/test.ids" | sort -u | wc -l) <= 50)) || part=(--dialogues "$text/test.ids")
+}
+
 show() { # scores of what is decoded, then the page, its pictures and its numbers
-    local page=${PAGE:-$ROOT/docs/results_persona.md} decoded=() responses=() pictures=() scores=() index folder picture kind
+    local page=${PAGE:-$ROOT/docs/results_persona.md} decoded=() responses=() pictures=() scores=() index folder picture kind part
     local beside
     beside=$(dirname "$page")/pictures
+    dialogues
     for index in "${!systems[@]}"; do
         folder=$runs/${shown[index]}
         if [[ -s $folder/generate.test.txt ]]; then
@@ -75,7 +82,7 @@ show() { # scores of what is decoded, then the page, its pictures and its number
     if ((${#decoded[@]})); then
         [[ -z $vectors ]] || whole "$runs/scores.json" "${responses[@]}" -- fairseq-latent score "${decoded[@]}" \
             --hypothesis mean --reference "$text/test.tgt" --profiles "$text/test.partner" --vectors "$vectors" \
-            --train-text "$text/train.tgt" "$text/train.partner" --dialogues "$text/test.ids" --format json
+            --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} --format json
         [[ ! -s $runs/scores.json ]] || scores=(--scores "$runs/scores.json")
     fi
     [[ -d $runs ]] || return 0
@@ -117,7 +124,8 @@ train_row() { # RUN, named after its row, by its recipe
 }
 
 measure_row() { # RUN: responses, latents, and what the latents do
-    local checkpoint=$1/checkpoint_best.pt inputs split
+    local checkpoint=$1/checkpoint_best.pt inputs split part
+    dialogues
     inputs=("$checkpoint" "$DATA/test.src-tgt.src.idx")
     whole "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
         --path "$checkpoint" --gen-subset test --sampling --sampling-topk 4 --sampling-topp 0.8 --beam 1 --latent-samples 3 \
@@ -128,20 +136,23 @@ measure_row() { # RUN: responses, latents, and what the latents do
     done
     [[ $(basename "$1") != no_latents ]] || return 0
     whole "$1/sweep.csv" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
-        --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" --dialogues "$text/test.ids" \
+        --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
         --plot "$1/sweep.png" --format csv ${DEVICE[@]+"${DEVICE[@]}"}
     whole "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
         --out "$1/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
-# chit-chat   one epoch of a GPT-2 that all rows start from
-if [[ ! -f $runs/gpt2/config.json && -z ${DRY_RUN:-} ]]; then
+# chit-chat   one epoch of a GPT-2 that all rows start from; trained with other flags than it was: refused
+if [[ -z ${DRY_RUN:-} ]]; then
     say "learning to chat: $runs/chat"
     DATA=$chat RUN=$runs/chat ARCH=persona_cvae_gpt2_tiny LR=${CHAT_LR:-1e-3} WARMUP=300 BATCH_SIZE=32 \
         MAX_UPDATE=$CHAT_UPDATES LOG_INTERVAL=$((CHAT_UPDATES / 100 > 0 ? CHAT_UPDATES / 100 : 1)) \
         bash "$ROOT/scripts/recipes/persona_dialogpt.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
         --save-interval-updates 200 --keep-interval-updates 1 --validate-interval-updates 1000 || exit 2
-    run fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat" || exit 2
+    [[ ! $runs/chat/checkpoint_last.pt -nt $runs/gpt2/config.json || ! -f $runs/gpt2/config.json ]] ||
+        die "$runs/gpt2 is older than $runs/chat, which went on; remedy: RUNS=another folder, or remove $runs/gpt2 and the rows"
+    [[ -f $runs/gpt2/config.json ]] ||
+        run fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat" || exit 2
 fi
 failed=0
 every_one "training" updates_done train_row "${folders[@]}"
