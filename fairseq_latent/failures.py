@@ -33,7 +33,7 @@ REMEDIES = (
     (
         r"The dataset is empty\. This could indicate that all elements",
         "every example is longer than the model's positions; "
-        "remedy: larger --max-source-positions --max-target-positions",
+        "remedy: larger --max-source-positions --max-target-positions (persona_cvae_gpt2: --positions)",
     ),
     (
         r"Sentences lengths should not exceed max_tokens=(\d+)",
@@ -55,7 +55,8 @@ REMEDIES = (
     (
         r"Size of sample #(\d+) is invalid \(=(.*?)\) since max_positions=(.*?), skip",
         "sample {1} has {2} tokens, the model takes {3}; remedy: --skip-invalid-size-inputs-valid-test, "
-        "--truncate-source, or larger --max-source-positions --max-target-positions (text_vae: --max-sentence-length)",
+        "--truncate-source, or larger --max-source-positions --max-target-positions (text_vae: "
+        "--max-sentence-length, persona_cvae_gpt2: --positions)",
     ),
     (
         r"No space left on device|enforce fail at inline_container|unexpected pos \d+ vs",
