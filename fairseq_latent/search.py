@@ -24,6 +24,7 @@ def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float
     """Let a search never choose some words, and choose those less that a hypothesis has already.
 
     Log probabilities of the latter are multiplied by the penalty (Keskar et al., 2019, apply it to scores before softmax).
+    Sampling then draws from what is left, made probabilities again; beams keep their scores.
     """
     choose = search.step
 
@@ -32,6 +33,8 @@ def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float
             said = prev_output_tokens[..., 1:].reshape(*lprobs.shape[:-1], -1)
             lprobs = lprobs.scatter(-1, said, lprobs.gather(-1, said) * repetition_penalty)
         lprobs[..., list(forbidden)] = -math.inf
+        if isinstance(search, Sampling):
+            lprobs = lprobs.log_softmax(-1)
         return choose(number, lprobs, scores, prev_output_tokens, original_batch_idxs)
 
     search.step = step

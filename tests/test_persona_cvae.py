@@ -1,11 +1,13 @@
 """The persona CVAE on GPT-2: against transformers' own GPT-2, with and without pads, and what each latent may see."""
 
 import importlib.util
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq.data import Dictionary, data_utils
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_latent.data.persona_dataset import POSTERIOR_INPUTS
@@ -319,6 +321,21 @@ def test_every_option_of_the_family_works_here(task, flags):
     assert model.training and model.decoder.training
 
 
+@pytest.mark.parametrize(
+    ("criterion", "flags"), [("podi_elbo", {}), ("speculative_elbo", {"k": 5}), ("bow_elbo", {"bow_weight": 1.0})]
+)
+def test_losses_of_a_latent_want_one(task, criterion, flags):
+    model = model_of(task, no_latents=True)
+    with pytest.raises(InputError, match="is about the latent, and this model has none; remedy"):
+        build_criterion(task, criterion, **flags).equip(model)
+
+
+def test_both_scales_of_the_loss_without_latents(task):
+    model, sample = model_of(task, no_latents=True), batch(task)
+    logs = [build_criterion(task, "elbo", loss_scale=scale)(model, sample)[2] for scale in ("elbo", "released")]
+    assert torch.isfinite(logs[1]["loss"]) and logs[1]["loss"] < logs[0]["loss"]
+
+
 def test_best_of_k_is_no_worse_than_any(task):
     model, sample = spread(model_of(task)), persona_batch(task)
     with torch.no_grad():
@@ -481,7 +498,7 @@ def test_weights_of_a_folder(gpt2_folder, gpt2_task):
         gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, freeze_embeddings=True, reader_init="gpt2", positions=7
     ).eval()
     table = model.encoder.embed_tokens.weight
-    assert torch.equal(table[4:64], theirs.transformer.wte.weight) and not table.requires_grad
+    assert torch.equal(table[4:64], theirs.transformer.wte.weight)
     mean = theirs.transformer.wte.weight.mean(0)
     assert (table[:4] - mean).abs().max() < 0.01 and table[64:].sub(mean).abs().max() < 0.01  # new rows: near the mean
     model.encoder.embedding.marks.weight.data.zero_()
@@ -492,6 +509,32 @@ def test_weights_of_a_folder(gpt2_folder, gpt2_task):
     expected = theirs.transformer(inputs_embeds=vectors).last_hidden_state[:, 3:] @ table.T
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
     assert model.decoder.body.positions.num_embeddings == 64
+
+
+def test_frozen_tables_but_for_the_symbols_that_gpt2_lacks(gpt2_folder, gpt2_task):
+    """Their rows are alike at first: frozen, the end of a response could not be told from <unk> or <eot>."""
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), freeze_embeddings=True, no_latents=True)
+    table, positions = model.encoder.embed_tokens.weight, model.decoder.body.positions.weight
+    sample = {
+        "src_tokens": torch.tensor([[5, 9, 2]]),
+        "src_lengths": torch.tensor([3]),
+        "prev_output_tokens": torch.tensor([[2, 7]]),
+    }
+    logits, _ = model(**sample, target=torch.tensor([[7, 2]]))
+    logits.float().log_softmax(-1)[..., 2].sum().backward()
+    moved = table.grad.abs().sum(1).nonzero().flatten().tolist()
+    assert moved == [0, 1, 2, 3, gpt2_task.target_dictionary.index(EOT)] and positions.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_folder_in_half_precision(gpt2_folder, gpt2_task, dtype):
+    from transformers import GPT2LMHeadModel
+
+    theirs = GPT2LMHeadModel.from_pretrained(gpt2_folder).to(dtype)
+    theirs.save_pretrained(gpt2_folder)
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder))
+    assert torch.equal(model.encoder.embed_tokens.weight[4:64], theirs.transformer.wte.weight.float())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_readers_start_as_gpt2s_blocks(gpt2_folder, gpt2_task):
@@ -539,6 +582,65 @@ def test_options_of_the_task(words):
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             PersonaDialogueTask(PersonaDialogueConfig(data="nowhere", seed=1, **changes), words, words)
+
+
+def test_a_fader_with_noise(task):
+    """Of a share of its value, from each example's own seed, in another stream than Zp."""
+    model, sample = spread(model_of(task)).eval(), batch(task)["net_input"]
+    tokens, seeds = sample["src_tokens"], torch.arange(5) + 1000
+
+    def drawn(rows, **changes):
+        return model.encoder(tokens[rows], None, seeds[rows], fader=0.5, **changes)
+
+    plain, noisy, alone = drawn(slice(5)), drawn(slice(5), fader_noise=0.25), drawn(slice(2, 3), fader_noise=0.25)
+    assert torch.equal(plain["latent"][0], noisy["latent"][0])
+    shares = noisy["fader"][0] / plain["fader"][0] - 1  # (5, 16)
+    assert shares.abs().max() > 0.25 and abs(shares.std() - 0.25) < 0.1 and len(shares.unique()) == shares.numel()
+    torch.testing.assert_close(alone["fader"][0], noisy["fader"][0][2:3])
+    with pytest.raises(InputError, match="--fader-noise 0.25; remedy"):
+        PersonaDialogueTask(PersonaDialogueConfig(data="nowhere", seed=1, fader_noise=0.25), task.source_dictionary)
+
+
+def test_turns_may_end_as_responses_do(task, words):
+    """`--turn-end eos`: the vector of </s> stands between turns, whose roles stay as they are."""
+    own, released = (model_of(task, turn_end=end).encoder.embedding for end in ("eot", "eos"))
+    tokens = torch.tensor([[5, words.index(EOT), 6, 2]])
+    one, other = own.context(tokens, with_end=True), released.context(tokens, with_end=True)
+    assert torch.equal(other.vectors[0, 2], released.embed_tokens.weight[words.eos()])
+    assert torch.equal(one.vectors[0, 2], own.embed_tokens.weight[words.index(EOT)])
+    kept = [0, 1, 3, 4]
+    assert torch.equal(one.vectors[:, kept], other.vectors[:, kept]) and torch.equal(one.mask, other.mask)
+
+
+def test_a_generator_says_no_symbol_and_no_unknown_word(task, words):
+    search = task.build_generator([model_of(task)], GenerationConfig(beam=2)).search
+    lprobs = torch.zeros(1, 2, len(words))
+    search.step(0, lprobs, torch.zeros(1, 2, 1))
+    said = lprobs[0, 0].isfinite().nonzero().flatten().tolist()
+    assert not {words.bos(), words.unk(), words.index(EOT)} & set(said) and words.eos() in said
+
+
+def test_a_fader_by_hand_wants_latents(task):
+    task.cfg.fader = 0.5
+    with pytest.raises(InputError, match="--fader 0.5: this model has no fader; remedy"):
+        task.build_generator([model_of(task, no_latents=True)], GenerationConfig(beam=2))
+
+
+def test_a_penalty_leaves_the_nucleus_alone(words):
+    """The first word was said: without a sum of 1, nothing would be cut."""
+    from fairseq.search import Sampling
+
+    from fairseq_latent.search import restrict
+
+    search = Sampling(words, sampling_topp=0.8)
+    restrict(search, [], 4.0)
+    lprobs = torch.full((1, 1, len(words)), 0.2 / (len(words) - 2)).log()
+    lprobs[..., 5], lprobs[..., 6] = math.log(0.5), math.log(0.3)
+    torch.manual_seed(1)
+    drawn = {
+        int(search.step(1, lprobs.clone(), torch.zeros(1, 1, 1), torch.tensor([[2, 5]]), None)[1]) for _ in range(200)
+    }
+    assert len(drawn) < len(words) - 2  # the unlikeliest are cut
 
 
 def test_symbols_are_never_said_and_words_said_again_less(task, words):

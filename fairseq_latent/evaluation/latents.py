@@ -28,7 +28,8 @@ class LatentStatistics:
     elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence. prior_ppl: the mean of rec_ppl's
     equivalents with a sample of the prior in several passes, all latents inferred from the context alone.
     *_word_ppl: of the same nats, over words between spaces and one more a sentence: what models of other subwords share.
-    fader_kl: nats, of the latent beside z where the model has one; it is part of elbo_ppl and iw_ppl.
+    fader_kl: nats, of the latent beside z where the model has one; it is part of elbo_ppl and iw_ppl, which are no bounds
+    there: the decoder is given the posterior's mean itself, which can tell it more than the KL of a noisy one charges.
     iw_ppl: the same of the importance-weighted bound, where it was asked for; elbo_ppl is above it, the model's true
     perplexity below it, and how far depends on K and on how well the posterior fits. It compares prior, posterior and
     decoder by their densities alone, so it is a bound for models without a KL term too (SpaceFusion, with its fixed
@@ -110,8 +111,9 @@ def statistics(
     posterior = DiagonalGaussian(columns["mean"][mixture], columns["logvar"][mixture])
     nll, kl, weighted, beside = (columns[name].double().sum().item() for name in ("nll", "kl", "weighted", "beside"))
     of_prior = f"|prior-samples:{prior_samples}" if prior_samples else ""
+    given = "|fader:given" if "fader_kl" in columns else ""
     signature = (
-        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}"
+        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}"
         f"{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []

@@ -7,6 +7,7 @@ not suggest. So P.Distance and 1 - P.Distance are both printed, with the rank co
 import argparse
 import csv
 import io
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -112,6 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ones, in place of all",
     )
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="from 0 to 1 (default: 10, so 0.1 each)")
+    parser.add_argument(
+        "--fader-noise",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="each dimension varies by normal noise of this share of the fader (released code: 0.25; default: 0)",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
     parser.add_argument("--sampling-topk", type=int, default=4, metavar="K", help="of the K best words (default: 4)")
     parser.add_argument(
@@ -154,6 +162,8 @@ def _check(args: argparse.Namespace) -> str | None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: 1 or more")
     if min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}; remedy: different numbers, 0 or more")
+    if not 0 <= args.fader_noise < math.inf:
+        raise InputError(f"--fader-noise {args.fader_noise}; remedy: 0.25, or 0 for none")
     if args.sampling_topk < 1 or not 0 < args.sampling_topp <= 1:
         raise InputError(
             f"--sampling-topk {args.sampling_topk} --sampling-topp {args.sampling_topp}; remedy: 4 and 0.8, as the paper"
@@ -179,6 +189,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
 
     trained = load(args.path, args.data, args.split, args.seeds[0], args.cpu, latent_samples=1)
     require_latents(trained, args.path)
+    trained.task.cfg.fader_noise = args.fader_noise
     tokens, pieces, words = profiles_of(trained, args.data), pieces_of(args.data), tokenizer(args.lang)
     string = trained.task.target_dictionary.string
     examples, part = range(len(tokens)), "all"
@@ -207,6 +218,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     signature = (
         f"sweep|split:{args.split}|dialogues:{part}|contexts:{len(chosen)}|topk:{args.sampling_topk}|"
         f"topp:{args.sampling_topp:g}|max-length:{args.max_length}|batch:{args.batch_size}"
+        f"{f'|fader-noise:{args.fader_noise:g}' if args.fader_noise else ''}"
     )
     found = measured(
         lambda fader, seed: speaker.respond(chosen, fader, seed), references, metric, profiles, words,

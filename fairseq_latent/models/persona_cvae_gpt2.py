@@ -6,6 +6,7 @@ profile, and the fader is the similarity of profile and response; in decoding bo
 paper and its released code differ, the options have both.
 """
 
+import math
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Optional
@@ -20,13 +21,15 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..modules.drawing import draw
-from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2, rows_of_symbols
+from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2, rows_of_symbols, train_rows
 from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, Tokens, copy_blocks
 from ..selection import VocabularyScorer
-from ..symbols import EOT
+from ..symbols import EOT, RESERVED, USER_SYMBOLS
 from .latent_model import LatentModel, set_defaults
 
 LATENTS = 2  # vectors before the context
+SYMBOLS = (*RESERVED, *USER_SYMBOLS)
+OF_FADER = 0x5EED  # its noise is another stream than that of Zp
 
 
 @dataclass
@@ -45,7 +48,10 @@ class PersonaCVAEConfig(FairseqDataclass):
         },
     )
     freeze_embeddings: bool = field(
-        default=False, metadata={"help": "train neither words nor positions of --gpt2-path (the released code)"}
+        default=False,
+        metadata={
+            "help": "train neither words nor positions of --gpt2-path, but symbols (<eot>, </s>), which it lacks"
+        },
     )
     no_latents: bool = field(default=False, metadata={"help": "GPT-2 alone, as in DialoGPT: no profile is read"})
     inject_after: str = field(
@@ -56,6 +62,13 @@ class PersonaCVAEConfig(FairseqDataclass):
         },
     )
     inject_weight: float = field(default=0.5, metadata={"help": "share of the latents' own vectors in the mixture"})
+    turn_end: ChoiceEnum(["eot", "eos"]) = field(
+        default="eot",
+        metadata={
+            "help": "what is read between turns, and between a profile's sentences: a symbol of its own, or that of the "
+            "response's end (the released code)"
+        },
+    )
     reader_layers: int = field(default=3, metadata={"help": "layers of the prior's and of the recognition network"})
     reader_heads: int = field(default=8, metadata={"help": "their attention heads"})
     reader_ffn_dim: int = field(default=2048, metadata={"help": "width of their feed-forward layers"})
@@ -128,25 +141,30 @@ class PersonaEncoder(FairseqEncoder):
         num_latents: int = 1,
         latent_mean: bool = False,
         fader: float | None = None,
+        fader_noise: float = 0.0,
     ) -> dict[str, list[Tensor]]:
         """(B, S) -> the context, and out["latent"] = [Zp (B, D)], out["fader"] = [(B, D)] of the prior.
 
         With num_latents = N, src_tokens holds every context N times in a row; each is read once and gets N latents.
-        `fader` sets that variable by hand, from 0 to 1.
+        `fader` sets that variable by hand, from 0 to 1; each dimension then varies by N(0, fader_noise^2) of itself.
         """
         tokens = src_tokens[::num_latents]
         context = self.embedding.context(tokens, with_end=True)
         prior = self.prior(context)
         z = draw(prior, noise_seed, num_latents, latent_mean, "persona_dialogue")
         rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
-        return {"src_tokens": [src_tokens], "latent": [z], "fader": [self._fader(z, context[rows], fader)]}
-
-    def _fader(self, z: Tensor, context: Tokens, by_hand: float | None) -> Tensor:
         if self.latents is None:
-            return z
-        if by_hand is not None:
-            return self.latents.of_number(torch.full_like(z[:, 0], by_hand))
-        return self.latents.fader(z, context, self.embedding)
+            chosen = z
+        elif fader is None:
+            chosen = self.latents.fader(z, context[rows], self.embedding)
+        else:
+            chosen = self.latents.of_number(torch.full_like(z[:, 0], fader))
+            if fader_noise:
+                seeds = None if noise_seed is None else noise_seed ^ OF_FADER
+                logvar = torch.full_like(prior.mean, 2 * math.log(fader_noise))
+                around_one = DiagonalGaussian(torch.ones_like(logvar), logvar)
+                chosen = chosen * draw(around_one, seeds, num_latents, False, "persona_dialogue")
+        return {"src_tokens": [src_tokens], "latent": [z], "fader": [chosen]}
 
     def reorder_encoder_out(self, encoder_out, new_order):
         """For beams: each keeps its context and its latents."""
@@ -288,9 +306,11 @@ class PersonaCVAEModel(LatentModel):
         gpt2 = _gpt2(cfg, dictionary, embed_tokens)
         body = GPT2Body(gpt2, points, cfg.inject_weight)
         end_of_turn = dictionary.index(EOT) if EOT in dictionary else -1
-        embedding = PersonaEmbedding(embed_tokens, body.positions, dictionary, end_of_turn)
-        for table in (embed_tokens, body.positions):
-            table.requires_grad_(not cfg.freeze_embeddings)
+        read_as = dictionary.eos() if str(cfg.turn_end) == "eos" else end_of_turn
+        embedding = PersonaEmbedding(embed_tokens, body.positions, dictionary, end_of_turn, read_as)
+        if cfg.freeze_embeddings:
+            body.positions.requires_grad_(False)
+            train_rows(embed_tokens, [dictionary.index(symbol) for symbol in SYMBOLS if symbol in dictionary])
         response = body.positions.num_embeddings // 4  # of the positions that context and response share
         context = body.positions.num_embeddings - response - 1  # <s> has one
         encoder = PersonaEncoder(dictionary, embedding, None if cfg.no_latents else _latents(cfg, gpt2), context)

@@ -107,7 +107,7 @@ def pretrained_gpt2(folder: str, embed_dim: int, layers: int, heads: int, dropou
             )
         dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
         gpt2, report = library.GPT2Model.from_pretrained(
-            where, output_loading_info=True, local_files_only=True, **dropouts
+            where, dtype=torch.float32, output_loading_info=True, local_files_only=True, **dropouts
         )
     except InputError:
         raise
@@ -131,6 +131,13 @@ def rows_of_symbols(folder: str | Path) -> dict[str, int]:
     except (AttributeError, TypeError, ValueError):
         raise InputError(f"{path}: these are not the rows of symbols; remedy: fairseq-latent convert, again") from None
     return rows
+
+
+def train_rows(embed_tokens: nn.Embedding, rows: Sequence[int]) -> None:
+    """Leave all rows but these without a gradient. Weight decay, which needs none, would still move them."""
+    trained = torch.zeros(embed_tokens.num_embeddings, 1)
+    trained[list(rows)] = 1
+    embed_tokens.weight.register_hook(lambda gradient: gradient * trained.to(gradient))
 
 
 @torch.no_grad()

@@ -31,15 +31,15 @@ class Tokens:
 
 
 class PersonaEmbedding(nn.Module):
-    """Embeds contexts, profiles and responses."""
+    """Embeds contexts, profiles and responses; the symbol `end_of_turn` gets the vector of the symbol `read_as`."""
 
-    def __init__(self, embed_tokens: nn.Embedding, positions: nn.Embedding, dictionary, end_of_turn: int):
+    def __init__(self, embed_tokens: nn.Embedding, positions: nn.Embedding, dictionary, end_of_turn: int, read_as: int):
         super().__init__()
         self.embed_tokens, self.positions = embed_tokens, positions
         self.marks = nn.Embedding(3, embed_tokens.embedding_dim)
         nn.init.normal_(self.marks.weight, std=0.02)
         self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
-        self.end_of_turn = end_of_turn
+        self.end_of_turn, self.read_as = end_of_turn, read_as
 
     def context(self, tokens: Tensor, with_end: bool) -> Tokens:
         """(B, S) u1 <eot> u2 ... </s>, padded on either side -> (B, 1 + S) with <s> before; without its end on request.
@@ -55,17 +55,23 @@ class PersonaEmbedding(nn.Module):
 
     def profile(self, tokens: Tensor) -> Tokens:
         """(B, S) d1 <eot> d2 ... </s> -> (B, 1 + S) with <s> before; nobody's role, positions from 0."""
-        return self._read(tokens, with_end=True)
+        return self._read(tokens, with_end=True, remedy="a smaller --max-partner-tokens")
 
-    def _read(self, tokens: Tensor, with_end: bool) -> Tokens:
+    def _read(
+        self, tokens: Tensor, with_end: bool, remedy: str = "a shorter context, without its oldest turns"
+    ) -> Tokens:
         tokens = F.pad(tokens, (1, 0), value=self.bos)
         if tokens.size(1) > self.positions.num_embeddings:
             raise InputError(
-                f"{tokens.size(1)} tokens, --positions of the model are {self.positions.num_embeddings}; "
-                "remedy: a shorter context, without its oldest turns"
+                f"{tokens.size(1)} tokens, --positions of the model are {self.positions.num_embeddings}; remedy: {remedy}"
             )
         mask = tokens.ne(self.pad) if with_end else tokens.ne(self.pad) & tokens.ne(self.eos)
-        return Tokens(self.embed_tokens(tokens), (mask.cumsum(1) - 1).clamp(min=0), mask)
+        read = (
+            tokens
+            if self.read_as == self.end_of_turn
+            else tokens.masked_fill(tokens.eq(self.end_of_turn), self.read_as)
+        )
+        return Tokens(self.embed_tokens(read), (mask.cumsum(1) - 1).clamp(min=0), mask)
 
     def response(self, tokens: Tensor, start: Tensor) -> Tokens:
         """(B, T) at positions from `start` (B,) on; what comes after a response may be pads, nothing looks there."""

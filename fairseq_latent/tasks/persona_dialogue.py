@@ -6,6 +6,7 @@ them this is the task `dialogue`, for models that need no profile.
 """
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -33,6 +34,10 @@ class PersonaDialogueConfig(DialogueConfig):
     fader: Optional[float] = field(
         default=None, metadata={"help": "decode with the fader variable at this value, from 0 to 1, not at the prior's"}
     )
+    fader_noise: float = field(
+        default=0.0,
+        metadata={"help": "each dimension of --fader varies by normal noise of this share (released: 0.25)"},
+    )
     repetition_penalty: float = field(
         default=1.0,
         metadata={
@@ -50,6 +55,8 @@ class PersonaDialogueTask(DialogueTask):
     def __init__(self, cfg: PersonaDialogueConfig, *args, **kwargs):
         if cfg.fader is not None and not 0 <= cfg.fader <= 1:
             raise InputError(f"--fader {cfg.fader} is outside [0, 1]; remedy: 0 for no persona, 1 for much of it")
+        if not 0 <= cfg.fader_noise < math.inf or (cfg.fader_noise and cfg.fader is None):
+            raise InputError(f"--fader-noise {cfg.fader_noise}; remedy: a share of --fader, 0 or more, beside --fader")
         if not cfg.repetition_penalty >= 1:
             raise InputError(
                 f"--repetition-penalty {cfg.repetition_penalty} rewards repetition; remedy: 1 for none, or 2"
@@ -81,20 +88,27 @@ class PersonaDialogueTask(DialogueTask):
         """A checkpoint brings GPT-2's weights, without the folder that they came from."""
         if from_checkpoint and getattr(cfg, "gpt2_path", None):
             cfg.gpt2_path = None
+        elif getattr(cfg, "freeze_embeddings", False) and not cfg.gpt2_path:
+            logger.warning(
+                "--freeze-embeddings without --gpt2-path: random words stay random, but in a checkpoint's place"
+            )
         return super().build_model(cfg, from_checkpoint)
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; no symbol of ours within a response, and less of what it has already."""
+        if self.cfg.fader is not None and any(getattr(model.encoder, "latents", None) is None for model in models):
+            raise InputError(f"--fader {self.cfg.fader}: this model has no fader; remedy: one that has latents")
         generator = super().build_generator(models, args, **kwargs)
         if search := getattr(generator, "search", None):
             words = self.target_dictionary
-            symbols = [words.index(symbol) for symbol in (BOS, *USER_SYMBOLS) if symbol in words]
+            symbols = [words.unk(), *(words.index(symbol) for symbol in (BOS, *USER_SYMBOLS) if symbol in words)]
             restrict(search, symbols, self.cfg.repetition_penalty)
         return generator
 
     def drawing(self) -> dict:
         """The fader by hand, where it was set."""
-        return super().drawing() | ({} if self.cfg.fader is None else {"fader": self.cfg.fader})
+        by_hand = {"fader": self.cfg.fader, "fader_noise": self.cfg.fader_noise}
+        return super().drawing() | ({} if self.cfg.fader is None else by_hand)
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Decode from the context alone: the profile stays here."""
