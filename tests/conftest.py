@@ -73,6 +73,28 @@ def sentences_bin(text, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def persona_bin(tmp_path_factory):
+    """Dialogues with profiles: 40 responses to train on, 11 to validate, 13 to test, binarised."""
+    from . import personas
+
+    text, target = tmp_path_factory.mktemp("personas"), tmp_path_factory.mktemp("personas-bin")
+    personas.write(text, {"train": 40, "valid": 11, "test": 13})
+    personas.binarise(text, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def persona_run(persona_bin, tmp_path_factory):
+    """A persona model after two updates on `persona_bin`: its checkpoint, and what training printed."""
+    from . import programs
+
+    folder = tmp_path_factory.mktemp("persona-run")
+    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05")
+    log = programs.fit(persona_bin, folder, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
+    return folder / "checkpoint_last.pt", log
+
+
+@pytest.fixture(scope="session")
 def dictionary():
     """Seven words and the four special symbols: V = 11."""
     from fairseq.data import Dictionary

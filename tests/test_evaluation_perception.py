@@ -15,7 +15,7 @@ from fairseq_latent.evaluation.categories import by_inference, by_words, read_ca
 from fairseq_latent.evaluation.perception import different
 from fairseq_latent.evaluation.purity import _incidence, neighbours, purity
 
-from . import personas, programs
+from . import programs
 
 needs_gpt2 = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed"
@@ -178,20 +178,14 @@ def test_different_profiles():
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data")
-    personas.write(folder, {"train": 40, "valid": 2, "test": 2})
-    personas.binarise(folder, target)
-    return target
+@pytest.fixture
+def data(persona_bin):
+    return persona_bin
 
 
-@pytest.fixture(scope="module")
-def checkpoint(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05")
-    programs.fit(data, folder, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
-    return folder / "checkpoint_last.pt"
+@pytest.fixture
+def checkpoint(persona_run):
+    return persona_run[0]
 
 
 def plot(data, checkpoint, out, *flags):

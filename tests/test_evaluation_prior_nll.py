@@ -15,7 +15,7 @@ from fairseq_latent.evaluation import prior_nll
 from fairseq_latent.evaluation.checkpoint import load
 from fairseq_latent.gaussian import seeded_noise
 
-from . import personas, programs
+from . import programs
 
 needs_gpt2 = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed"
@@ -28,25 +28,6 @@ def spread(data_bin, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spread")
     programs.fit(data_bin, folder, "--kl-weight", "0", "--max-update", "3")
     return folder / "checkpoint_last.pt"
-
-
-@pytest.fixture(scope="module")
-def persona_bin(tmp_path_factory):
-    text, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("persona-bin")
-    personas.write(text, {"train": 24, "valid": 11, "test": 2})
-    personas.binarise(text, target)
-    return target
-
-
-def persona_model(data, folder, *flags):
-    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05", *flags)
-    programs.fit(data, folder, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
-    return folder / "checkpoint_last.pt"
-
-
-@pytest.fixture(scope="module")
-def persona(persona_bin, tmp_path_factory):
-    return persona_model(persona_bin, tmp_path_factory.mktemp("persona"))
 
 
 def statistics(data, checkpoint, **flags):
@@ -95,23 +76,22 @@ def test_pieces_are_joined_to_words(tmp_path):
 
 
 @needs_gpt2
-def test_a_persona_model_infers_both_latents_from_the_context(persona_bin, persona, tmp_path):
+def test_a_persona_model_infers_both_latents_from_the_context(persona_bin, persona_run, tmp_path):
     """Other profiles and similarities: another posterior, the same perplexity under the prior."""
-    found = statistics(persona_bin, persona, prior_samples=2)
+    found = statistics(persona_bin, persona_run[0], prior_samples=2)
     other = shutil.copytree(persona_bin, tmp_path / "other")
     (other / "valid.fader").write_text("0.25\n" * 11, encoding="utf-8")
-    changed = statistics(other, persona, prior_samples=2)
+    changed = statistics(other, persona_run[0], prior_samples=2)
     assert changed.prior_ppl == found.prior_ppl
     assert changed.rec_ppl != found.rec_ppl
     assert found.fader_kl > 0 and changed.fader_kl != found.fader_kl
 
 
 @needs_gpt2
-def test_a_persona_models_numbers_are_those_of_its_validation(persona_bin, tmp_path):
-    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05")
-    log = programs.fit(persona_bin, tmp_path, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
+def test_a_persona_models_numbers_are_those_of_its_validation(persona_bin, persona_run):
+    checkpoint, log = persona_run
     validated = log.numbers("valid")[-1]
-    found = statistics(persona_bin, tmp_path / "checkpoint_last.pt", importance_samples=1)
+    found = statistics(persona_bin, checkpoint, importance_samples=1)
     for name in ("rec_ppl", "elbo_ppl", "kl", "fader_kl", "au"):
         assert getattr(found, name) == pytest.approx(validated[name], rel=1e-3), name
     # the bound of one sample: NLL + fader KL + log q - log p, whose mean is the bound's
@@ -119,8 +99,8 @@ def test_a_persona_models_numbers_are_those_of_its_validation(persona_bin, tmp_p
 
 
 @needs_gpt2
-def test_a_persona_models_prior_is_what_decoding_draws(persona_bin, persona):
-    trained = load(persona, persona_bin, "valid", cpu=True)
+def test_a_persona_models_prior_is_what_decoding_draws(persona_bin, persona_run):
+    trained = load(persona_run[0], persona_bin, "valid", cpu=True)
     batch = trained.examples([3, 1])
     inputs, target = batch["net_input"], batch["target"]
     with torch.no_grad():
@@ -138,8 +118,9 @@ def test_a_persona_models_prior_is_what_decoding_draws(persona_bin, persona):
 
 @needs_gpt2
 def test_without_latents_all_perplexities_are_one(persona_bin, tmp_path):
-    path = persona_model(persona_bin, tmp_path, "--no-latents", "--criterion", "elbo")
-    found = statistics(persona_bin, path, prior_samples=3)
+    flags = ("--task", "persona_dialogue", "--no-latents", "--max-update", "2")
+    programs.fit(persona_bin, tmp_path, *flags, arch="persona_cvae_gpt2_tiny", criterion="elbo")
+    found = statistics(persona_bin, tmp_path / "checkpoint_last.pt", prior_samples=3)
     assert (found.kl, found.au, found.mi, found.fader_kl) == (0, 0, 0, None)
     assert found.prior_ppl == pytest.approx(found.rec_ppl) and found.elbo_ppl == pytest.approx(found.rec_ppl)
 

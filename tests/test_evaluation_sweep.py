@@ -116,20 +116,14 @@ def test_the_picture(vectors):
 # --- with a model -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data")
-    personas.write(folder, {"train": 24, "valid": 2, "test": 13})
-    personas.binarise(folder, target)
-    return target
+@pytest.fixture
+def data(persona_bin):
+    return persona_bin
 
 
-@pytest.fixture(scope="module")
-def checkpoint(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05")
-    programs.fit(data, folder, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
-    return folder / "checkpoint_last.pt"
+@pytest.fixture
+def checkpoint(persona_run):
+    return persona_run[0]
 
 
 def sweep(data, checkpoint, vectors, *flags):
@@ -144,7 +138,7 @@ def test_a_model_is_swept(data, checkpoint, vectors, tmp_path, capsys):
     first = (tmp_path / "sweep.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(first)))
     assert [(row["fader"], row["seed"]) for row in rows[1:-2]] == [(f, s) for s in "12" for f in (PRIOR, "0", "1")]
-    assert rows[1]["length"] != rows[4]["length"]  # another seed, other responses
+    assert rows[1]["p_distance"] != rows[4]["p_distance"]  # another seed, other responses
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().out == ""
     assert sweep(data, checkpoint, vectors, "--format", "csv", "--seeds", "1", "2") == 0
