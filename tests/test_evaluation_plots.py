@@ -60,6 +60,14 @@ def test_a_log_without_validation_can_be_drawn():
     plots.encoded(plots.loss_curves({"a": log}))
 
 
+@pytest.mark.parametrize("systems", [1, plots.MANY + 1])
+def test_of_many_validations_the_last_and_some_are_drawn(systems):
+    often = TrainingLog(training_log().train, {update: {"kl": 1.0} for update in range(5, 101)})  # 96
+    figure = plots.kl_curves({f"K={index}": often for index in range(systems)})
+    (drawn,) = [list(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert drawn == list(range(10, 101, 6))
+
+
 @pytest.mark.parametrize("kind", plots.FORMATS)
 def test_same_numbers_same_bytes(kind):
     logs = {"a": training_log(), "$x_1$": training_log(2.0), "_c": training_log(3.0)}

@@ -38,6 +38,7 @@ STYLE = {
 }
 WIDTH = 5.4
 SMOOTHED_POINTS = 5
+MOST_POINTS = 16  # validations a system; of more the last, and others at even distances, so that they stay apart
 MANY = 6  # systems; more lines in one panel can't be told apart, so that each gets a panel of its own
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -152,7 +153,7 @@ def _panels(logs: Mapping[str, TrainingLog], name: str, label: str) -> Figure:
             if other != system:
                 panel.plot(line[0], smoothed(line[1]), color="#CFCFCF", linewidth=0.7)
         panel.plot(updates, smoothed(values), color=colour(index), linewidth=1.8)
-        panel.plot(*points, color=colour(index), linestyle="none", **{**_marker(0), "markersize": 5})
+        _points(panel, *points, colour(index), **{**_marker(0), "markersize": 5})
         if name == "kl" and len(set(weights[system][1])) > 1:
             beside = panel.twinx()
             beside.plot(*weights[system], color=INK, linestyle=":", linewidth=1)
@@ -190,8 +191,13 @@ def _curves(axis, logs: Mapping[str, TrainingLog], name: str) -> None:
     for index, log in enumerate(logs.values()):
         updates, values = log.series("train", name)
         axis.plot(updates, smoothed(values), color=colour(index), linewidth=1.2, alpha=0.75)
-        updates, values = log.series("valid", name)
-        axis.plot(updates, values, color=colour(index), linestyle="none", **_marker(index))
+        _points(axis, *log.series("valid", name), colour(index), **_marker(index))
+
+
+def _points(axis, updates: Sequence[int], values: Sequence[float], shade: str, **marker) -> None:
+    step = max(1, -(-len(updates) // MOST_POINTS))
+    shown = slice((len(updates) - 1) % step, None, step)
+    axis.plot(updates[shown], values[shown], color=shade, linestyle="none", **marker)
 
 
 def _marker(index: int) -> dict:
