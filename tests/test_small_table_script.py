@@ -53,7 +53,7 @@ def test_rows_differ_in_their_latents_and_losses_alone(prepared):
     for line in done.stdout.splitlines():
         words = shlex.split(line.split("&&", 1)[1])
         args = options.parse_args_and_arch(options.get_training_parser(), words[1:])  # real parser, real dataclasses
-        assert (args.arch, args.embed_dim, args.gpt2_path) == ("persona_cvae_gpt2_tiny", 256, f"{prepared}/runs/gpt2")
+        assert (args.arch, args.embed_dim, args.gpt2_path) == ("persona_cvae_gpt2_tiny", 192, f"{prepared}/runs/gpt2")
         assert not getattr(args, "freeze_embeddings", False)
         row = Path(words[words.index("--save-dir") + 1]).name
         found[row] = words
