@@ -24,7 +24,7 @@ chat=${CHAT:-$ROOT/data-bin/chitchat_small}
 text=$DATA.text
 export SEED=${SEED:-1}
 # budget      the same for all rows
-MAX_UPDATE=${MAX_UPDATE:-1260}
+MAX_UPDATE=${MAX_UPDATE:-630}
 CHAT_UPDATES=${CHAT_UPDATES:-3800}
 # model       GPT-2 of 2 million weights beside the word table
 size=(--embed-dim "${EMBED_DIM:-192}" --layers "${LAYERS:-4}" --heads "${HEADS:-8}" --positions "${POSITIONS:-512}"
