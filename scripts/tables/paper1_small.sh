@@ -6,7 +6,7 @@
 # VECTORS=FILE bash scripts/tables/paper1_small.sh                        once they are prepared
 # SHOW=1 only shows what there is.
 # Variables: RUNS DATA CHAT ROWS JOBS SEED AUTOCAST PAGE; EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY; CHAT_UPDATES CHAT_LR
-# MAX_UPDATE LR BATCH_SIZE
+# MAX_UPDATE LR BATCH_SIZE SWEEP_SEEDS
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -124,7 +124,8 @@ train_row() { # RUN, named after its row, by its recipe
 }
 
 measure_row() { # RUN: responses, latents, and what the latents do
-    local checkpoint=$1/checkpoint_best.pt inputs split part
+    local checkpoint=$1/checkpoint_best.pt inputs split part seeds
+    read -ra seeds <<<"${SWEEP_SEEDS:-1}"
     dialogues
     inputs=("$checkpoint" "$DATA/test.src-tgt.src.idx")
     whole "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
@@ -137,7 +138,7 @@ measure_row() { # RUN: responses, latents, and what the latents do
     [[ $(basename "$1") != no_latents ]] || return 0
     whole "$1/sweep.csv" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
         --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
-        --plot "$1/sweep.png" --format csv ${DEVICE[@]+"${DEVICE[@]}"}
+        --seeds "${seeds[@]}" --plot "$1/sweep.png" --format csv ${DEVICE[@]+"${DEVICE[@]}"}
     whole "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
         --out "$1/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
