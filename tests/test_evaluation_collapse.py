@@ -71,7 +71,9 @@ def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
     kla = rows["+ KL annealing"]
     assert (kla["updates"], kla["hours"], kla["valid_kl"], kla["iw_ppl"]) == ("20", "1.00", "2.2500", "99.5000")
     assert kla["inner_steps"] == "750"  # 10 updates with 30 each, 10 with 45
-    assert rows["+ aggressive training"]["signature"] == "not begun" and rows["+ aggressive training"]["updates"] == ""
+    assert rows["+ aggressive training"]["signature"] == rows["+ aggressive training"]["updates"] == ""
+    assert rows["+ cyclical annealing"]["updates"] == "10" and rows["+ cyclical annealing"]["kl"] == ""
+    assert (tmp_path / "docs/pictures/kl.png").read_bytes().startswith(b"\x89PNG")
     assert curves.splitlines()[:3] == [
         "row,split,update,kl,kl_weight",
         "+ KL annealing,train,10,0.5,0.1",
@@ -89,6 +91,72 @@ def test_what_people_wrote_around_the_table_stays(runs, tmp_path):
     assert "old" not in text and text.count("| + KL annealing ") == 1
     page.write_text(f"# Mine\n{BEGIN}\n", encoding="utf-8")
     assert main(["collapse", *runs, "--page", str(page)]) == 2
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """collapse(RUN, ..., *flags) into one page with its CSV and curves -> (exit status, CSV by row, page)."""
+    page, numbers, curves = (tmp_path / name for name in ("page.md", "page.csv", "kl.csv"))
+
+    def collapse(*words):
+        status = main(["collapse", *words, "--page", str(page), "--csv", str(numbers), "--curves", str(curves)])
+        rows = list(csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8"))))
+        return status, {row["row"]: row for row in rows}, page.read_text(encoding="utf-8"), curves.read_text()
+
+    return collapse
+
+
+def test_rows_whose_trainings_are_gone_stay(runs, tmp_path, shown):
+    """Another machine's trainings, or another day's: one row trained anew takes its own place alone."""
+    _, before, _, curves_before = shown(*runs)
+    anew = tmp_path / "another/kla"
+    anew.mkdir(parents=True)
+    (anew / "train.log").write_text(json.dumps({"num_updates": "20", "kl": "7", "kl_weight": "1"}) + "\n")
+    _, unfinished, _, curves = shown(f"+ KL annealing={anew}")
+    assert unfinished == before and curves == curves_before  # until it is finished the old row stays, its curve too
+    (anew / "done").touch()
+    (anew / "latents.test.json").write_text(statistics(kl=7.125))
+    status, after, page, curves = shown(f"+ KL annealing={anew}", f"+ free bits={tmp_path / 'best5'}")
+    assert status == 0 and list(after) == [*before, "+ free bits"]  # the old order, then what is new
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"+ KL annealing"} and after["+ KL annealing"]["kl"] == "7.1250"
+    assert "+ KL annealing,train,20,7.0,1.0\n" in curves and "+ KL annealing,train,10" not in curves
+    assert [line for line in curves.splitlines() if "best" in line] == [
+        line for line in curves_before.splitlines() if "best" in line
+    ]
+    assert "20 updates each" in page and "Signature of the numbers" in page
+
+
+def test_rows_of_another_budget_are_not_mixed(runs, tmp_path, shown, capsys):
+    _, _, page, _ = shown(*runs)
+    short = tmp_path / "short"
+    short.mkdir()
+    (short / "train.log").write_text(json.dumps({"num_updates": "5", "kl": "7"}) + "\n")
+    for flags in (("--updates", "5"), ()):
+        status, _, now, _ = shown(f"+ KL annealing={short}", *flags)
+        assert (status == 2) == bool(flags) and now == page  # unfinished rows mix nothing
+    (short / "done").touch()
+    (short / "latents.test.json").write_text(statistics())
+    capsys.readouterr()
+    status, _, now, _ = shown(f"+ KL annealing={short}")
+    assert status == 2 and now == page
+    assert "+ best of 5 was written after 20 updates, the runs have 5; remedy: another page" in capsys.readouterr().err
+    assert shown(*(f"{run.split('=')[0]}={short}" for run in runs))[0] == 0  # all anew
+
+
+def test_rows_measured_otherwise_say_so(runs, tmp_path, shown):
+    (tmp_path / "best5/latents.test.json").write_text(statistics("split:test|seed:2"))
+    _, _, page, _ = shown(*runs)
+    assert "`split:test|seed:1|iw-samples:500` (+ KL annealing); `split:test|seed:2` (+ best of 5)" in page
+
+
+@pytest.mark.parametrize(("file", "said"), [("page.csv", "this is no table"), ("kl.csv", "these are no curves")])
+def test_a_file_that_is_no_table_is_left_alone(runs, tmp_path, shown, file, said, capsys):
+    shown(*runs)
+    (tmp_path / file).write_text("row,of,others\n1,2,3\n")
+    assert shown(*runs)[0] == 2
+    assert f"{file}: {said}" in capsys.readouterr().err
+    assert (tmp_path / file).read_text() == "row,of,others\n1,2,3\n"
 
 
 def test_the_papers_numbers_are_its_table():

@@ -143,6 +143,24 @@ def test_rows_are_trained_measured_and_shown_and_not_again(programs_of_ours, tmp
     assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page  # of all rows, whichever was named
 
 
+def test_rows_of_other_runs_stay_on_the_page(programs_of_ours, tmp_path):
+    programs_of_ours(ROWS="standard at", IMPORTANCE_SAMPLES="0")
+    page = (tmp_path / "docs/page.md").read_text(encoding="utf-8")
+    refused, asked = programs_of_ours(ROWS="bow", RUNS=str(tmp_path / "short/runs"), MAX_UPDATE="3")
+    assert refused.returncode == 2 and asked == []  # before anything is trained
+    assert "after 4 updates, the runs have 3; remedy: another page" in refused.stderr
+    assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page
+    done, _ = programs_of_ours(ROWS="bow", RUNS=str(tmp_path / "more/runs"), IMPORTANCE_SAMPLES="0")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "docs/page.md").read_text(encoding="utf-8")
+    assert [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")] == [
+        "row",
+        "Standard",
+        "+ aggressive training",
+        "+ bag of words",
+    ]
+
+
 def test_a_row_that_fails_leaves_the_others(programs_of_ours, tmp_path):
     done, asked = programs_of_ours(ROWS="kla bow", JOBS="1", FAIL="/kla", IMPORTANCE_SAMPLES="0")
     assert done.returncode == 2 and "some rows failed" in done.stderr and "bow latents" in asked

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Table 3 and Figure 7 of Cho et al. (2022): remedies against posterior collapse, each alone on one GRU sentence VAE, trained
 # with one budget on the Penn Treebank, measured, and shown beside the paper's. Stopped and started again, it goes on where it
-# was: rows that are done are kept, others go on from their last checkpoint. Finished rows are shown whenever it starts or ends.
+# was: rows that are done are kept, others go on from their last checkpoint. Finished rows are shown whenever it starts or ends;
+# rows that the page has from other RUNS stay on it, and must have had the same number of updates (or: PAGE=another file).
 # bash scripts/tables/paper1_table3.sh [FILE_OR_DIR of the Penn Treebank, until it is prepared]
 # SHOW=1 only shows what there is.
 # Variables: DATA RUNS ROWS JOBS MAX_UPDATE ARCH SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AGGRESSIVE_UPDATES AUTOCAST
@@ -92,16 +93,12 @@ weighed() { # RUN
     if [[ -s $1/latents.test.iw.json ]]; then echo weighed; else echo "in work"; fi
 }
 
-show() { # the rows as far as they are: page, numbers, curves, picture
-    local page=${PAGE:-$ROOT/docs/results_ptb.md} picture begun=() index
+show() { # the rows as far as they are, and those that the page had before: page, numbers, curves, picture
+    local page=${PAGE:-$ROOT/docs/results_ptb.md} picture
     picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
-    for index in "${!systems[@]}"; do
-        ! grep -qs '"num_updates"' "$runs/${shown[index]}/train.log" || begun+=("${systems[index]}")
-    done
-    ((${#begun[@]})) || return 0
-    run fairseq-latent plot kl "${begun[@]}" --out "$picture"
+    mkdir -p "${folders[@]}" # of rows that are not begun
     run fairseq-latent collapse "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
-        --curves "${page%.md}_kl.csv" >&2
+        --curves "${page%.md}_kl.csv" --updates "$MAX_UPDATE" >&2 || exit 2
 }
 
 folders=() systems=()
