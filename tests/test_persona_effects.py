@@ -20,7 +20,7 @@ if importlib.util.find_spec("transformers") is None:
 pytestmark = pytest.mark.slow
 SMALL = (
     *("--embed-dim", "32", "--layers", "2", "--reader-layers", "1", "--reader-ffn-dim", "64"),
-    *("--dropout", "0", "--reader-dropout", "0"),
+    *("--dropout", "0", "--attention-dropout", "0", "--reader-dropout", "0"),
 )
 # the KL of Zp weighs little: the corpus is small, and the decoder could do with the context alone
 TRAINING = ("--lr", "0.002", "--batch-size", "32", "--max-update", "1500", "--max-epoch", "100", "--kl-weight", "0.1")

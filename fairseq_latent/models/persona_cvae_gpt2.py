@@ -40,7 +40,10 @@ class PersonaCVAEConfig(FairseqDataclass):
     positions: int = field(
         default=1024, metadata={"help": "GPT-2's positions: the longest context and response together"}
     )
-    dropout: float = field(default=0.1, metadata={"help": "dropout on GPT-2's embeddings, attention and sublayers"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout on GPT-2's embeddings and sublayers"})
+    attention_dropout: float = field(
+        default=0.1, metadata={"help": "dropout on its attention weights; on a CPU, training is faster without"}
+    )
     gpt2_path: Optional[str] = field(
         default=None,
         metadata={
@@ -354,8 +357,8 @@ def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.
     """Fresh, or from a folder, whose word table then fills ours."""
     sizes = cfg.embed_dim, cfg.layers, cfg.heads
     if not cfg.gpt2_path:
-        return fresh_gpt2(*sizes, cfg.positions, cfg.dropout)
-    gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, cfg.dropout)
+        return fresh_gpt2(*sizes, cfg.positions, cfg.dropout, cfg.attention_dropout)
+    gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, cfg.dropout, cfg.attention_dropout)
     cfg.positions = gpt2.config.n_positions  # for the checkpoint, which is loaded without that folder
     rows = rows_of_symbols(cfg.gpt2_path)
     if fill_rows(embed_tokens, dictionary.symbols, table, rows) < len(dictionary) / 2:
@@ -389,7 +392,12 @@ def _check(cfg: PersonaCVAEConfig) -> list[int]:
                 f"--{name.replace('_', '-')} {getattr(cfg, name)} does not divide --embed-dim {cfg.embed_dim}; "
                 "remedy: one that does"
             )
-    for name, most in (("inject_weight", 1.0), ("dropout", 0.999), ("reader_dropout", 0.999)):
+    for name, most in (
+        ("inject_weight", 1.0),
+        ("dropout", 0.999),
+        ("attention_dropout", 0.999),
+        ("reader_dropout", 0.999),
+    ):
         if not 0 <= getattr(cfg, name) <= most:
             raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1]; remedy: 0.5, or 0")
     if cfg.positions < 4:

@@ -77,19 +77,23 @@ def transformers():
     return transformers
 
 
-def fresh_gpt2(embed_dim: int, layers: int, heads: int, positions: int, dropout: float) -> nn.Module:
+def fresh_gpt2(
+    embed_dim: int, layers: int, heads: int, positions: int, dropout: float, attention_dropout: float
+) -> nn.Module:
     """GPT-2's blocks and position table with random weights, N(0, 0.02)."""
     library = transformers()
     config = library.GPT2Config(
         vocab_size=1, n_positions=positions, n_embd=embed_dim, n_layer=layers, n_head=heads, resid_pdrop=dropout,
-        embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=0, eos_token_id=0,
+        embd_pdrop=dropout, attn_pdrop=attention_dropout, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     gpt2 = library.GPT2Model(config)
     gpt2.wte = None
     return gpt2
 
 
-def pretrained_gpt2(folder: str, embed_dim: int, layers: int, heads: int, dropout: float) -> tuple[nn.Module, Tensor]:
+def pretrained_gpt2(
+    folder: str, embed_dim: int, layers: int, heads: int, dropout: float, attention_dropout: float
+) -> tuple[nn.Module, Tensor]:
     """The blocks of a checkpoint in `transformers`' form, and its word table (V, D); InputError where it does not fit."""
     library = transformers()
     where = Path(folder)
@@ -105,7 +109,7 @@ def pretrained_gpt2(folder: str, embed_dim: int, layers: int, heads: int, dropou
                 f"{folder} has {found or f'a model of type {config.model_type}'}; remedy: the --arch of its size, or "
                 "--embed-dim, --layers and --heads as there"
             )
-        dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+        dropouts = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": attention_dropout}
         gpt2, report = library.GPT2Model.from_pretrained(
             where, dtype=torch.float32, output_loading_info=True, local_files_only=True, **dropouts
         )
