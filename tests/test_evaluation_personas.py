@@ -7,7 +7,8 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.personas import PART, read_scores, read_sweep
+from fairseq_latent.evaluation.persona_rows import read_scores, read_sweep
+from fairseq_latent.evaluation.personas import PART
 from fairseq_latent.evaluation.published import CONVAI2
 
 LATENTS = {

@@ -10,7 +10,7 @@ import torch
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.evaluation.personas import read_sweep
+from fairseq_latent.evaluation.persona_rows import read_sweep
 
 from . import personas, programs
 
