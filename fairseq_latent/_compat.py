@@ -21,6 +21,7 @@ from fairseq.data import data_utils
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from fairseq.logging import progress_bar
 from fairseq.models import distributed_fairseq_model
 from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
@@ -64,6 +65,7 @@ def apply() -> None:
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
     Trainer.state_dict = keep_task_state(Trainer.state_dict)
     Trainer.load_checkpoint = restore_task_state(Trainer.load_checkpoint)
+    progress_bar.progress_bar = log_once(progress_bar.progress_bar)
     options.parse_args_and_arch = show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
@@ -95,6 +97,26 @@ def show_all_flags(parse_args_and_arch):
 
         parser.parse_known_args = parse_first
         return parse_args_and_arch(parser, input_args, *args, **kwargs)
+
+    return wrapped
+
+
+# --- logs --------------------------------------------------------------------------------------------------------------
+
+
+def log_once(make_bar):
+    """Every epoch's progress bar writes to --log-file beside those before it: line n stands there n times.
+
+    Delete when fairseq's progress_bar adds a file's handler once.
+    """
+
+    @functools.wraps(make_bar)
+    def wrapped(*args, log_file=None, **kwargs):
+        if log_file is not None:
+            name = os.path.abspath(log_file)
+            if any(getattr(handler, "baseFilename", None) == name for handler in progress_bar.logger.handlers):
+                log_file = None
+        return make_bar(*args, log_file=log_file, **kwargs)
 
     return wrapped
 

@@ -47,6 +47,26 @@ def no_gpu(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+# --- logs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_line_of_the_log_stands_there_once(tmp_path, mended):
+    """However many epochs' bars were made before it."""
+    from fairseq.logging import progress_bar
+
+    make = progress_bar.progress_bar if mended else progress_bar.progress_bar.__wrapped__
+    before = list(progress_bar.logger.handlers)
+    try:
+        bars = [make([], log_format="json", log_file=str(tmp_path / "log"), epoch=epoch) for epoch in (1, 2, 3)]
+        bars[-1].print({"loss": 1}, tag="valid")
+    finally:
+        for handler in set(progress_bar.logger.handlers) - set(before):
+            progress_bar.logger.removeHandler(handler)
+            handler.close()
+    assert (tmp_path / "log").read_text().count("valid_loss") == (1 if mended else 3)
+
+
 # --- data and batches ------------------------------------------------------------------------------------------------
 
 
