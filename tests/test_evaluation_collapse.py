@@ -70,7 +70,7 @@ def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers))}
     kla = rows["+ KL annealing"]
     assert (kla["updates"], kla["hours"], kla["valid_kl"], kla["iw_ppl"]) == ("20", "1.00", "2.2500", "99.5000")
-    assert kla["inner_steps"] == "750"  # 10 updates with 30 each, 10 with 45
+    assert kla["inner_steps"] == "75"  # 30 in the first ten updates, 45 in the next
     assert rows["+ aggressive training"]["signature"] == rows["+ aggressive training"]["updates"] == ""
     assert rows["+ cyclical annealing"]["updates"] == "10" and rows["+ cyclical annealing"]["kl"] == ""
     assert (tmp_path / "docs/pictures/kl.png").read_bytes().startswith(b"\x89PNG")
@@ -127,6 +127,23 @@ def test_rows_whose_trainings_are_gone_stay(runs, tmp_path, shown):
     assert "20 updates each" in page and "Signature of the numbers" in page
 
 
+def test_weights_of_an_earlier_checkpoint_are_not_shown(runs, tmp_path, shown):
+    """Trained on, measured again, not yet weighted again."""
+    assert shown(*runs)[1]["+ KL annealing"]["iw_ppl"] == "99.5000"
+    (tmp_path / "kla/latents.test.json").write_text(statistics(kl=2.25))
+    _, rows, page, _ = shown(*runs)
+    assert rows["+ KL annealing"]["iw_ppl"] == "" and "iw-samples" not in page
+    assert "Not weighted by importance yet: + KL annealing; + best of 5." in page
+
+
+def test_rows_of_another_test_set_are_not_mixed(runs, tmp_path, shown, capsys):
+    shown(*runs)
+    (tmp_path / "kla/latents.test.json").write_text(statistics(tokens=131))
+    status, _, _, _ = shown(runs[0])
+    said = "+ best of 5, written before, has 130 test tokens, the runs have 131; remedy: another page"
+    assert status == 2 and said in capsys.readouterr().err
+
+
 def test_rows_of_another_budget_are_not_mixed(runs, tmp_path, shown, capsys):
     _, _, page, _ = shown(*runs)
     short = tmp_path / "short"
@@ -140,7 +157,9 @@ def test_rows_of_another_budget_are_not_mixed(runs, tmp_path, shown, capsys):
     capsys.readouterr()
     status, _, now, _ = shown(f"+ KL annealing={short}")
     assert status == 2 and now == page
-    assert "+ best of 5 was written after 20 updates, the runs have 5; remedy: another page" in capsys.readouterr().err
+    assert (
+        "+ best of 5, written before, has 20 updates, the runs have 5; remedy: another page" in capsys.readouterr().err
+    )
     assert shown(*(f"{run.split('=')[0]}={short}" for run in runs))[0] == 0  # all anew
 
 

@@ -66,6 +66,12 @@ def test_a_restart_forgets_what_the_stopped_run_did_after_its_checkpoint(read):
     assert log.updates == 70
 
 
+def test_time_goes_on_after_a_restart(read):
+    """fairseq counts from 0 again: 25 s to the checkpoint, what came after it is forgotten, then 30 s."""
+    log = read(*(train(20, wall=11), train(40, wall=25), train(60, wall=40)), *(train(50, wall=0), train(70, wall=30)))
+    assert log.seconds == 55
+
+
 def test_a_second_validation_of_the_same_update_replaces_the_first(read):
     log = read(train(40, kl=2), valid(40, kl=1), valid(40, kl=1.5))
     assert log.series("valid", "kl") == ([40], [1.5])

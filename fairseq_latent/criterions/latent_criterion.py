@@ -19,8 +19,9 @@ from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import active_units, mutual_information, sequence_nll
 
-# An empty split: the metric that picks the best checkpoint must exist, and be the worst.
 BESIDE = ("fader_kl",)  # terms of the bound beside the KL of z
+COUNTED = ("inner_steps",)  # added up over updates, where all else is a mean over sentences
+# An empty split: the metric that picks the best checkpoint must exist, and be the worst.
 EMPTY = {**dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token"), math.inf), "au": 0, "mi": 0}
 
 
@@ -116,6 +117,9 @@ class LatentCriterion(FairseqCriterion):
         sentences, tokens = total.get("nsentences", 0), total.get("ntokens", 0)
         vectors = ("mean_sum", "mean_square_sum")
         for name in sorted(total.keys() - {"nsentences", "ntokens", "sample_size", *vectors}):
+            if name in COUNTED:
+                metrics.log_scalar_sum(name, total[name] / max(sentences, 1))
+                continue
             priority = {"loss": 0, "nll": 10, "kl": 11, "kl_weight": 12}.get(name, 20)
             metrics.log_scalar(name, total[name] / max(sentences, 1), sentences, priority=priority, round=4)
         if not total:

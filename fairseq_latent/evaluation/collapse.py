@@ -86,7 +86,12 @@ def _signatures(finished: Sequence[RowOfTable]) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `fairseq-latent collapse`."""
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a row's name and the folder of its training")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="NAME=RUN",
+        help="a row's name and the folder of its training as the script leaves it: train.log, done, latents.test.json",
+    )
     parser.add_argument("--page", metavar="FILE", help="a Markdown page to put the table into, between its two marks")
     parser.add_argument("--picture", metavar="FILE", help="draw the KL curves: .png, .svg or .pdf; the page shows them")
     parser.add_argument(

@@ -24,6 +24,7 @@ MEASURED = {"rec_ppl": 4, "elbo_ppl": 4, "iw_ppl": 4, "au": 0, "kl": 4, "mi": 4,
 VALID = ("rec_ppl", "elbo_ppl", "au", "kl", "mi")
 NUMBERS = {"updates": 0, "hours": 2, "inner_steps": 0, **MEASURED} | {f"valid_{name}": MEASURED[name] for name in VALID}
 CURVES = ("row", "split", "update", "kl", "kl_weight")
+SAME = {"updates": "updates", "sentences": "test sentences", "tokens": "test tokens"}  # or rows compare nothing
 
 Number = float | int
 
@@ -53,15 +54,18 @@ class RowOfTable:
 def trained_row(run: RunFolder) -> RowOfTable:
     """A row from its folder, as far as it got."""
     log = log_so_far(run.folder / LOG)
-    numbers = (
-        {} if log is None else {"updates": log.updates, "hours": (log.seconds or 0) / 3600, "inner_steps": _steps(log)}
-    )
+    numbers: dict[str, Number] = {}
+    if log is not None:
+        steps = sum(log.series("train", "inner_steps")[1])  # of the inference network alone
+        numbers |= {"updates": log.updates, "hours": (log.seconds or 0) / 3600, "inner_steps": steps}
     signature = ""
     test, valid, weighted = (run.folder / name for name in (LATENTS_TEST, LATENTS_VALID, IMPORTANCE))
     if (run.folder / DONE).is_file() and test.is_file():
         found = vars(read_statistics(test))
         if weighted.is_file():
-            found |= {name: getattr(read_statistics(weighted), name) for name in ("iw_ppl", "signature")}
+            weighted = vars(read_statistics(weighted))
+            if all(weighted[name] == found[name] for name in ("kl", "rec_ppl")):  # else of the same row, less trained
+                found |= {name: weighted[name] for name in ("iw_ppl", "signature")}
         if valid.is_file():
             found |= {f"valid_{name}": getattr(read_statistics(valid), name) for name in VALID}
         numbers |= {name: found[name] for name in NUMBERS if found.get(name) is not None}
@@ -70,12 +74,6 @@ def trained_row(run: RunFolder) -> RowOfTable:
         name: round(value, NUMBERS[name]) if NUMBERS[name] else int(round(value)) for name, value in numbers.items()
     }
     return RowOfTable(run.name, rounded, log, signature)
-
-
-def _steps(log: TrainingLog) -> float:
-    """Updates of the inference network alone that went before the others, all together."""
-    updates, steps = log.series("train", "inner_steps")
-    return sum(mean * (now - before) for before, now, mean in zip([0, *updates], updates, steps, strict=False))
 
 
 def written_rows(numbers: Path, curves: Path | None) -> list[RowOfTable]:
@@ -115,18 +113,21 @@ def _written_curves(path: Path) -> dict[str, TrainingLog]:
 def joined(trained: Sequence[RowOfTable], written: Sequence[RowOfTable], budget: int | None = None) -> list[RowOfTable]:
     """In the order of `written`, then what is new: a row is the trained one as soon as that is finished, or had none.
 
-    InputError where the two had other numbers of updates: such rows compare nothing. budget: what trainings will have.
+    InputError where the two had other numbers of updates, or other test sets: such rows compare nothing. budget: the updates
+    that trainings will have.
     """
     new = {row.name: row for row in trained}
     rows = {row.name: row for row in written}
     kept = [row for row in written if row.finished and not (row.name in new and new[row.name].finished)]
-    budgets = {row.numbers["updates"] for row in trained if row.finished} | ({budget} if budget else set())
-    for row in kept:
-        if others := budgets - {row.numbers["updates"]}:
-            raise InputError(
-                f"{row.name} was written after {row.numbers['updates']:,} updates, the runs have {max(others):,}; remedy: "
-                "another page, with its own files (PAGE=FILE), or the same number"
-            )
+    for name, what in SAME.items():
+        ours = {row.numbers.get(name) for row in trained if row.finished}
+        ours |= {budget} if budget and name == "updates" else set()
+        for row in kept:
+            if others := ours - {row.numbers.get(name), None}:
+                raise InputError(
+                    f"{row.name}, written before, has {row.numbers.get(name):,} {what}, the runs have {max(others):,}; "
+                    "remedy: another page, with files of its own (PAGE=FILE)"
+                )
     for name, row in new.items():
         if row.finished or name not in rows or not rows[name].finished:
             rows[name] = row

@@ -35,9 +35,11 @@ class TrainingLog:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock time of the training, what went before a restart included."""
+        """Wall-clock time of the training; a restart counts from 0 again."""
         walls = self.series("train", "wall")[1]
-        return max(walls) if walls else None
+        if not walls:
+            return None
+        return sum(now - before if now >= before else now for before, now in zip([0.0, *walls], walls, strict=False))
 
     def _add(self, split: str, update: int, point: Point) -> None:
         """A restart goes back to a checkpoint: what the stopped run logged from that update on is forgotten."""
