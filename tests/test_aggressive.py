@@ -72,10 +72,16 @@ def test_a_loop_without_steps_and_a_phase_without_updates_are_refused(sentences_
 
 @pytest.fixture
 def watched(monkeypatch):
-    """What each optimiser step moved: ("encoder" | "rest") -> names, in order."""
+    """What each optimiser step moved, in order: "encoder", "decoder"; or of a persona model "recognition", "rest"."""
     from fairseq.optim.adam import FairseqAdam
 
     moved, model = [], {}
+
+    def part(name: str) -> str:
+        if hasattr(model["it"].encoder, "latents"):
+            return "recognition" if name.startswith("encoder.latents.recognition_") else "rest"
+        return name.split(".")[0]
+
     step, build = FairseqAdam.step, LatentTask.build_model
 
     def building(self, *args, **kwargs):
@@ -86,7 +92,7 @@ def watched(monkeypatch):
         before = {name: value.detach().clone() for name, value in model["it"].named_parameters()}
         step(self, *args, **kwargs)
         names = {name for name, value in model["it"].named_parameters() if not torch.equal(value, before[name])}
-        moved.append({name.split(".")[0] for name in names})
+        moved.append({part(name) for name in names})
 
     monkeypatch.setattr(LatentTask, "build_model", building)
     monkeypatch.setattr(FairseqAdam, "step", stepping)
@@ -180,6 +186,24 @@ def test_a_run_that_starts_anew_from_a_checkpoint_is_aggressive_again(sentences_
     assert trained[0]["inner_steps"] >= 4
 
 
+def test_steps_are_added_up_over_what_is_logged(sentences_bin, tmp_path, watched):
+    """Of a log of every third update, the phase ending in between."""
+    flags = (*SHORT, "--aggressive-updates", "4", "--max-update", "6", "--log-interval", "3", "--no-save")
+    printed = fit(sentences_bin, tmp_path, *flags)
+    logged = [numbers["inner_steps"] for numbers in printed.numbers("train_inner")]
+    assert len(logged) == 2 and sum(logged) == sum(names == {"encoder"} for names in watched) > 0
+
+
+def test_the_recognition_network_of_profiles_is_trained_alone(persona_bin, tmp_path, watched):
+    """Of the persona CVAE: neither the prior nor GPT-2 moves with it, nor it with them."""
+    flags = ("--task", "persona_dialogue", *SHORT, "--max-update", "2", "--no-save")
+    printed = programs.fit(persona_bin, tmp_path, *flags, arch="persona_cvae_gpt2_tiny")
+    steps = [numbers["inner_steps"] for numbers in printed.numbers("train_inner")]
+    assert watched == [x for count in steps for x in (*[{"recognition"}] * int(count), {"rest"})] and min(steps) >= 4
+    with pytest.raises(InputError, match="--no-latents leaves nothing to infer"):
+        programs.fit(persona_bin, tmp_path, *flags, "--no-latents", arch="persona_cvae_gpt2_tiny")
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +216,10 @@ def test_a_model_without_an_encoder_of_the_posteriors_own_is_refused(data_bin, t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("wrong", [{"distributed_world_size": 2}, {"fp16": True}, {"bf16": True}, {"amp": True}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"distributed_world_size": 2}, {"fp16": True}, {"bf16": True}, {"amp": True}, {"disable_validation": True}],
+)
 def test_what_cannot_be_updated_in_parts_is_refused(text_task, wrong):
     from dataclasses import replace
 
@@ -200,3 +227,14 @@ def test_what_cannot_be_updated_in_parts_is_refused(text_task, wrong):
     build_model(task, "gru_vae_tiny")
     with pytest.raises(InputError, match="^--aggressive .*; remedy: "):
         task.build_criterion(CRITERION_DATACLASS_REGISTRY["elbo"](_name="elbo"))
+
+
+def test_an_end_that_is_never_judged_needs_a_limit(text_task):
+    from dataclasses import replace
+
+    limited = replace(text_task.cfg, aggressive=True, disable_validation=True, aggressive_updates=3)
+    task = type(text_task)(limited, text_task.dictionary)
+    build_model(task, "gru_vae_tiny")
+    task.build_criterion(CRITERION_DATACLASS_REGISTRY["elbo"](_name="elbo"))  # as a limit is set
+    with pytest.raises(InputError, match="^--aggressive-updates 3 without --aggressive; remedy: "):
+        type(text_task)(replace(limited, aggressive=False), text_task.dictionary)

@@ -153,6 +153,12 @@ class PersonaCVAEModel(LatentModel):
         fader = self.encoder.latents.of_number(similarity.to(prior.mean))
         return prior, posterior, DecodedReply(self.decoder, src_tokens, prev_output_tokens, target, fader)
 
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """Those of q(Zp|P) alone, for aggressive training; the words that it reads are GPT-2's."""
+        if self.encoder.latents is None:
+            raise InputError("--no-latents leaves nothing to infer; remedy: without --aggressive")
+        return self.encoder.latents.recognition_parameters()
+
     def divergences(
         self, z: Tensor, src_tokens: Tensor, similarity: Tensor | None = None, **inputs
     ) -> dict[str, Tensor]:

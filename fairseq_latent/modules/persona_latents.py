@@ -162,6 +162,10 @@ class PersonaLatents(nn.Module):
         """q(Zp|P) over (B, D): of the profile alone, neither context nor response."""
         return self.recognition_head(self._slot(self.recognition_reader, profile, embedding))
 
+    def recognition_parameters(self) -> list[nn.Parameter]:
+        """Those that q(Zp|P) shares with nothing."""
+        return [*self.recognition_reader.parameters(), *self.recognition_head.parameters()]
+
     def fader(self, z: Tensor, context: Tokens, embedding: PersonaEmbedding) -> Tensor:
         """(B, D) -> the mean of p(fader|C, Zp), (B, D)."""
         mark = embedding.marks.weight[FADER].expand_as(z)

@@ -57,6 +57,7 @@ class LatentTaskConfig(FairseqDataclass):
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
     amp: bool = II("common.amp")
+    disable_validation: bool = II("dataset.disable_validation")
     distributed_world_size: int = II("distributed_training.distributed_world_size")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
     train_subset: str = II("dataset.train_subset")
@@ -71,6 +72,10 @@ class LatentTask(FairseqTask):
         if cfg.latent_samples < 1:
             raise InputError(
                 f"--latent-samples {cfg.latent_samples}: at least one latent an example is needed; remedy: 1"
+            )
+        if cfg.aggressive_updates and not cfg.aggressive:
+            raise InputError(
+                f"--aggressive-updates {cfg.aggressive_updates} without --aggressive; remedy: both, or neither"
             )
         super().__init__(cfg, *args, **kwargs)
         self.updates_per_epoch: int | None = None
@@ -120,6 +125,11 @@ class LatentTask(FairseqTask):
             raise InputError(
                 "--aggressive updates parts of the model alone, which --fp16, --bf16 and --amp cannot; "
                 "remedy: --autocast bfloat16"
+            )
+        if self.cfg.disable_validation and not self.cfg.aggressive_updates:
+            raise InputError(
+                "--aggressive ends when validation says so, and --disable-validation leaves that out; "
+                "remedy: --aggressive-updates, or with validation"
             )
         if self.cfg.distributed_world_size > 1:
             raise InputError(
