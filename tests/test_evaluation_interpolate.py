@@ -71,6 +71,12 @@ def test_examples_keep_their_order_and_texts_are_examples(sentences_bin, trained
     assert same[1].split("\t")[1] == same[2].split("\t")[1]
 
 
+def test_pads_are_no_words(sentences_bin, trained, capsys):
+    assert run(sentences_bin, trained, "--text", "yes", "no no no no", "--steps", 2) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert "<pad>" not in str(lines) and len(lines[0][1].split()) == 1 and len(lines[-1][1].split()) == 4
+
+
 def test_what_is_refused_is_one_line(sentences_bin, data_bin, trained, tmp_path, capsys):
     programs.fit(data_bin, tmp_path, "--max-update", "1", "--disable-validation")
     for data, checkpoint, flags, said in (

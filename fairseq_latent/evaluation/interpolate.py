@@ -58,9 +58,11 @@ def ends_of(trained: Trained, examples: Sequence[int] | None, texts: Sequence[st
 
 
 def _text(task, tokens) -> str:
-    """A sentence without its end, SentencePiece's pieces joined."""
-    text = task.target_dictionary.string(tokens)
-    return task.target_dictionary.string(tokens, bpe_symbol="sentencepiece") if PIECE in text else text
+    """A sentence without its end and pads, SentencePiece's pieces joined."""
+    words = task.target_dictionary
+    tokens = tokens[tokens.ne(words.pad())]
+    text = words.string(tokens)
+    return words.string(tokens, bpe_symbol="sentencepiece") if PIECE in text else text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
