@@ -68,6 +68,18 @@ def test_of_many_validations_the_last_and_some_are_drawn(systems):
     assert drawn == list(range(10, 101, 6))
 
 
+def test_each_of_many_says_where_its_own_curve_begins():
+    """One begins above the picture: its panel says so, no other."""
+    logs = {f"K={index}": training_log() for index in range(plots.MANY)}
+    high = training_log()
+    high.train = {1: {"kl": 99.0, "kl_weight": 1.0}} | high.train
+    axes = plots.kl_curves({**logs, "high": high}).axes
+    assert [[text.get_text() for text in axis.texts] for axis in axes[: len(logs) + 1]] == [
+        *[[]] * len(logs),
+        ["↑ begins at 99.0"],
+    ]
+
+
 @pytest.mark.parametrize("kind", plots.FORMATS)
 def test_same_numbers_same_bytes(kind):
     logs = {"a": training_log(), "$x_1$": training_log(2.0), "_c": training_log(3.0)}

@@ -92,7 +92,7 @@ def kl_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1)) if varies else [figure.subplots()]
     _curves(axes[0], logs, "kl")
     axes[0].set_ylabel("KL(q‖p), nats an example")
-    _limit_height(axes[0], logs)
+    _limit_height(axes[:1], logs)
     if varies:
         for index, (updates, values) in enumerate(weights.values()):
             axes[1].plot(updates, values, color=colour(index))
@@ -102,8 +102,11 @@ def kl_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     return figure
 
 
-def _limit_height(axis, logs: Mapping[str, TrainingLog], name: str = "kl") -> None:
-    """The first updates' values can hide all that follows: leave them out of the picture, and say so."""
+def _limit_height(axes: Sequence, logs: Mapping[str, TrainingLog], name: str = "kl") -> None:
+    """The first updates' values can hide all that follows: leave them out of the picture, and say so.
+
+    axes: one that all share, or one a log, of the same height.
+    """
     first, later = [], [value for log in logs.values() for value in log.series("valid", name)[1]]
     for log in logs.values():
         updates, values = log.series("train", name)
@@ -113,12 +116,15 @@ def _limit_height(axis, logs: Mapping[str, TrainingLog], name: str = "kl") -> No
     room = 1.3 if name == "kl" else 1.05
     top = room * max(later, default=0)
     bottom = 0 if name == "kl" else 0.95 * min([*first, *later], default=0)
-    if first and 0 < top < max(first):
-        axis.set_ylim(bottom, top)
-        shown = {"xycoords": "axes fraction", "ha": "right", "color": PALE, "backgroundcolor": "#FFFFFFC0"}
-        axis.annotate(f"↑ begins at {max(first):,.1f}", (1, 0.93), fontsize="small", **shown)
-    else:
-        axis.set_ylim(bottom=bottom)
+    if not (first and 0 < top < max(first)):
+        axes[0].set_ylim(bottom=bottom)
+        return
+    axes[0].set_ylim(bottom, top)
+    shown = {"xycoords": "axes fraction", "ha": "right", "color": PALE, "backgroundcolor": "#FFFFFFC0"}
+    each = [max(log.series("train", name)[1], default=0) for log in logs.values()]
+    for axis, begin in zip(axes, each if len(axes) > 1 else [max(each)], strict=True):
+        if begin > top:
+            axis.annotate(f"↑ begins at {begin:,.1f}", (1, 0.93), fontsize="small", **shown)
 
 
 @styled
@@ -162,7 +168,7 @@ def _panels(logs: Mapping[str, TrainingLog], name: str, label: str) -> Figure:
         panel.tick_params(labelsize=9)
     for panel in panels[len(logs) :]:
         panel.set_visible(False)
-    _limit_height(panels[0], logs, name)
+    _limit_height(panels[: len(logs)], logs, name)
     for panel in panels[len(logs) - 2 : len(logs)]:
         panel.tick_params(labelbottom=True)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
