@@ -7,26 +7,30 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.persona_rows import read_scores, read_sweep
+from fairseq_latent.evaluation.persona_rows import read_scores
 from fairseq_latent.evaluation.personas import PART
 from fairseq_latent.evaluation.published import CONVAI2
+from fairseq_latent.evaluation.sweep_points import Point, Sweep, as_json, read_sweep
 
 LATENTS = {
     "kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 30.0, "elbo_ppl": 34.5, "sentences": 21, "tokens": 130,
     "prior_ppl": 31.0, "prior_word_ppl": 61.0, "rec_word_ppl": 59.0, "elbo_word_ppl": 67.0, "words": 100,
     "signature": "split:test|prior-samples:3",
 }  # fmt: skip
-SWEEP = """fader,seed,p_distance,one_minus,to_others,length
-references,,0.4,0.6,0.35,10
-prior,1,0.3,0.7,0.3,8
-0,1,0.2,0.8,0.2,6
-0,2,0.3,0.7,0.2,7
-1,1,0.5,0.5,0.25,9
-1,2,0.5,0.5,0.25,9
-spearman,,0.9,-0.9,,0.8
-spearman-p,,0.01,0.01,,0.02
-"""
-PERCEPTION = {"purity": {"value": 0.5, "shuffled": 0.2, "points": 40}, "untrained": {"value": 0.3}, "profiles": 60}
+POINTS = (
+    Point(None, 1, 0.3, 0.3, 8),
+    Point(0.0, 1, 0.2, 0.2, 6),
+    Point(0.0, 2, 0.3, 0.2, 7),
+    Point(1.0, 1, 0.5, 0.2, 9),
+    Point(1.0, 2, 0.5, 0.2, 9),
+)
+SWEEP = Sweep(POINTS, Point(None, 0, 0.4, 0.35, 10), "sweep|seeds:1,2\nP.Distance|own", 0.325)
+PERCEPTION = {
+    "purity": {"value": 0.5, "shuffled": 0.2, "points": 40},
+    "untrained": {"value": 0.3},
+    "profiles": 60,
+    "signature": "perception|seed:1",
+}
 
 
 def score(value, **extra):
@@ -45,7 +49,7 @@ def runs(tmp_path):
         found = LATENTS if name == "none" else LATENTS | {"fader_kl": 0.125}
         (tmp_path / name / "done").write_text("20 0\n")
         (tmp_path / name / "latents.test.json").write_text(json.dumps(found))
-    (tmp_path / "full/sweep.csv").write_text(SWEEP)
+    (tmp_path / "full/sweep.json").write_text(as_json(SWEEP))
     (tmp_path / "full/perception.json").write_text(json.dumps(PERCEPTION))
     rows = [
         {"name": name, "scores": {"Distinct-1": score(0.1 * place), "P.Distance": score(0.4, to_other_profiles=0.375)}}
@@ -77,14 +81,17 @@ def test_all_measures_on_one_page(runs, tmp_path, capsys):
     assert cells(text, "In training", 0) == ["–"] * 6
     assert cells(text, "Full", 1) == ["0.100", *["–"] * 5, "0.400", "0.375", "–", "–"]
     assert cells(text, "people", 0) == ["0.000", *["–"] * 5, "0.400", "0.375", "–", "–"]
-    assert cells(text, "Full", 2) == ["2.50", "0.125", "3", "1.25", "0.500", "0.300", "0.200", "0.90", "0.80"]
+    carried = ["2.50", "0.125", "3", "1.25", "0.500", "0.300", "0.200", "0.94", "0.94"]
+    assert cells(text, "Full", 2) == carried  # rho: ranks 1.5 1.5 3.5 3.5 against 1 2 3.5 3.5, 4 / sqrt(4 * 4.5)
     assert "No latents" not in text.partition("What the latents carry")[2]
     assert cells(text, "0", 0) == ["0.250", "0.750", "0.200", "6.5"]  # the mean over seeds
+    assert cells(text, "the prior's own, 0.33 on average", 0) == ["0.300", "0.700", "0.300", "8.0"]
+    assert "- `sweep|seeds:1,2`" in text and "- `perception|seed:1`" in text
     assert "![Full](pictures/a=b.png)" in text and "`P.Distance|own`" in text and "prior-samples:3" in text
     assert cells(text, "DialoGPT", 0) == ["14.966", "0.139", "0.417", "0.359"] and len(CONVAI2) == 6
     assert str(tmp_path) not in text
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8")))}
-    assert (rows["Full"]["rho_length"], rows["Full"]["hours"], rows["Full"]["purity"]) == ("0.8000", "1.0000", "0.5000")
+    assert (rows["Full"]["rho_to_others"], rows["Full"]["hours"], rows["Full"]["purity"]) == ("", "1.0000", "0.5000")
     assert (rows["people"]["to others"], rows["To come"]["state"], rows["No latents"]["kl"]) == (
         "0.3750",
         "not begun",
@@ -100,16 +107,15 @@ def test_what_people_wrote_stays(runs, tmp_path):
     assert text.startswith("# Mine\n\n<!--") and text.endswith("-->\n\nAfter.\n") and "old" not in text
 
 
-def test_a_sweep_without_a_correlation(tmp_path):
-    (tmp_path / "sweep.csv").write_text(SWEEP)
-    found = read_sweep(tmp_path / "sweep.csv")
-    assert found.correlations == {"p_distance": 0.9, "one_minus": -0.9, "to_others": None, "length": 0.8}
-    assert list(found.means) == ["references", "prior", "0", "1"]
+def test_a_sweep_is_read_back_as_it_was(tmp_path):
+    (tmp_path / "sweep.json").write_text(as_json(SWEEP))
+    assert read_sweep(tmp_path / "sweep.json") == SWEEP
+    assert json.loads(as_json(SWEEP))["spearman"]["to_others"] == {"rho": None, "p": None}
 
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("full/sweep.csv", "a,b\n1,2\n"), ("full/perception.json", "{}"), ("full/latents.test.json", "[]")],
+    [("full/sweep.json", "a,b\n1,2\n"), ("full/perception.json", "{}"), ("full/latents.test.json", "[]")],
 )
 def test_damaged_files_are_named(runs, tmp_path, capsys, file, content):
     (tmp_path / file).write_text(content)
@@ -123,4 +129,4 @@ def test_what_does_not_fit(runs, tmp_path, capsys):
     assert "these are no scores; remedy" in capsys.readouterr().err
     assert main(["personas", *runs, "--page", str(tmp_path / "p.md"), "--pictures", "Nobody=x.png"]) == 2
     assert "no row of that name; remedy" in capsys.readouterr().err and not (tmp_path / "p.md").exists()
-    assert read_scores(tmp_path / "scores.json")[1] == "P.Distance|own"
+    assert read_scores(tmp_path / "scores.json")[1]["P.Distance"] == "P.Distance|own"

@@ -10,7 +10,7 @@ import torch
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.evaluation.persona_rows import read_sweep
+from fairseq_latent.evaluation.sweep_points import read_sweep
 
 from . import personas, programs
 
@@ -108,10 +108,21 @@ def test_p_distance_rises_with_the_fader(corpus, checkpoint, tmp_path):
         vector[topic] = vector[len(personas.TOPICS) + place] = 1.0
         lines.append(" ".join([word, *map(str, vector)]))
     (tmp_path / "own.vec").write_text("\n".join(lines) + "\n")
-    flags = ["--vectors", tmp_path / "own.vec", "--steps", "4", "--seeds", "1", "--max-length", "12", "--format", "csv"]
-    out = tmp_path / "sweep.csv"
+    flags = [
+        "--vectors",
+        tmp_path / "own.vec",
+        "--steps",
+        "4",
+        "--seeds",
+        "1",
+        "--max-length",
+        "12",
+        "--format",
+        "json",
+    ]
+    out = tmp_path / "sweep.json"
     assert main(["sweep", str(corpus[0]), "--path", str(checkpoint), "--cpu", "--out", str(out), *map(str, flags)]) == 0
     found = read_sweep(out)
-    assert found.means["0"]["p_distance"] < 0.1 < 0.3 < found.means["1"]["p_distance"]
-    assert found.correlations["p_distance"] > 0.5  # training has faders of 0 and 1 alone: a step, then no more
-    assert found.means["1"]["p_distance"] > found.means["1"]["to_others"] + 0.2
+    assert found.mean(0, "p_distance") < 0.1 < 0.3 < found.mean(1, "p_distance")
+    assert found.correlation("p_distance")[0] > 0.5  # training has faders of 0 and 1 alone: a step, then no more
+    assert found.mean(1, "p_distance") > found.mean(1, "to_others") + 0.2

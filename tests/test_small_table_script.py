@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_latent.evaluation.sweep_points import Point, Sweep, as_json
+
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts/tables/paper1_small.sh"
 DIFFERENCES = {  # what makes a row
@@ -78,8 +80,10 @@ def programs_of_ours(prepared):
     scores = (
         '{"rows": [{"name": "latents and L_Po-di", "scores": {"F1": {"value": 12.5, "signature": "", "extra": {}}}}]}'
     )
-    perception = '{"purity": {"value": 0.5, "shuffled": 0.2, "points": 4}, "untrained": {"value": 0.3}, "profiles": 6}'
-    sweep = "fader,seed,p_distance,one_minus,to_others,length\\n0,1,.1,.9,.2,5\\nspearman,,.5,-.5,,1\\n"
+    purity = '"purity": {"value": 0.5, "shuffled": 0.2, "points": 4}, "untrained": {"value": 0.3}'
+    perception = f'{{{purity}, "profiles": 6, "signature": "p"}}'
+    points = (Point(None, 1, 0.1, 0.2, 5.0), Point(0.0, 1, 0.1, 0.2, 5.0))
+    sweep = as_json(Sweep(points, Point(None, 0, 0.1, 0.2, 5.0), "sweep", 0.5))
     # what follows a flag: `value --out`
     ours = f"""value() {{ while [[ $1 != "$2" ]]; do set -- "$1" "${{@:3}}"; done; printf %s "$3"; }}
         [[ $1 == personas ]] || echo "$*" >>{asked}
@@ -87,7 +91,7 @@ def programs_of_ours(prepared):
             convert) mkdir "$3"; touch "$3/config.json" ;;
             latents) echo '{{{numbers}, "fader_kl": 0.5, "signature": "seed:1"}}' ;;
             score) echo '{scores}' ;;
-            sweep) printf '{sweep}'; touch "$(value --plot "$@")" ;;
+            sweep) echo '{sweep}'; touch "$(value --plot "$@")" ;;
             plot) file=$(value --out "$@"); touch "$file"; echo purity; echo '{perception}' >"${{file%.png}}.json" ;;
             *) exec {sys.executable} -m fairseq_latent.cli "$@" ;;
         esac"""

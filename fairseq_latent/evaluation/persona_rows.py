@@ -1,6 +1,5 @@
 """Persona models as rows of tables: what `scripts/tables/paper1_small.sh` left of each in its folder, finished or not."""
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,19 +9,11 @@ from fairseq_latent.errors import InputError
 
 from .latents import LatentStatistics, read_statistics
 from .run_folder import LATENTS_TEST, LOG, RunFolder
-from .sweep_points import MEASURES
+from .sweep_points import Sweep, read_sweep
 from .training_log import TrainingLog, log_so_far
 
-DONE, SWEEP, PERCEPTION = "done", "sweep.csv", "perception.json"
+DONE, SWEEP, PERCEPTION = "done", "sweep.json", "perception.json"
 OTHERS = "to others"  # P.Distance to the profiles of others
-
-
-@dataclass(frozen=True)
-class SweepTable:
-    """A fader, or `references` or `prior` -> measure -> mean over seeds; measure -> Spearman's correlation."""
-
-    means: Mapping[str, Mapping[str, float]]
-    correlations: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -33,8 +24,8 @@ class PersonaRow:
     log: TrainingLog | None = None
     latents: LatentStatistics | None = None
     scores: Mapping[str, float] | None = None
-    sweep: SweepTable | None = None
-    purity: Mapping[str, float] | None = None
+    sweep: Sweep | None = None
+    purity: Mapping[str, float | str] | None = None
 
     @property
     def has_latents(self) -> bool:
@@ -67,48 +58,23 @@ def read_row(run: RunFolder, scores: Mapping[str, Mapping[str, float]]) -> Perso
     )
 
 
-def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], str]:
+def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """What `fairseq-latent score --format json` wrote: system -> metric -> value, P.Distance's value for the profiles of
-    others beside it; and P.Distance's signature."""
+    others beside it; and metric -> signature."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         found = {row["name"]: {name: score["value"] for name, score in row["scores"].items()} for row in rows}
-        signature = ""
+        signatures = {}
         for row in rows:
+            signatures |= {name: score["signature"] for name, score in row["scores"].items()}
             if "P.Distance" in row["scores"]:
                 found[row["name"]][OTHERS] = row["scores"]["P.Distance"]["extra"]["to_other_profiles"]
-                signature = row["scores"]["P.Distance"]["signature"]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: these are no scores; remedy: fairseq-latent score … --format json") from None
-    return found, signature
+    return found, signatures
 
 
-def read_sweep(path: Path) -> SweepTable:
-    """What `fairseq-latent sweep --format csv` wrote."""
-    means: dict[str, list[dict[str, float]]] = {}
-    correlations: dict[str, float | None] = {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                values = {name: float(line[name]) if line[name] else None for name in MEASURES}
-                if line["fader"] == "spearman":
-                    correlations = values
-                elif line["fader"] != "spearman-p":
-                    means.setdefault(line["fader"], []).append(values)
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format csv --out {path}"
-        ) from None
-    return SweepTable(
-        {
-            fader: {name: sum(each[name] for each in found) / len(found) for name in MEASURES}
-            for fader, found in means.items()
-        },
-        correlations,
-    )
-
-
-def read_purity(path: Path) -> dict[str, float]:
+def read_purity(path: Path) -> dict[str, float | str]:
     """What `fairseq-latent plot perception` wrote beside its picture."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -119,6 +85,7 @@ def read_purity(path: Path) -> dict[str, float]:
             "shuffled": purity["shuffled"],
             "profiles": found["profiles"],
             "named": purity["points"],
+            "signature": found["signature"],
         }
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: these are no purities; remedy: fairseq-latent plot perception …") from None

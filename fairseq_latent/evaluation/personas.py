@@ -16,11 +16,10 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from .marked_page import with_part
-from .persona_rows import OTHERS, PersonaRow, SweepTable, read_row, read_scores
+from .persona_rows import OTHERS, PersonaRow, read_row, read_scores
 from .published import CHO, CONVAI2
 from .run_folder import run_folders
-from .sweep import PRIOR, REFERENCES
-from .sweep_points import MEASURES
+from .sweep_points import MEASURES, Sweep
 from .tables import Column, Value, render
 
 PART = "personas"  # of the page, between its marks
@@ -76,23 +75,30 @@ def latents_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
     columns += [Column("ρ(fader, P.Distance)", 2), Column("ρ(fader, length)", 2)]
     values: list[list[Value]] = []
     for row in rows:
-        correlations = row.sweep.correlations if row.sweep else {}
         values.append(
             [
                 row.name,
                 *(getattr(row.latents, name) for name in CARRIED),
                 *((row.purity or {}).get(name) for name in PURITY),
-                *(correlations.get(name) for name in ("p_distance", "length")),
+                *(_rho(row, name) for name in ("p_distance", "length")),
             ]
         )
     return render(columns, values, style)
 
 
-def sweep_table(sweep: SweepTable, style: str = "markdown") -> str:
-    """A row a fader."""
+def _rho(row: PersonaRow, measure: str) -> float | None:
+    """Spearman's, of the fader and a measure."""
+    found = row.sweep.correlation(measure) if row.sweep else None
+    return found[0] if found else None
+
+
+def sweep_table(sweep: Sweep, style: str = "markdown") -> str:
+    """A row a fader, means over seeds."""
     columns = [Column("fader"), *MEASURES.values()]
-    labels = {REFERENCES: "people", PRIOR: "the prior's own"}
-    rows = [[labels.get(fader, fader), *(values[name] for name in MEASURES)] for fader, values in sweep.means.items()]
+    rows: list[list[Value]] = [["people", *(getattr(sweep.references, name) for name in MEASURES)]]
+    own = "the prior's own" if sweep.inferred is None else f"the prior's own, {sweep.inferred:.2f} on average"
+    for fader, label in ((None, own), *((fader, f"{fader:g}") for fader in sweep.faders)):
+        rows.append([label, *(sweep.mean(fader, name) for name in MEASURES)])
     return render(columns, rows, style)
 
 
@@ -111,7 +117,7 @@ def unfinished(rows: Sequence[PersonaRow]) -> str:
 def section(
     rows: Sequence[PersonaRow],
     references: Mapping[str, float] | None,
-    signature: str,
+    signatures: Mapping[str, str],
     pictures: Mapping[str, Sequence[str]],
 ) -> str:
     """What stands between the marks; `pictures`: row -> where its pictures lie, seen from the page."""
@@ -120,14 +126,15 @@ def section(
     if measured:
         parts.append(f"Signature: `{measured[0].latents.signature}`.")
     parts += ["## Responses", responses_table(rows, references)]
-    if signature:
-        parts.append(f"Signature of P.Distance: `{signature}`.")
+    if signatures:
+        parts.append(_signatures({signatures[name] for name in SCORES if name in signatures}))
     with_latents = [row for row in rows if row.has_latents]
     if with_latents:
         parts += ["## What the latents carry", latents_table(with_latents)]
+        parts.append(_signatures({row.purity["signature"] for row in with_latents if row.purity}))
     for row in with_latents:
         if row.sweep:
-            parts += [f"## The fader by hand: {row.name}", sweep_table(row.sweep)]
+            parts += [f"## The fader by hand: {row.name}", sweep_table(row.sweep), _signatures({row.sweep.signature})]
         parts += [f"![{row.name}]({picture})" for picture in pictures.get(row.name, ())]
     parts += [
         "## The paper's numbers",
@@ -135,7 +142,13 @@ def section(
         "order, not for the values.",
         papers_table(),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _signatures(found: set[str]) -> str:
+    """Each once, a line of its own for each line of it."""
+    lines = sorted({line for signature in found for line in signature.splitlines() if line})
+    return "\n".join(("Signatures:\n", *(f"- `{line}`" for line in lines))) if lines else ""
 
 
 def as_csv(rows: Sequence[PersonaRow], references: Mapping[str, float] | None) -> str:
@@ -150,7 +163,7 @@ def as_csv(rows: Sequence[PersonaRow], references: Mapping[str, float] | None) -
         found = {name: getattr(row.latents, name, None) for name in (*PERPLEXITIES, *CARRIED)}
         found |= {name: (row.scores or {}).get(name) for name in SCORES}
         found |= {name: (row.purity or {}).get(name) for name in PURITY}
-        found |= {f"rho_{name}": (row.sweep.correlations if row.sweep else {}).get(name) for name in MEASURES}
+        found |= {f"rho_{name}": _rho(row, name) for name in MEASURES}
         found["hours"] = row.log.seconds / 3600 if row.log and row.log.seconds else None
         known = {"row": row.name, "updates": row.log.updates if row.log else None, "state": row.state}
         writer.writerow(known | {name: _rounded(value) for name, value in found.items()})
@@ -177,7 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the tables; write what was asked for."""
-    scores, signature = read_scores(Path(args.scores)) if args.scores else ({}, "")
+    scores, signatures = read_scores(Path(args.scores)) if args.scores else ({}, {})
     rows = [read_row(run, scores) for run in run_folders(args.runs, all_there=False)]
     references = scores.get(REFERENCE)
     files = {}
@@ -185,7 +198,7 @@ def main(args: argparse.Namespace) -> None:
         path = Path(args.page)
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         pictures = _pictures(args.pictures, path.parent, {row.name for row in rows})
-        files[args.page] = with_part(before, PART, section(rows, references, signature, pictures), TITLE)
+        files[args.page] = with_part(before, PART, section(rows, references, signatures, pictures), TITLE)
     if args.csv:
         files[args.csv] = as_csv(rows, references)
     if files:

@@ -16,7 +16,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
 from . import p_distance
-from .sweep_points import MEASURES, Point, Sweep
+from .sweep_points import MEASURES, Point, Sweep, as_json
 from .tables import Column, Value, render
 from .tokenize import LANGUAGES, Tokenizer, tokenizer
 
@@ -97,7 +97,13 @@ def as_csv(sweep: Sweep, style: str = "csv") -> str:
     return text.getvalue()
 
 
-FORMATS = {"text": as_table, "csv": as_csv, "markdown": as_table, "latex": as_table}
+FORMATS = {
+    "text": as_table,
+    "csv": as_csv,
+    "json": lambda sweep, style: f"{as_json(sweep)}\n",
+    "markdown": as_table,
+    "latex": as_table,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

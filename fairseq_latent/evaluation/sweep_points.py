@@ -1,7 +1,11 @@
 """What a sweep of the fader found: for tables and for pictures."""
 
+import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
 
 from .tables import Column
 
@@ -64,3 +68,21 @@ class Sweep:
             warnings.simplefilter("ignore")  # a constant has none, which is said below
             found = spearmanr([point.fader for point in swept], [getattr(point, measure) for point in swept])
         return None if found.statistic != found.statistic else (float(found.statistic), float(found.pvalue))
+
+
+def as_json(sweep: Sweep) -> str:
+    """All of it, with the correlations."""
+    found = {name: sweep.correlation(name) or (None, None) for name in MEASURES}
+    return json.dumps(asdict(sweep) | {"spearman": {name: {"rho": rho, "p": p} for name, (rho, p) in found.items()}})
+
+
+def read_sweep(path: Path) -> Sweep:
+    """What `fairseq-latent sweep --format json` wrote."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        points = tuple(Point(**point) for point in found["points"])
+        return Sweep(points, Point(**found["references"]), found["signature"], found["inferred"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format json --out {path}"
+        ) from None

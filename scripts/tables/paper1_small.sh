@@ -5,12 +5,13 @@
 # VECTORS=FILE bash scripts/tables/paper1_small.sh TRAIN [VALIDATION]     texts of ConvAI2, as for scripts/prepare/convai2.sh
 # VECTORS=FILE bash scripts/tables/paper1_small.sh                        once they are prepared
 # SHOW=1 only shows what there is.
-# Variables: RUNS DATA CHAT ROWS JOBS SEED AUTOCAST PAGE; EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY; CHAT_UPDATES CHAT_LR
-# MAX_UPDATE LR BATCH_SIZE SWEEP_SEEDS
+# Variables: VECTORS ROWS JOBS SHOW PAGE AUTOCAST SWEEP_SEEDS, and those after which the page is RUNS/results.md, not that of the
+# documents: RUNS DATA CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR MAX_UPDATE LR BATCH_SIZE
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+few_words 2 "$@"
 activate
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
 
@@ -18,6 +19,8 @@ all=(full no_podi no_latents)
 rows=("${all[@]}")
 [[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
 runs=${RUNS:-$ROOT/runs/persona_small}
+page_in "$runs" "$ROOT/docs/results_persona.md" CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR \
+    MAX_UPDATE LR BATCH_SIZE
 # data        chit-chat in small letters, as ConvAI2 is written, whose pieces both share
 DATA=${DATA:-$ROOT/data-bin/convai2_small}
 chat=${CHAT:-$ROOT/data-bin/chitchat_small}
@@ -58,11 +61,12 @@ for row in "${rows[@]}"; do folders+=("$runs/$row"); done
 # few dialogues are all measured, more than 50 by a part of them that is always the same
 dialogues() { # sets `part`
     part=()
+    [[ -f $text/test.ids ]] || return 0
     (($(cut -d: -f1 "$text/test.ids" | sort -u | wc -l) <= 50)) || part=(--dialogues "$text/test.ids")
 }
 
 show() { # scores of what is decoded, then the page, its pictures and its numbers
-    local page=${PAGE:-$ROOT/docs/results_persona.md} decoded=() responses=() pictures=() scores=() index folder picture kind part
+    local decoded=() responses=() pictures=() scores=() index folder picture kind part
     local beside
     beside=$(dirname "$page")/pictures
     dialogues
@@ -136,9 +140,9 @@ measure_row() { # RUN: responses, latents, and what the latents do
             --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
     done
     [[ $(basename "$1") != no_latents ]] || return 0
-    whole "$1/sweep.csv" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
+    whole "$1/sweep.json" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
         --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
-        --seeds "${seeds[@]}" --plot "$1/sweep.png" --format csv ${DEVICE[@]+"${DEVICE[@]}"}
+        --seeds "${seeds[@]}" --plot "$1/sweep.png" --format json ${DEVICE[@]+"${DEVICE[@]}"}
     whole "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
         --out "$1/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
