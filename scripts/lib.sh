@@ -18,6 +18,23 @@ run() {
 # option_value OPTION VALUE: refuse an option without its value.
 option_value() { [[ $# -ge 2 && -n $2 ]] || die "$1 needs a value; remedy: bash ${BASH_SOURCE[1]} --help"; }
 
+# few_words MOST ARGUMENTS...: a script that takes variables and at most MOST files prints its head for --help, and refuses the
+# rest.
+few_words() {
+    local most=$1 word
+    shift
+    for word in "$@"; do
+        case $word in
+            -h | --help)
+                sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p;}' "$0"
+                exit 0
+                ;;
+            -*) die "$word is no option; remedy: bash $0 --help" ;;
+        esac
+    done
+    (($# <= most)) || die "$# arguments, at most $most; remedy: bash $0 --help"
+}
+
 # SHA-256 of the standard input.
 digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1; }
 
@@ -120,7 +137,7 @@ train() {
     if ! compgen -G "$folder/checkpoint*.pt" >/dev/null; then
         rm -f "$folder/done" # nothing is trained yet: any flags will do
     elif [[ $(cat "$folder/flags" 2>/dev/null) != "$flags" ]]; then
-        die "$folder was trained with other flags or data ($folder/flags); remedy: RUN=another folder, or remove this one"
+        die "$folder was trained with other flags or data ($folder/flags); remedy: another folder (RUN=, of a table RUNS=), or remove this one"
     fi
     printf '%s\n' "$flags" >"$folder/flags"
     if [[ -f $folder/done ]]; then
@@ -130,7 +147,7 @@ train() {
             return
         fi
         if smaller "$updates" "$trained_updates" || smaller "$epochs" "$trained_epochs"; then
-            die "$folder was trained with a larger budget ($folder/done: updates, epochs); remedy: RUN=another folder"
+            die "$folder was trained with a larger budget ($folder/done: updates, epochs); remedy: another folder (RUN=, of a table RUNS=)"
         fi
     fi
     printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
@@ -175,6 +192,7 @@ in_parallel() {
     trap '_end_jobs; exit 129' HUP
     trap '_end_jobs; exit 130' INT
     trap '_end_jobs; exit 143' TERM
+    trap '_end_jobs; exit 141' PIPE # whoever read the progress is gone
     while :; do
         running=0
         for index in "${!jobs[@]}"; do
@@ -205,7 +223,7 @@ in_parallel() {
         fi
         sleep 0.3
     done
-    trap - HUP INT TERM
+    trap - HUP INT TERM PIPE
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
     ((!failed)) || exit 2
     printf '%s\n' "$(_progress "$@")" >&2
@@ -222,6 +240,19 @@ every_one() {
     trap - HUP INT TERM
     ((status == 0 || status == 2)) || exit "$status" # stopped by hand
     ((status == 0)) || failed=$status
+}
+
+# page_in RUNS FILE VARIABLES...: sets `page`, where results are shown: PAGE, FILE for those of a script's own settings, and
+# a page among the runs where one of the variables was set.
+# shellcheck disable=SC2034 # the script's
+page_in() {
+    local runs=$1 variable
+    page=${PAGE:-$2}
+    shift 2
+    [[ -z ${PAGE:-} ]] || return 0
+    for variable in RUNS DATA "$@"; do
+        [[ -z ${!variable:-} ]] || page=$runs/results.md
+    done
 }
 
 # shellcheck disable=SC2154 # `rows` is the script's

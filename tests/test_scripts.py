@@ -401,6 +401,34 @@ def test_parallel_jobs_end_with_what_they_started(tmp_path):
     assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True).returncode == 1
 
 
+def test_parallel_jobs_end_where_nobody_reads_their_progress(tmp_path):
+    """`... | head`: whoever read is gone, and the jobs must not outlive the script."""
+    naptime = f"96.{os.getpid()}"
+    job = f"""job() {{ command sleep {naptime}; }}; count() {{ echo 0; }}; source {ROOT}/scripts/lib.sh
+    sleep() {{ SECONDS=$((SECONDS + 40)); command sleep 0.1; }} # time for a line
+    JOBS=2; in_parallel label count job a b"""
+    read, write = os.pipe()
+    os.close(read)
+    running = subprocess.Popen(["bash", "-euc", job], stdout=write, stderr=write)
+    os.close(write)
+    assert running.wait(timeout=60) == 141
+    assert subprocess.run(["pgrep", "-f", f"^sleep {naptime}$"], capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "page"),
+    [
+        ({}, "docs/p.md"),
+        ({"RUNS": "r"}, "r/results.md"),
+        ({"SEED": "2"}, "r/results.md"),
+        ({"PAGE": "x", "RUNS": "r"}, "x"),
+    ],
+)
+def test_results_of_other_settings_have_a_page_of_their_own(variables, page):
+    said = bash("-euc", f"source {ROOT}/scripts/lib.sh; page_in r docs/p.md SEED; echo $page", **variables)
+    assert said.stdout == f"{page}\n"
+
+
 def test_parallel_jobs_say_that_they_finished():
     job = f"source {ROOT}/scripts/lib.sh; count() {{ echo 3 lines; }}; in_parallel label count true /x/a /x/b"
     done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)

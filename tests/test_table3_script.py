@@ -148,7 +148,7 @@ def test_rows_of_other_runs_stay_on_the_page(programs_of_ours, tmp_path):
     page = (tmp_path / "docs/page.md").read_text(encoding="utf-8")
     refused, asked = programs_of_ours(ROWS="bow", RUNS=str(tmp_path / "short/runs"), MAX_UPDATE="3")
     assert refused.returncode == 2 and asked == []  # before anything is trained
-    assert "after 4 updates, the runs have 3; remedy: another page" in refused.stderr
+    assert "has 4 updates, the runs have 3; remedy: another page" in refused.stderr
     assert (tmp_path / "docs/page.md").read_text(encoding="utf-8") == page
     done, _ = programs_of_ours(ROWS="bow", RUNS=str(tmp_path / "more/runs"), IMPORTANCE_SAMPLES="0")
     assert done.returncode == 0, done.stderr
@@ -169,6 +169,21 @@ def test_a_row_that_fails_leaves_the_others(programs_of_ours, tmp_path):
     assert programs_of_ours(ROWS="kla bow", SHOW="1", MAX_UPDATE="9")[1] == []
     done, asked = programs_of_ours(ROWS="kla bow", IMPORTANCE_SAMPLES="0")
     assert done.returncode == 0 and asked == ["kla train", "kla latents", "kla latents"]
+
+
+def test_help_and_options_train_nothing(tmp_path):
+    said = table(tmp_path, "--help")
+    assert said.returncode == 0 and said.stdout.startswith("Table 3 and Figure 7") and "Variables: " in said.stdout
+    for words, message in ((("--rows", "standard"), "--rows is no option"), (("a", "b"), "2 arguments, at most 1")):
+        refused = table(tmp_path, *words)
+        assert refused.returncode == 2 and message in refused.stderr and "--help" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_warm_up_longer_than_the_training_is_told_of(programs_of_ours):
+    assert "kla: its weight would be 1 after 5000 updates" in programs_of_ours(ROWS="kla", SHOW="1")[0].stderr
+    assert "its weight" not in programs_of_ours(ROWS="kla", SHOW="1", KL_WARMUP="2")[0].stderr
+    assert "its weight" not in programs_of_ours(ROWS="bow", SHOW="1")[0].stderr
 
 
 def test_what_it_cannot_do_is_one_line(tmp_path):

@@ -2,15 +2,16 @@
 # Table 3 and Figure 7 of Cho et al. (2022): remedies against posterior collapse, each alone on one GRU sentence VAE, trained
 # with one budget on the Penn Treebank, measured, and shown beside the paper's. Stopped and started again, it goes on where it
 # was: rows that are done are kept, others go on from their last checkpoint. Finished rows are shown whenever it starts or ends;
-# rows that the page has from other RUNS stay on it, and must have had the same number of updates (or: PAGE=another file).
+# rows that the page has from other RUNS stay on it, and must have had the same number of updates and the same test set.
 # bash scripts/tables/paper1_table3.sh [FILE_OR_DIR of the Penn Treebank, until it is prepared]
 # SHOW=1 only shows what there is.
-# Variables: DATA RUNS ROWS JOBS MAX_UPDATE ARCH SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AGGRESSIVE_UPDATES AUTOCAST
-# IMPORTANCE_SAMPLES PAGE
+# Variables: ROWS JOBS SHOW PAGE AUTOCAST IMPORTANCE_SAMPLES, and those after which the page is RUNS/results.md, not that of the
+# documents: RUNS DATA MAX_UPDATE ARCH LATENT_DIM SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE (a quarter of MAX_UPDATE) AGGRESSIVE_UPDATES
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+few_words 1 "$@"
 activate
 PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task text_vae)
 
@@ -19,8 +20,9 @@ all=(standard kla ca at bow podi_0.12 podi_0.15 podi_0.18 podi_0.21 podi_literal
 rows=("${all[@]}")
 [[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
 
-export DATA=${DATA:-$ROOT/data-bin/ptb}
 runs=${RUNS:-$ROOT/runs/ptb}
+page_in "$runs" "$ROOT/docs/results_ptb.md" MAX_UPDATE ARCH LATENT_DIM SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AGGRESSIVE_UPDATES
+export DATA=${DATA:-$ROOT/data-bin/ptb}
 # budget      the same for all rows: eight epochs of the Penn Treebank
 MAX_UPDATE=${MAX_UPDATE:-5272}
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
@@ -71,7 +73,7 @@ train_row() { # RUN, named after its row: train, then measure what takes seconds
     local loss split
     loss_of "$(basename "$1")"
     LOG_INTERVAL=$((MAX_UPDATE / 200 > 0 ? MAX_UPDATE / 200 : 1)) train "$DATA" "$1" \
-        --arch "${ARCH:-gru_vae_small}" "${loss[@]}" --autocast "$autocast" \
+        --arch "${ARCH:-gru_vae_small}" ${LATENT_DIM:+--latent-dim "$LATENT_DIM"} "${loss[@]}" --autocast "$autocast" \
         --optimizer adam --lr "${LR:-1e-3}" --clip-norm 5 \
         --batch-size "${BATCH_SIZE:-64}" --max-update "$MAX_UPDATE" --seed "${SEED:-1}" --num-workers 0
     [[ -z ${DRY_RUN:-} ]] || return 0
@@ -94,7 +96,7 @@ weighed() { # RUN
 }
 
 show() { # the rows as far as they are, and those that the page had before: page, numbers, curves, picture
-    local page=${PAGE:-$ROOT/docs/results_ptb.md} picture
+    local picture
     picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
     mkdir -p "${folders[@]}" # of rows that are not begun
     run fairseq-latent collapse "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
@@ -113,6 +115,8 @@ if [[ ! -f $DATA/dict.txt ]]; then
     run bash "$ROOT/scripts/prepare/ptb.sh" "$1" || exit 2
 fi
 
+[[ " ${rows[*]} " != *" kla "* ]] || ((${KL_WARMUP:-5000} < MAX_UPDATE)) ||
+    say "kla: its weight would be 1 after ${KL_WARMUP:-5000} updates, more than MAX_UPDATE; another: KL_WARMUP=$((MAX_UPDATE / 2))"
 [[ -n ${DRY_RUN:-} ]] || show
 [[ -z ${SHOW:-} ]] || exit 0
 failed=0

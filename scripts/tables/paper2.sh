@@ -6,6 +6,7 @@ set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+few_words 0 "$@"
 activate
 
 rows=(t_cvae linear cyclical spacefusion bow mc speculative_k2 speculative_k5 speculative_k10 speculative_k20
