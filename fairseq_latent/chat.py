@@ -41,12 +41,13 @@ class Partner:
         """What it could say to the last of the turns, a reply a latent."""
         import torch
 
+        from .data.newest_turns import newest_turns
+
         task, model = self.trained.task, self.trained.model
         line = f" {EOT} ".join(self.pieces.encode(turn) for turn in turns)
         tokens = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()
-        longest = model.max_positions()[0]
-        if len(tokens) > longest:
-            tokens = tokens[-longest:]  # the last words count most
+        words = task.source_dictionary
+        tokens = newest_turns(tokens, model.max_positions()[0], words.index(EOT) if EOT in words else -1)
         dataset = task.build_dataset_for_inference([tokens], [len(tokens)])
         sample = dataset.collater([dataset[0]])
         net_input = {name: value for name, value in sample["net_input"].items() if name != "noise_seed"}

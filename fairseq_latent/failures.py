@@ -54,8 +54,8 @@ REMEDIES = (
     ),
     (
         r"Size of sample #(\d+) is invalid \(=(.*?)\) since max_positions=(.*?), skip",
-        "sample {1} has {2} tokens, the model takes {3}; remedy: --skip-invalid-size-inputs-valid-test, "
-        "--truncate-source, or larger --max-source-positions --max-target-positions (text_vae: "
+        "sample {1} has {2} tokens, the model takes {3}; remedy: --skip-invalid-size-inputs-valid-test, --truncate-source "
+        "(dialogues without their oldest turns), or larger --max-source-positions --max-target-positions (text_vae: "
         "--max-sentence-length, persona_cvae_gpt2: --positions)",
     ),
     (

@@ -120,6 +120,24 @@ def test_an_ensemble_decodes(data_bin, trained, tmp_path):
     assert len(programs.decode(data_bin, both, "--beam", "2", *SHORT).hypotheses()) == 21
 
 
+def test_truncated_contexts_lose_their_oldest_turns(data_bin, trained):
+    """What is decoded is what the newest turn alone says, typed and of the test set."""
+    flags = ("--path", trained, "--beam", "2", "--cpu", "--max-len-a", "0", "--max-len-b", "6")
+    cut = ("--truncate-source", "--max-source-positions", "4")
+
+    def typed(line, *more):
+        words = ("fairseq-interactive", data_bin, *programs.PLUG_IN, *flags, *more)
+        printed = programs.run(*words, stdin=f"{line}\n")
+        return printed.hypotheses(), [line for line in printed.text.splitlines() if line.startswith("S-")]
+
+    assert typed("hello there <eot> what about tea", *cut) == typed("what about tea")
+    assert typed("hello there <eot> what about tea")[1] == ["S-0\thello there <eot> what about tea"]
+    printed = programs.decode(data_bin, trained, *flags[2:], *cut)
+    contexts = [line.split("\t")[1] for line in printed.text.splitlines() if line.startswith("S-")]
+    assert len(contexts) == 21 and not any("<eot>" in context for context in contexts)
+    assert max(len(context.split()) for context in contexts) == 3  # and </s>
+
+
 def test_interactive_chats_and_repeats_itself(data_bin, trained):
     talk = "do you like tea\nhello there <eot> what about chess\nwhat of an unknownword\n"
     flags = ("--path", trained, "--cpu", "--beam", "2", *SHORT)

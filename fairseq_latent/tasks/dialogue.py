@@ -4,16 +4,23 @@ Reads stock `fairseq-preprocess` output of line-parallel text, sides `src` and `
 in one line with <eot> between them.
 """
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
+from ..symbols import EOT
 from .latent_task import LatentTask, LatentTaskConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -23,6 +30,12 @@ class DialogueConfig(LatentTaskConfig, TranslationConfig):
     )
     target_lang: Optional[str] = field(
         default="tgt", metadata={"help": "suffix of the responses", "argparse_alias": "-t"}
+    )
+    truncate_source: bool = field(
+        default=False,
+        metadata={
+            "help": "leave out the oldest turns of contexts longer than --max-source-positions, or than the model's"
+        },
     )
 
 
@@ -36,7 +49,8 @@ class DialogueTask(LatentTask, TranslationTask):
         """Read one split; refuse sides that are not parallel, empty ones, and pads among the words."""
         empty = f"{self.cfg.data}: split {split} is empty; remedy: fairseq-preprocess a file with lines"
         try:
-            super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+            with self._untruncated():
+                super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         except AssertionError as error:
             raise InputError(
                 f"{self.cfg.data}: split {split}: {error}; remedy: line k of {split}.{self.cfg.target_lang} must answer "
@@ -54,11 +68,33 @@ class DialogueTask(LatentTask, TranslationTask):
                 f"{self.cfg.data}: split {split}: a response has the word {self.target_dictionary[pad]}, which stands for "
                 f"no word; remedy: take it out of {split}.{self.cfg.target_lang}, then run fairseq-preprocess again"
             )
+        self._truncate(self.datasets[split], split)
         self.datasets[split] = SeededDataset(self.datasets[split], self.cfg.seed)
+
+    @contextlib.contextmanager
+    def _untruncated(self) -> Iterator[None]:
+        """fairseq would leave out the newest turns."""
+        truncate, self.cfg.truncate_source = self.cfg.truncate_source, False
+        try:
+            yield
+        finally:
+            self.cfg.truncate_source = truncate
+
+    def _truncate(self, pairs, split: str) -> None:
+        if not self.cfg.truncate_source:
+            return
+        words, longest = self.source_dictionary, self.cfg.max_source_positions
+        if self._model is not None:
+            longest = min(longest, self._model.max_positions()[0])
+        if long := keep_newest_turns(pairs, longest, words.index(EOT) if EOT in words else -1):
+            logger.info(
+                f"{split}: {long:,} of {len(pairs):,} contexts cut to their newest turns, {longest:,} tokens at most"
+            )
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, constraints=None):
         """For fairseq-interactive and the hub."""
         dataset = super().build_dataset_for_inference(src_tokens, src_lengths, constraints)
+        self._truncate(dataset, "input")
         return SeededDataset(dataset, self.cfg.seed)
 
     def build_model(self, cfg, from_checkpoint=False):
