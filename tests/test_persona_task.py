@@ -67,6 +67,14 @@ def test_without_latents_and_with_the_family_options(persona_bin, tmp_path, flag
     assert numbers["kl"] >= 0 and ("fader_kl" in numbers) is ("--no-latents" not in flags)
 
 
+def test_models_that_need_no_profiles_get_none(persona_bin, tmp_path):
+    """L_Po-di then pairs what their posteriors read: all contexts and responses here differ."""
+    printed = programs.fit(persona_bin, tmp_path, *TASK, arch="t_cvae_tiny", criterion="podi_elbo")
+    assert printed.numbers("train_inner") and (tmp_path / "checkpoint_best.pt").is_file()
+    by_beam = (*TASK, "--beam", "2", "--max-len-a", "0", "--max-len-b", "8")
+    assert len(programs.decode(persona_bin, tmp_path / "checkpoint_best.pt", *by_beam).hypotheses()) == 13
+
+
 def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path, caplog):
     assert fit(data_bin, tmp_path, "--no-latents", "--criterion", "elbo").numbers("train_inner")
     assert "collapsed" not in caplog.text  # what is not there cannot

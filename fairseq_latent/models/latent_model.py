@@ -14,7 +14,12 @@ from ..selection import choose_noise
 
 
 class LatentModel(FairseqEncoderDecoderModel):
-    """A child builds encoder and decoder and says what `distributions` are; the encoder draws the latent for decoding."""
+    """A child builds encoder and decoder and says what `distributions` are; the encoder draws the latent for decoding.
+
+    posterior_inputs: what the posterior reads beside context and response, keywords of `distributions`.
+    """
+
+    posterior_inputs: tuple[str, ...] = ()
 
     def __init__(self, encoder, decoder, latent_dim: int):
         super().__init__(encoder, decoder)
@@ -39,8 +44,8 @@ class LatentModel(FairseqEncoderDecoderModel):
     ):
         """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
 
-        `inputs`: what the posterior reads beside context and response. Without a target the encoder draws the latent, as
-        `inputs` say: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of the posterior and
+        `inputs`: those of the posterior. Without a target the encoder draws the latent, of the prior, as the other `inputs`
+        say: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of the posterior and
         between the two: logits (3, N, V).
         """
         if target is None:
@@ -48,7 +53,8 @@ class LatentModel(FairseqEncoderDecoderModel):
                 raise InputError(
                     "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
                 )
-            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **inputs)
+            drawing = {name: value for name, value in inputs.items() if name not in self.posterior_inputs}
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **drawing)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
         prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target, **inputs)
 

@@ -108,6 +108,11 @@ class PersonaCVAEModel(LatentModel):
     encoder: PersonaEncoder
     decoder: PersonaDecoder
 
+    @property
+    def posterior_inputs(self) -> tuple[str, ...]:
+        """The other party's profile, and how near to it the response is."""
+        return () if self.encoder.latents is None else ("partner_tokens", "similarity")
+
     @classmethod
     def build_model(cls, cfg: PersonaCVAEConfig, task) -> "PersonaCVAEModel":
         """Everything the configuration says ends here: the parts take plain arguments."""

@@ -68,6 +68,8 @@ class PersonaDialogueTask(DialogueTask):
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """Read one split, with its profiles where there are any."""
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+        if self._model is not None and not getattr(self._model, "posterior_inputs", ()):
+            return  # it has no use for profiles
         folders = utils.split_paths(self.cfg.data)
         folder = Path(folders[0] if split != self.cfg.train_subset else folders[(epoch - 1) % len(folders)])
         prefix = folder / f"{split}.{self.cfg.partner}-None.{self.cfg.partner}"
