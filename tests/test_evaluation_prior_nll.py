@@ -139,3 +139,25 @@ def test_what_is_printed(data_bin, spread, capsys):
     assert json.loads(out)["prior_ppl"] is None
     code, _, err = printed("--prior-samples", "-2")
     assert code == 2 and "error: --prior-samples -2; remedy" in err
+
+
+@pytest.mark.parametrize(
+    ("data", "flags"),
+    [
+        ("data_bin", {"arch": "t_cvae_tiny"}),
+        ("sentences_bin", {"arch": "gru_vae_tiny", "task": "text_vae"}),
+        pytest.param("persona_bin", {"arch": "persona_cvae_gpt2_tiny", "task": "persona_dialogue"}, marks=needs_gpt2),
+    ],
+)
+def test_validation_has_it_where_it_picks_the_best_checkpoint(request, tmp_path, data, flags):
+    """The same latents as `latents --prior-samples 1`: neither profiles nor responses reach them."""
+    folder = request.getfixturevalue(data)
+    words = ("--task", flags["task"]) if "task" in flags else ()
+    metric = ("--best-checkpoint-metric", "prior_ppl", "--no-epoch-checkpoints")
+    printed = programs.fit(folder, tmp_path, *words, *metric, "--kl-weight", "0", arch=flags["arch"])
+    found = statistics(folder, tmp_path / "checkpoint_last.pt", prior_samples=1)
+    assert printed.numbers("valid")[-1]["prior_ppl"] == pytest.approx(found.prior_ppl, rel=1e-4)
+    assert found.prior_ppl != pytest.approx(found.rec_ppl, rel=1e-4)
+    assert (tmp_path / "checkpoint_best.pt").is_file()
+    without = programs.fit(folder, tmp_path / "without", *words, "--no-save", arch=flags["arch"])
+    assert "prior_ppl" not in without.numbers("valid")[-1]

@@ -19,10 +19,15 @@ from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import active_units, mutual_information, sequence_nll
 
+PRIOR_PPL = "prior_ppl"
 BESIDE = ("fader_kl",)  # terms of the bound beside the KL of z
 COUNTED = ("inner_steps",)  # added up over updates, where all else is a mean over sentences
 # An empty split: the metric that picks the best checkpoint must exist, and be the worst.
-EMPTY = {**dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token"), math.inf), "au": 0, "mi": 0}
+EMPTY = {
+    **dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token", "_prior_token"), math.inf),
+    "au": 0,
+    "mi": 0,
+}
 
 
 @dataclass
@@ -37,6 +42,13 @@ class LatentCriterionConfig(FairseqDataclass):
             "stay float32. Faster where the processor has bfloat16 units (fairseq-latent doctor)"
         },
     )
+    prior_ppl: bool = field(
+        default=False,
+        metadata={
+            "help": "validation also logs prior_ppl, a perplexity with latents inferred from the context alone, as decoding "
+            "has them; --best-checkpoint-metric prior_ppl implies it"
+        },
+    )
 
 
 class LatentCriterion(FairseqCriterion):
@@ -48,6 +60,7 @@ class LatentCriterion(FairseqCriterion):
             raise InputError(f"--label-smoothing {cfg.label_smoothing} is outside [0, 1); remedy: 0.1")
         self.label_smoothing = cfg.label_smoothing
         self.autocast = str(cfg.autocast) == "bfloat16"
+        self.prior_ppl = cfg.prior_ppl or getattr(getattr(task, "cfg", None), "best_checkpoint_metric", "") == PRIOR_PPL
 
     @classmethod
     def build_criterion(cls, cfg, task):
@@ -105,7 +118,15 @@ class LatentCriterion(FairseqCriterion):
         log["loss"] = loss.detach().sum()
         if not self.training:
             log.update(_validation_log(latent))
+            if self.prior_ppl:
+                log["prior_nll"] = self.prior_nll(model, sample).sum()
         return (loss.sum() if reduce else loss), sentences, log
+
+    def prior_nll(self, model, sample: dict) -> Tensor:
+        """(B,) nats a sentence: the target decoded without having been seen, from a sample of the prior."""
+        target = sample["target"]
+        logits, _ = model(**sample["net_input"])
+        return sequence_nll(logits[target.ne(self.padding_idx)], target, self.padding_idx)[1]
 
     @classmethod
     def reduce_metrics(cls, logging_outputs) -> None:
@@ -129,6 +150,10 @@ class LatentCriterion(FairseqCriterion):
             metrics.log_scalar("_nll_token", total["nll"] / max(tokens, 1), tokens)
             bound = total["nll"] + total["kl"] + sum(total.get(name, 0) for name in BESIDE)
             metrics.log_scalar("_bound_token", bound / max(tokens, 1), tokens)
+        if "prior_nll" in total:
+            metrics.log_scalar("_prior_token", total["prior_nll"] / max(tokens, 1), tokens)
+        if "prior_nll" in total or not total:
+            metrics.log_derived(PRIOR_PPL, lambda meters: _perplexity(meters["_prior_token"].avg))
         metrics.log_derived("rec_ppl", lambda meters: _perplexity(meters["_nll_token"].avg))
         metrics.log_derived("elbo_ppl", lambda meters: _perplexity(meters["_bound_token"].avg))
         if "mean_sum" in total:

@@ -20,8 +20,9 @@ loss=(--criterion elbo)
 # optimiser
 optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --clip-norm 25 --lr "${LR:-2.6e-5}" --lr-scheduler polynomial_decay
     --warmup-updates "${WARMUP:-3000}" --total-num-update "${MAX_UPDATE:-20500}")
-# run         five epochs of ConvAI2; 32 examples at once, whose profiles L_Po-di parts; early end: --patience
+# run         five epochs of ConvAI2's 131,438 responses; 32 at once, whose profiles L_Po-di parts; early end: --patience. The
+#             learning rate is nothing at the end: another MAX_UPDATE is another training, with a RUN of its own
 budget=(--batch-size "${BATCH_SIZE:-32}" --update-freq "${UPDATE_FREQ:-1}" --max-update "${MAX_UPDATE:-20500}" --patience 3
-    --best-checkpoint-metric elbo_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
+    --best-checkpoint-metric prior_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
 
 train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"

@@ -124,7 +124,7 @@ train_row() { # RUN, named after its row, by its recipe
     RUN=$1 ARCH=persona_cvae_gpt2_tiny GPT2_PATH=$runs/gpt2 FREEZE=no LR=${LR:-5e-4} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
         MAX_UPDATE=$MAX_UPDATE LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
         bash "$ROOT/scripts/recipes/persona_$recipe.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
-        --best-checkpoint-metric elbo_ppl ${more[@]+"${more[@]}"}
+        ${more[@]+"${more[@]}"}
 }
 
 measure_row() { # RUN: responses, latents, and what the latents do
@@ -134,7 +134,7 @@ measure_row() { # RUN: responses, latents, and what the latents do
     inputs=("$checkpoint" "$DATA/test.src-tgt.src.idx")
     whole "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
         --path "$checkpoint" --gen-subset test --sampling --sampling-topk 4 --sampling-topp 0.8 --beam 1 --latent-samples 3 \
-        --max-len-b 40 --batch-size 64 --post-process sentencepiece --seed "$SEED" --skip-invalid-size-inputs-valid-test
+        --max-len-b 40 --batch-size 64 --post-process sentencepiece --seed "$SEED"
     for split in valid test; do
         whole "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
             --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
