@@ -75,6 +75,12 @@ def test_models_that_need_no_profiles_get_none(persona_bin, tmp_path):
     assert len(programs.decode(persona_bin, tmp_path / "checkpoint_best.pt", *by_beam).hypotheses()) == 13
 
 
+def test_frozen_words_and_weight_decay(persona_bin, tmp_path):
+    with pytest.raises(InputError, match="--weight-decay moves the words that --freeze-embeddings keeps; remedy"):
+        fit(persona_bin, tmp_path, "--freeze-embeddings", "--weight-decay", "0.1")
+    assert fit(persona_bin, tmp_path / "without", "--freeze-embeddings").numbers("train_inner")
+
+
 def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path, caplog):
     assert fit(data_bin, tmp_path, "--no-latents", "--criterion", "elbo").numbers("train_inner")
     assert "collapsed" not in caplog.text  # what is not there cannot

@@ -18,6 +18,7 @@ from fairseq.tasks import register_task
 
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..errors import InputError
+from ..pieces import pieces_of
 from ..search import restrict
 from ..symbols import BOS, USER_SYMBOLS
 from .dialogue import DialogueConfig, DialogueTask
@@ -96,6 +97,15 @@ class PersonaDialogueTask(DialogueTask):
             )
         return super().build_model(cfg, from_checkpoint)
 
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's, unless it would move what should stay."""
+        groups = getattr(getattr(optimizer, "optimizer", None), "param_groups", ())
+        if getattr(self._model, "freezes_rows", False) and any(group.get("weight_decay") for group in groups):
+            raise InputError(
+                "--weight-decay moves the words that --freeze-embeddings keeps; remedy: --weight-decay 0, or no frozen words"
+            )
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+
     def build_generator(self, models, args, **kwargs):
         """fairseq's; no symbol of ours within a response, and less of what it has already."""
         if self.cfg.fader is not None and any(getattr(model.encoder, "latents", None) is None for model in models):
@@ -103,7 +113,8 @@ class PersonaDialogueTask(DialogueTask):
         generator = super().build_generator(models, args, **kwargs)
         if search := getattr(generator, "search", None):
             words = self.target_dictionary
-            symbols = [words.unk(), *(words.index(symbol) for symbol in (BOS, *USER_SYMBOLS) if symbol in words)]
+            silent = pieces_of(utils.split_paths(self.cfg.data)[0]).silent
+            symbols = [words.unk(), *(words.index(word) for word in (BOS, *USER_SYMBOLS, *silent) if word in words)]
             restrict(search, symbols, self.cfg.repetition_penalty)
         return generator
 
