@@ -82,13 +82,16 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
         "--embed-dim", config.n_embd, "--layers", config.n_layer, "--heads", config.n_head, "--criterion", "elbo",
         "--optimizer", "adam", "--cpu", "--batch-size", "8",
     ]  # fmt: skip
+    if isinstance(config.eos_token_id, int):
+        arguments += ["--symbols-from", "end"]  # what ends its texts ends turns and responses
     cfg = convert_namespace_to_omegaconf(
         options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
     )
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
-    cfg.model.positions = model.decoder.body.positions.num_embeddings
+    body = model.decoder.body
+    cfg.model.positions, cfg.model.ffn_dim = body.positions.num_embeddings, body.gpt2.config.n_inner or 0
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
     state = {

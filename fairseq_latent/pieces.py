@@ -9,10 +9,11 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Pieces:
-    """encode: text -> tokens between spaces; decode: the way back."""
+    """encode: text -> tokens between spaces; decode: the way back. silent: tokens that stand for no text."""
 
     encode: Callable[[str], str]
     decode: Callable[[str], str]
+    silent: tuple[str, ...] = ()
 
 
 def pieces_of(data: str | Path) -> Pieces:
@@ -30,7 +31,11 @@ def gpt2_tokens(data: str | Path) -> Pieces | None:
     if not any((Path(data) / name).is_file() for name in FILES):
         return None
     gpt2 = load_gpt2(data)
-    return Pieces(lambda text: " ".join(next(gpt2.encode([text]))), lambda line: gpt2.decode(line).strip())
+    return Pieces(
+        lambda text: " ".join(next(gpt2.encode([text]))),
+        lambda line: gpt2.decode(line).strip(),
+        tuple(map(str, gpt2.silent())),
+    )
 
 
 def _sentencepiece(path: Path) -> Pieces:

@@ -31,7 +31,7 @@ from .lines import read_lines
 from .pieces import BATCH, DICTIONARY
 from .subwords import SIDES, parallel_files
 
-SENTENCEPIECE = "spiece.model"
+SENTENCEPIECE, END_OF_TEXT = "spiece.model", "<|endoftext|>"
 FORMS = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"), ("tokenizer.json",), (SENTENCEPIECE,))
 FILES = tuple(name for form in FORMS for name in form)
 NAMES = " or ".join(" and ".join(form) for form in FORMS)
@@ -53,6 +53,14 @@ class Gpt2:
     def text(self, ids: list[int]) -> str:
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    def silent(self) -> list[int]:
+        """Tokens that stand for no text, such as the end of one: no text has them, and no response should."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        end = self.tokenizer.token_to_id(END_OF_TEXT)
+        return sorted(
+            {index for index, token in added.items() if token.special} | ({end} if end is not None else set())
+        )
 
     def ids(self, texts: list[str]) -> list[list[int]]:
         """Of each text, its tokens' ids."""
@@ -97,6 +105,11 @@ class SentencePieceGpt2(Gpt2):
     def text(self, ids: list[int]) -> str:
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids)
+
+    def silent(self) -> list[int]:
+        """Controls, and what it has no piece for."""
+        model = self.tokenizer
+        return [index for index in range(self.size) if model.is_control(index) or model.is_unknown(index)]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer.encode(texts)

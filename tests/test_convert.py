@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from argparse import Namespace
 
 import pytest
@@ -70,6 +71,51 @@ def test_there_and_back(gpt2_bin, folder, tmp_path):
     assert list(symbols) == ["<s>", "<pad>", "</s>", "<unk>", "<eot>", "<eou>"] and min(symbols.values()) == TOKENS
     assert again.config.eos_token_id == symbols["</s>"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
+
+
+def test_feed_forward_layers_of_another_width(gpt2_bin, tmp_path):
+    """As rinna's Japanese GPT-2s have them: what was trained from such a folder is decoded and handed over without it."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=TOKENS, n_positions=32, n_embd=16, n_layer=2, n_head=2, n_inner=24, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "wide")
+    small = ("--task", "persona_dialogue", "--embed-dim", "16", "--layers", "2", "--heads", "2")
+    kind = {"arch": "persona_cvae_gpt2_tiny", "criterion": "elbo"}
+    programs.fit(gpt2_bin, tmp_path / "run", *small, "--no-latents", "--gpt2-path", tmp_path / "wide", **kind)
+    (tmp_path / "wide").rename(tmp_path / "gone")
+    trained = tmp_path / "run/checkpoint_last.pt"
+    assert len(programs.decode(gpt2_bin, trained, *small[:2], "--max-len-b", "4").hypotheses()) == 12
+    for source, out in ((trained, "back"), (tmp_path / "gone", "run.pt"), (tmp_path / "run.pt", "again")):
+        assert convert(source, tmp_path / out, "--data", gpt2_bin).returncode == 0
+    first, again = (GPT2LMHeadModel.from_pretrained(tmp_path / name).eval() for name in ("gone", "again"))
+    assert again.config.n_inner == 24
+    tokens = torch.tensor([[3, 1, 39, 7]])
+    with torch.no_grad():
+        torch.testing.assert_close(again(tokens).logits[..., :TOKENS], first(tokens).logits)
+
+
+def test_what_ended_texts_ends_responses(gpt2_bin, tmp_path):
+    """A GPT-2 that has nothing to say, token 0: its responses end as soon as they may, and never have that token."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    data = shutil.copytree(gpt2_bin, tmp_path / "data")
+    vocabulary = {"<|endoftext|>": 0} | {chr(ord("A") + row): row for row in range(1, TOKENS)}
+    (data / "encoder.json").write_text(json.dumps(vocabulary))
+    (data / "vocab.bpe").write_text("#version: 0.2\n")
+    gpt2 = GPT2LMHeadModel(
+        GPT2Config(vocab_size=TOKENS, n_positions=32, n_embd=16, n_layer=2, n_head=2, eos_token_id=0)
+    )
+    with torch.no_grad():
+        gpt2.transformer.ln_f.weight.zero_()
+        gpt2.transformer.ln_f.bias.fill_(1.0)
+        gpt2.transformer.wte.weight[0].fill_(1.0)
+    gpt2.save_pretrained(tmp_path / "gpt2")
+    assert convert(tmp_path / "gpt2", tmp_path / "gpt2.pt", "--data", data).returncode == 0
+    flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "4")
+    found = programs.decode(data, tmp_path / "gpt2.pt", *flags).hypotheses().values()
+    assert len(found) == 12 and all(
+        len(text.split()) == 1 and text != "0" for (text,) in found
+    )  # fairseq's least length is one token
 
 
 def test_a_trained_model_starts_another(gpt2_bin, folder, tmp_path):

@@ -512,6 +512,21 @@ def test_weights_of_a_folder(gpt2_folder, gpt2_task):
     assert model.decoder.body.positions.num_embeddings == 64
 
 
+def test_symbols_that_end_something_start_as_the_end_of_a_text(gpt2_folder, gpt2_task):
+    from transformers import GPT2Config
+
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, symbols_from="end")
+    words, table = gpt2_task.target_dictionary, model.encoder.embed_tokens.weight
+    end = table[words.index("0")]
+    assert torch.equal(table[words.eos()], end) and torch.equal(table[words.index(EOT)], end)
+    assert not torch.equal(table[words.bos()], end)
+    config = GPT2Config.from_pretrained(gpt2_folder)
+    config.eos_token_id = 60
+    config.save_pretrained(gpt2_folder)
+    with pytest.raises(InputError, match="eos_token_id 60 is no token of it; remedy"):
+        model_of(gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, symbols_from="end")
+
+
 def test_frozen_tables_but_for_the_symbols_that_gpt2_lacks(gpt2_folder, gpt2_task):
     """Their rows are alike at first: frozen, the end of a response could not be told from <unk> or <eot>."""
     model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), freeze_embeddings=True, no_latents=True)
@@ -549,7 +564,10 @@ def test_readers_start_as_gpt2s_blocks(gpt2_folder, gpt2_task):
     torch.testing.assert_close(layer(states), theirs, rtol=1e-2, atol=1e-2)  # GELU, by tanh there
 
 
-@pytest.mark.parametrize("damage", ["width", "weights", "config", "type"])
+@pytest.mark.parametrize(
+    "damage",
+    ["width", "weights", "config", '"gelu_new" > "relu"', '"scale_attn_weights": true > "scale_attn_weights": false'],
+)
 def test_folders_that_do_not_fit(gpt2_folder, gpt2_task, damage):
     changes = {"gpt2_path": str(gpt2_folder)}
     if damage == "width":
@@ -561,7 +579,7 @@ def test_folders_that_do_not_fit(gpt2_folder, gpt2_task, damage):
         (gpt2_folder / "config.json").write_text("{")
     else:
         config = gpt2_folder / "config.json"
-        config.write_text(config.read_text().replace('"gelu_new"', '"relu"'))
+        config.write_text(config.read_text().replace(*(damage.split(" > "))))
     with pytest.raises(InputError, match=r"remedy: (the --arch of its size|copy the folder again)"):
         model_of(gpt2_task, **changes)
 

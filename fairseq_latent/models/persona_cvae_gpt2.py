@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from ..modules.gpt2 import GPT2Body, fill_rows, fresh_gpt2, pretrained_gpt2, rows_of_symbols, train_rows
+from ..modules.gpt2 import (
+    GPT2Body,
+    end_of_text,
+    fill_rows,
+    fresh_gpt2,
+    pretrained_gpt2,
+    rows_of_symbols,
+    train_rows,
+)
 from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, copy_blocks
 from ..symbols import EOT, RESERVED, USER_SYMBOLS
@@ -30,6 +38,10 @@ class PersonaCVAEConfig(FairseqDataclass):
     embed_dim: int = field(default=1024, metadata={"help": "width of GPT-2, and of both latents (D)"})
     layers: int = field(default=24, metadata={"help": "GPT-2's blocks"})
     heads: int = field(default=16, metadata={"help": "GPT-2's attention heads"})
+    ffn_dim: int = field(
+        default=0,
+        metadata={"help": "width of GPT-2's feed-forward layers; 0: four times --embed-dim, or as --gpt2-path"},
+    )
     positions: int = field(
         default=1024, metadata={"help": "GPT-2's positions: the longest context and response together"}
     )
@@ -41,6 +53,13 @@ class PersonaCVAEConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "folder of a GPT-2 in transformers' form (GPT-2, DialoGPT, ...); without it weights are random"
+        },
+    )
+    symbols_from: ChoiceEnum(["mean", "end"]) = field(
+        default="mean",
+        metadata={
+            "help": "symbols that --gpt2-path lacks start near the mean of its rows (the released code); or <eot> and </s> "
+            "as its own end of text, which ends turns and responses in DialoGPT"
         },
     )
     freeze_embeddings: bool = field(
@@ -107,6 +126,7 @@ class PersonaCVAEModel(LatentModel):
 
     encoder: PersonaEncoder
     decoder: PersonaDecoder
+    freezes_rows = False  # some rows of the word table are not trained
 
     @property
     def posterior_inputs(self) -> tuple[str, ...]:
@@ -133,7 +153,9 @@ class PersonaCVAEModel(LatentModel):
         response = body.positions.num_embeddings // 4  # of the positions that context and response share
         context = body.positions.num_embeddings - response - 1  # <s> has one
         encoder = PersonaEncoder(dictionary, embedding, None if cfg.no_latents else _latents(cfg, gpt2), context)
-        return cls(encoder, PersonaDecoder(dictionary, embedding, body, response), encoder.latent_dim)
+        model = cls(encoder, PersonaDecoder(dictionary, embedding, body, response), encoder.latent_dim)
+        model.freezes_rows = cfg.freeze_embeddings
+        return model
 
     def distributions(
         self,
@@ -177,13 +199,16 @@ class PersonaCVAEModel(LatentModel):
 
 def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.Module:
     """Fresh, or from a folder, whose word table then fills ours."""
-    sizes = cfg.embed_dim, cfg.layers, cfg.heads
+    sizes, dropouts = (cfg.embed_dim, cfg.layers, cfg.heads), (cfg.dropout, cfg.attention_dropout)
     if not cfg.gpt2_path:
-        return fresh_gpt2(*sizes, cfg.positions, cfg.dropout, cfg.attention_dropout)
-    gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, cfg.dropout, cfg.attention_dropout)
-    cfg.positions = gpt2.config.n_positions  # for the checkpoint, which is loaded without that folder
+        return fresh_gpt2(*sizes, cfg.ffn_dim or 4 * cfg.embed_dim, cfg.positions, *dropouts)
+    gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, *dropouts)
+    # for the checkpoint, which is loaded without that folder
+    cfg.positions, cfg.ffn_dim = gpt2.config.n_positions, gpt2.config.n_inner or 4 * cfg.embed_dim
     rows = rows_of_symbols(cfg.gpt2_path)
-    if fill_rows(embed_tokens, dictionary.symbols, table, rows) < len(dictionary) / 2:
+    ends = (EOT, dictionary.eos_word) if str(cfg.symbols_from) == "end" else ()
+    copies = {symbol: end_of_text(gpt2, cfg.gpt2_path) for symbol in ends}
+    if fill_rows(embed_tokens, dictionary.symbols, table, rows, copies) < len(dictionary) / 2:
         remedy = "with SUBWORDS= the data that it was trained on" if rows else "with GPT2=that folder"
         raise InputError(f"{cfg.gpt2_path} does not have the data's words; remedy: prepare the data {remedy}")
     return gpt2

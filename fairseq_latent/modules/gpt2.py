@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError, missing_extra
 
-PLAIN = {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "scale_attn_by_inverse_layer_idx": False}
+PLAIN = {  # what no checkpoint of ours notes
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_by_inverse_layer_idx": False,
+    "scale_attn_weights": True,
+}
 NEW_ROW_SPREAD = 1e-5  # of the covariance of the rows that are there
 SYMBOLS = "fairseq_symbols.json"  # beside the weights: rows of the word table that are no ids of GPT-2, {symbol: row}
 
@@ -78,12 +83,13 @@ def transformers():
 
 
 def fresh_gpt2(
-    embed_dim: int, layers: int, heads: int, positions: int, dropout: float, attention_dropout: float
+    embed_dim: int, layers: int, heads: int, ffn_dim: int, positions: int, dropout: float, attention_dropout: float
 ) -> nn.Module:
     """GPT-2's blocks and position table with random weights, N(0, 0.02)."""
     library = transformers()
     config = library.GPT2Config(
-        vocab_size=1, n_positions=positions, n_embd=embed_dim, n_layer=layers, n_head=heads, resid_pdrop=dropout,
+        vocab_size=1, n_positions=positions, n_embd=embed_dim, n_layer=layers, n_head=heads, n_inner=ffn_dim,
+        resid_pdrop=dropout,
         embd_pdrop=dropout, attn_pdrop=attention_dropout, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     gpt2 = library.GPT2Model(config)
@@ -125,6 +131,14 @@ def pretrained_gpt2(
     return gpt2, table
 
 
+def end_of_text(gpt2: nn.Module, folder: str) -> int:
+    """The row of the token that ends a text in a checkpoint."""
+    row = gpt2.config.eos_token_id
+    if not isinstance(row, int) or not 0 <= row < gpt2.config.vocab_size:
+        raise InputError(f"{folder}/config.json: eos_token_id {row} is no token of it; remedy: --symbols-from mean")
+    return row
+
+
 def rows_of_symbols(folder: str | Path) -> dict[str, int]:
     """Symbol -> row, of a folder that `fairseq-latent convert` made; of others none."""
     path = Path(folder) / SYMBOLS
@@ -146,15 +160,19 @@ def train_rows(embed_tokens: nn.Embedding, rows: Sequence[int]) -> None:
 
 @torch.no_grad()
 def fill_rows(
-    embed_tokens: nn.Embedding, symbols: Sequence[str], table: Tensor, rows: Mapping[str, int] | None = None
+    embed_tokens: nn.Embedding,
+    symbols: Sequence[str],
+    table: Tensor,
+    rows: Mapping[str, int] | None = None,
+    copies: Mapping[str, int] | None = None,
 ) -> int:
     """Copy the rows of a word table (V, D) to the symbols that it has; returns how many.
 
     `rows` says where symbols stand; the others are GPT-2's ids ("15496"), where there are rows that `rows` does not name.
-    Symbols that it lacks are drawn from N(mean row, 1e-5 * covariance of the rows), as the released code of Cho et al.
-    (2022) does.
+    Symbols that it lacks start as the row that `copies` names, or are drawn from N(mean row, 1e-5 * covariance of the
+    rows), as the released code of Cho et al. (2022) does.
     """
-    rows = rows or {}
+    rows, copies = rows or {}, copies or {}
     ids = range(len(table) - len(rows))
     places = [rows.get(symbol, int(symbol) if symbol.isdecimal() and int(symbol) in ids else -1) for symbol in symbols]
     known = [place for place, row in enumerate(places) if 0 <= row < len(table)]
@@ -163,4 +181,7 @@ def fill_rows(
     spread = (NEW_ROW_SPREAD / max(1, len(table) - 1)) ** 0.5
     embed_tokens.weight[known] = table[[places[place] for place in known]]
     embed_tokens.weight[new] = mean + spread * torch.randn(len(new), len(table)) @ (table - mean)
+    for place in new:
+        if symbols[place] in copies:
+            embed_tokens.weight[place] = table[copies[symbols[place]]]
     return len(known)

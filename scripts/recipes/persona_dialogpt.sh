@@ -13,7 +13,7 @@ PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
 data=${DATA:-$ROOT/data-bin/convai2_personas}
 folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_dialogpt}
 # model       GPT-2 of 345M, from a folder in the form of transformers; its tables stay as they are, unless FREEZE=no
-model=(--arch "${ARCH:-persona_cvae_gpt2}" --no-latents ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})
+model=(--arch "${ARCH:-persona_cvae_gpt2}" --no-latents ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --symbols-from end})
 [[ ${FREEZE:-${GPT2_PATH:+yes}} != yes ]] || model+=(--freeze-embeddings)
 # loss        of the response alone
 loss=(--criterion elbo)
