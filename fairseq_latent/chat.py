@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .errors import InputError
+from .evaluation import sampling_flags
 from .evaluation.checkpoint import Trained, load
 from .pieces import Pieces, pieces_of
 from .symbols import EOT
@@ -129,11 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context-turns", type=int, default=5, metavar="N", help="that it remembers (default: 5)")
     parser.add_argument("--fader", type=float, help="set the fader by hand, from 0 to 1")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
-    parser.add_argument("--sampling-topk", type=int, default=4, metavar="K", help="of the K best words (default: 4)")
-    parser.add_argument(
-        "--sampling-topp", type=float, default=0.8, metavar="P", help="of those with probability P (0.8)"
-    )
-    parser.add_argument("--max-length", type=int, default=40, metavar="TOKENS", help="of a reply (default: 40)")
+    sampling_flags.add_arguments(parser, "reply")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other replies (default: 1)")
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
 
@@ -143,9 +140,10 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from fairseq.dataclass.configs import GenerationConfig
 
-    for name in ("replies", "context_turns", "max_length"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: 1 or more")
+    for name, least in (("replies", 1), ("context_turns", 1), ("beam", 0)):
+        if getattr(args, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")
+    sampling_flags.check(args)
     options = {"latent_samples": args.replies}
     if args.fader is not None:
         options["fader"] = args.fader

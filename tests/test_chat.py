@@ -95,6 +95,11 @@ def test_chatting_with_a_model_that_has_no_fader(data_bin, tmp_path):
     told, *replies = done.stdout.splitlines()
     assert told == "(unknown to the model: Tea)"
     assert [line[:3] for line in replies] == ["1. ", "2. ", "3. "] and "fader" not in done.stdout
-    for flags, message in ((("--fader", "0.5"), "has no fader"), (("--replies", "0"), "--replies 0")):
+    for flags, message in (
+        (("--fader", "0.5"), "has no fader"),
+        (("--replies", "0"), "--replies 0"),
+        (("--beam", "-2"), "--beam -2"),
+        (("--sampling-topp", "1.5"), "--sampling-topp 1.5; remedy: 4 and 0.8"),
+    ):
         done = programs.tool(*command, *flags, stdin="hello\n")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr

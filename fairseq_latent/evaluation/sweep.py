@@ -15,7 +15,7 @@ from dataclasses import replace
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
-from . import p_distance
+from . import p_distance, sampling_flags
 from .sweep_points import MEASURES, Point, Sweep, as_json
 from .tables import Column, Value, render
 from .tokenize import LANGUAGES, Tokenizer, tokenizer
@@ -127,11 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each dimension varies by normal noise of this share of the fader (released code: 0.25; default: 0)",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
-    parser.add_argument("--sampling-topk", type=int, default=4, metavar="K", help="of the K best words (default: 4)")
-    parser.add_argument(
-        "--sampling-topp", type=float, default=0.8, metavar="P", help="of those with probability P (0.8)"
-    )
-    parser.add_argument("--max-length", type=int, default=40, metavar="TOKENS", help="of a response (default: 40)")
+    sampling_flags.add_arguments(parser, "response")
     parser.add_argument(
         "--batch-size", type=int, default=64, help="contexts at a time; another size, other random words (default: 64)"
     )
@@ -163,17 +159,14 @@ def main(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> str | None:
     """The picture's kind; InputError before anything is loaded."""
-    for name in ("steps", "max_length", "batch_size"):
+    for name in ("steps", "batch_size"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: 1 or more")
     if min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}; remedy: different numbers, 0 or more")
     if not 0 <= args.fader_noise < math.inf:
         raise InputError(f"--fader-noise {args.fader_noise}; remedy: 0.25, or 0 for none")
-    if args.sampling_topk < 1 or not 0 < args.sampling_topp <= 1:
-        raise InputError(
-            f"--sampling-topk {args.sampling_topk} --sampling-topp {args.sampling_topp}; remedy: 4 and 0.8, as the paper"
-        )
+    sampling_flags.check(args)
     if not args.plot:
         return None
     from .plots import FORMATS as PICTURES
