@@ -1,5 +1,6 @@
 """How the project fails: one line that says what, where and the remedy, and exit code 2."""
 
+import errno
 import os
 import re
 import signal
@@ -9,6 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 2
+REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "ask for permission, or name another",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "name a folder",
+    errno.ENOSPC: "free space",
+}
 INTERRUPTED = 128 + signal.SIGINT  # what a shell reports for a command that was stopped by Ctrl-C
 
 # Control characters (terminal escapes, line breaks), turned writing direction, and bytes that were no UTF-8.
@@ -35,7 +43,8 @@ def describe(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
+        remedy = f"; remedy: {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
+        return f"{where}{error.strerror}{remedy}"
     if isinstance(error, UnicodeDecodeError):
         return f"invalid UTF-8 at byte {error.start}; remedy: convert the file, e.g. iconv -f LATIN1 -t UTF-8"
     return None

@@ -20,8 +20,11 @@ def fail_with(error):
     ("error", "line"),
     [
         (InputError("FILE:3: bad; remedy: mend it"), "error: FILE:3: bad; remedy: mend it\n"),
-        (FileNotFoundError(2, "No such file or directory", "x"), "error: x: No such file or directory\n"),
-        (OSError(28, "No space left on device"), "error: No space left on device\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "x"),
+            "error: x: No such file or directory; remedy: check the path\n",
+        ),
+        (OSError(28, "No space left on device"), "error: No space left on device; remedy: free space\n"),
         (InputError("a\x1b[31m\nb\x9b\u202e\udcff c"), "error: a\\u001b[31m\\u000ab\\u009b\\u202e\\udcff c\n"),
         (missing_extra("openTSNE", "plot"), "error: openTSNE is not installed; remedy: pip install 'fairseq_latent[pl"),
     ],

@@ -153,7 +153,7 @@ def test_bad_specifications(files, capsys):
 
 def test_missing_file(files, capsys):
     assert score("a=nothing.txt") == 2
-    assert capsys.readouterr().err == "error: nothing.txt: No such file or directory\n"
+    assert capsys.readouterr().err == "error: nothing.txt: No such file or directory; remedy: check the path\n"
 
 
 def test_different_test_sets(files, capsys):
