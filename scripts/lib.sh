@@ -64,6 +64,7 @@ cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getcon
 
 # precision FILE: what --autocast should be on this machine, measured once and noted in FILE: a run that goes on keeps it.
 precision() {
+    mkdir -p "$(dirname "$1")"
     [[ -s $1 ]] || python "$ROOT/scripts/precision.py" >"$1.part" || die "torch does not import; remedy: fairseq-latent doctor"
     [[ -s $1 ]] || mv "$1.part" "$1"
     cat "$1"
@@ -253,6 +254,12 @@ page_in() {
     for variable in RUNS DATA "$@"; do
         [[ -z ${!variable:-} ]] || page=$runs/results.md
     done
+}
+
+# dry_runs COMMAND FOLDERS...: what a table would train, one row after the other.
+dry_runs() {
+    local folder
+    for folder in "${@:2}"; do "$1" "$folder"; done
 }
 
 # shellcheck disable=SC2154 # `rows` is the script's

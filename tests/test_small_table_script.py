@@ -16,7 +16,7 @@ SCRIPT = ROOT / "scripts/tables/paper1_small.sh"
 DIFFERENCES = {  # what makes a row
     "full": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim",
     "no_podi": "--criterion elbo",
-    "no_latents": "--no-latents --criterion elbo",
+    "no_latents": "--no-latents --symbols-from end --criterion elbo",
     "full_released": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim --loss-scale released",
     "full_best5": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim --k 5",
 }
@@ -52,7 +52,14 @@ def test_rows_differ_in_their_latents_and_losses_alone(prepared):
     done = table(prepared, ROWS=" ".join(DIFFERENCES), DRY_RUN="1", JOBS="1")
     assert done.returncode == 0, done.stderr
     rest, found = set(), {}
-    for line in done.stdout.splitlines():
+    chat, convert, *rows = done.stdout.splitlines()
+    assert f"--save-dir {prepared}/runs/chat " in chat and "--no-latents" in chat and "--gpt2-path" not in chat
+    assert convert.split() == [
+        *("fairseq-latent", "convert", f"{prepared}/runs/chat/checkpoint_last.pt", f"{prepared}/runs/gpt2"),
+        *("--data", f"{prepared}/chat"),
+    ]
+    assert not (prepared / "runs").exists()
+    for line in rows:
         words = shlex.split(line.split("&&", 1)[1])
         args = options.parse_args_and_arch(options.get_training_parser(), words[1:])  # real parser, real dataclasses
         assert (args.arch, args.embed_dim, args.gpt2_path) == ("persona_cvae_gpt2_tiny", 192, f"{prepared}/runs/gpt2")

@@ -98,7 +98,6 @@ if [[ -n ${SHOW:-} ]]; then
     exit 0
 fi
 
-mkdir -p "$runs"
 if [[ -z ${DRY_RUN:-} ]]; then
     [[ -f $chat/dict.src.txt ]] ||
         DATA=$chat CLEAN_FLAGS=--lower-case CONTEXT_TURNS=4 MAX_WORDS=60 VOCABULARY=${VOCABULARY:-5000} VALID=0.02 TEST=0.01 \
@@ -148,20 +147,27 @@ measure_row() { # RUN: responses, latents, and what the latents do
 }
 
 # chit-chat   one epoch of a GPT-2 that all rows start from; trained with other flags than it was: refused
-if [[ -z ${DRY_RUN:-} ]]; then
-    say "learning to chat: $runs/chat"
+learn_to_chat() {
     DATA=$chat RUN=$runs/chat ARCH=persona_cvae_gpt2_tiny LR=${CHAT_LR:-1e-3} WARMUP=300 BATCH_SIZE=32 \
         MAX_UPDATE=$CHAT_UPDATES LOG_INTERVAL=$((CHAT_UPDATES / 100 > 0 ? CHAT_UPDATES / 100 : 1)) \
         bash "$ROOT/scripts/recipes/persona_dialogpt.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
-        --save-interval-updates 200 --keep-interval-updates 1 --validate-interval-updates 1000 || exit 2
-    [[ ! $runs/chat/checkpoint_last.pt -nt $runs/gpt2/config.json || ! -f $runs/gpt2/config.json ]] ||
-        die "$runs/gpt2 is older than $runs/chat, which went on; remedy: RUNS=another folder, or remove $runs/gpt2 and the rows"
-    [[ -f $runs/gpt2/config.json ]] ||
-        run fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat" || exit 2
+        --save-interval-updates 200 --keep-interval-updates 1 --validate-interval-updates 1000
+}
+become_gpt2=(fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat")
+if [[ -n ${DRY_RUN:-} ]]; then
+    learn_to_chat
+    printf '%q ' "${become_gpt2[@]}"
+    printf '\n'
+    dry_runs train_row "${folders[@]}"
+    exit 0
 fi
+say "learning to chat: $runs/chat"
+learn_to_chat || exit 2
+[[ ! $runs/chat/checkpoint_last.pt -nt $runs/gpt2/config.json || ! -f $runs/gpt2/config.json ]] ||
+    die "$runs/gpt2 is older than $runs/chat, which went on; remedy: RUNS=another folder, or remove $runs/gpt2 and the rows"
+[[ -f $runs/gpt2/config.json ]] || run "${become_gpt2[@]}" || exit 2
 failed=0
 every_one "training" updates_done train_row "${folders[@]}"
-[[ -z ${DRY_RUN:-} ]] || exit "$failed"
 trained=()
 for folder in "${folders[@]}"; do [[ ! -f $folder/done ]] || trained+=("$folder"); done
 ((!${#trained[@]})) || every_one "measuring" lines_decoded measure_row "${trained[@]}"

@@ -26,7 +26,6 @@ export DATA=${DATA:-$ROOT/data-bin/ptb}
 # budget      the same for all rows: eight epochs of the Penn Treebank
 MAX_UPDATE=${MAX_UPDATE:-5272}
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
-mkdir -p "$runs"
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
 low=()
 [[ $autocast == none ]] || low=(--selection-dtype "$autocast")
@@ -117,11 +116,14 @@ fi
 
 [[ " ${rows[*]} " != *" kla "* ]] || ((${KL_WARMUP:-5000} < MAX_UPDATE)) ||
     say "kla: its weight would be 1 after ${KL_WARMUP:-5000} updates, more than MAX_UPDATE; another: KL_WARMUP=$((MAX_UPDATE / 2))"
-[[ -n ${DRY_RUN:-} ]] || show
+if [[ -n ${DRY_RUN:-} ]]; then
+    dry_runs train_row "${folders[@]}"
+    exit 0
+fi
+show
 [[ -z ${SHOW:-} ]] || exit 0
 failed=0
 every_one "training" updates_done train_row "${folders[@]}"
-[[ -z ${DRY_RUN:-} ]] || exit "$failed"
 show
 if [[ ${IMPORTANCE_SAMPLES:-500} != 0 ]]; then
     every_one "importance weights" weighed weigh_row "${folders[@]}"
