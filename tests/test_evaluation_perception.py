@@ -52,6 +52,7 @@ def test_our_own_categories():
     [
         ("[1]", "no categories; remedy"),
         ('{"a": 1}', "no categories"),
+        ('{"a": "tea", "b": ["dog"]}', "no categories"),
         ("x", "no categories"),
         ('{"a": []}', "1 categories"),
     ],

@@ -438,7 +438,7 @@ def test_injection_points():
     assert injection_points("auto", 12) == [2, 5, 8, 11]
     assert injection_points("every-4", 24) == [4, 8, 12, 16, 20]
     assert injection_points("3,1", 4) == [1, 3] and injection_points("none", 4) == []
-    for text in ("0", "5", "a", "every-0", "1,,2", ""):
+    for text in ("0", "5", "a", "every-0", "every-4", "1,,2", ""):
         with pytest.raises(InputError, match="--inject-after .* remedy"):
             injection_points(text, 4)
 

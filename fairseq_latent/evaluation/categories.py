@@ -20,6 +20,8 @@ def read_categories(path: str | Path = DEFAULT) -> Categories:
     """{name: words} from a JSON file {"name": ["word", ...], ...}; single words, lower case or not."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if any(isinstance(listed, str) for listed in found.values()):
+            raise TypeError("a word is no list of words")
         made = {name: frozenset(word.lower() for word in listed) for name, listed in found.items()}
     except (ValueError, AttributeError, TypeError):
         raise InputError(f'{path}: no categories; remedy: JSON like {{"food": ["pizza", "cook"], ...}}') from None

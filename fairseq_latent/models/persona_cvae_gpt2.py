@@ -72,8 +72,8 @@ class PersonaCVAEConfig(FairseqDataclass):
     inject_after: str = field(
         default="auto",
         metadata={
-            "help": "blocks after which the latents' vectors are mixed in again: auto (four, evenly spread, 5,11,17,23 of "
-            "24), every-4, none, or numbers from 1 between commas"
+            "help": "blocks after which the latents' vectors are mixed in again: auto (evenly spread, 5,11,17,23 of 24; fewer "
+            "in small models), every-4, none, or numbers from 1 between commas"
         },
     )
     inject_weight: float = field(default=0.5, metadata={"help": "share of the latents' own vectors in the mixture"})
@@ -260,7 +260,9 @@ def injection_points(text: str, layers: int) -> list[int]:
         return []
     name, _, step = text.partition("-")
     if name == "every" and step.isdecimal() and int(step):
-        return list(range(int(step), layers, int(step)))  # after the last block nobody reads the latents
+        if points := list(range(int(step), layers, int(step))):  # after the last block nobody reads the latents
+            return points
+        raise InputError(f"--inject-after {text}: of {layers} blocks that is none; remedy: every-1, or none")
     points = text.split(",")
     if not all(point.isdecimal() and 1 <= int(point) <= layers for point in points):
         raise InputError(
