@@ -72,8 +72,8 @@ class PersonaCVAEConfig(FairseqDataclass):
     inject_after: str = field(
         default="auto",
         metadata={
-            "help": "blocks after which the latents' vectors are mixed in again: auto (evenly spread, 5,11,17,23 of 24; fewer "
-            "in small models), every-4, none, or numbers from 1 between commas"
+            "help": "blocks after which the latents' vectors are mixed in again: auto (evenly spread, 5,11,17,23 of 24; in "
+            "small models fewer), every-4, none, or numbers from 1 between commas"
         },
     )
     inject_weight: float = field(default=0.5, metadata={"help": "share of the latents' own vectors in the mixture"})
