@@ -17,6 +17,7 @@ DIFFERENCES = {  # what makes a row
     "full": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim",
     "no_podi": "--criterion elbo",
     "no_latents": "--no-latents --symbols-from end --criterion elbo",
+    "full_scaled": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim --podi-form auto",
     "full_released": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim --loss-scale released",
     "full_best5": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim --k 5",
 }

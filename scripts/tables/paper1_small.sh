@@ -39,9 +39,10 @@ heading() {
         no_latents) echo "GPT-2, no latents" ;;
         no_podi) echo "latents, no L_Po-di" ;;
         full) echo "latents and L_Po-di" ;;
+        full_scaled) echo "latents and L_Po-di scaled" ;;
         full_released) echo "latents and L_Po-di, released scale" ;;
         full_best5) echo "latents and L_Po-di, best of 5" ;;
-        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_released full_best5" ;;
+        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_scaled full_released full_best5" ;;
     esac
 }
 
@@ -117,6 +118,7 @@ train_row() { # RUN, named after its row, by its recipe
         no_latents) recipe=dialogpt ;;
         no_podi) recipe=no_podi ;;
         full) recipe=full ;;
+        full_scaled) recipe=full more=(--podi-form auto) ;;
         full_released) recipe=full more=(--loss-scale released) ;;
         full_best5) recipe=full more=(--k 5) ;;
     esac
