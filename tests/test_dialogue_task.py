@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 import torch
+from fairseq import checkpoint_utils
+from omegaconf import OmegaConf, open_dict
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
@@ -118,6 +120,18 @@ def test_an_ensemble_decodes(data_bin, trained, tmp_path):
     programs.fit(data_bin, tmp_path, "--max-update", "2")
     both = f"{trained}:{tmp_path / 'checkpoint_last.pt'}"
     assert len(programs.decode(data_bin, both, "--beam", "2", *SHORT).hypotheses()) == 21
+
+
+def test_checkpoints_from_before_an_option_was_there(data_bin, trained, tmp_path):
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(trained))
+    for option in ("activation", "prior_hidden_dim", "no_share_layers"):
+        with open_dict(state["cfg"]):
+            state["cfg"]["model"].pop(option, None)
+    plain = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)
+    torch.save(state | {"cfg": plain}, tmp_path / "old.pt")
+    assert programs.decode(data_bin, tmp_path / "old.pt", "--beam", "2", *SHORT).hypotheses() == (
+        programs.decode(data_bin, trained, "--beam", "2", *SHORT).hypotheses()
+    )
 
 
 def test_truncated_contexts_lose_their_oldest_turns(data_bin, trained):

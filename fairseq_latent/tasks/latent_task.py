@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY, MODEL_DATACLASS_REGISTRY
 from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import FairseqTask
-from omegaconf import II
+from omegaconf import II, OmegaConf, open_dict
 from torch import nn
 
 from ..aggressive import AggressivePhase, InnerLoop
@@ -106,7 +108,9 @@ class LatentTask(FairseqTask):
         return iterator
 
     def build_model(self, cfg, from_checkpoint=False):
-        """Keep hold of the model for `build_criterion`."""
+        """Keep hold of the model for `build_criterion`; options younger than a checkpoint have their defaults."""
+        if from_checkpoint:
+            add_missing_options(cfg)
         self._model = super().build_model(cfg, from_checkpoint)
         return self._model
 
@@ -262,6 +266,20 @@ class LatentTask(FairseqTask):
             generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints
         )
         return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
+
+
+def add_missing_options(cfg) -> None:
+    """fairseq does so for names of models alone, not of architectures (`t_cvae_small`)."""
+    arch = getattr(cfg, "_name", None) or getattr(cfg, "arch", None)
+    name = ARCH_MODEL_NAME_REGISTRY.get(arch)
+    if name not in MODEL_DATACLASS_REGISTRY:
+        return
+    of_arch = Namespace()
+    ARCH_CONFIG_REGISTRY[arch](of_arch)
+    with open_dict(cfg) if OmegaConf.is_config(cfg) else contextlib.nullcontext():
+        for option, default in {**vars(MODEL_DATACLASS_REGISTRY[name]()), **vars(of_arch)}.items():
+            if option not in cfg:
+                setattr(cfg, option, default)
 
 
 def inference_parameters(model: nn.Module) -> list[nn.Parameter]:
