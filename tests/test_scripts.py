@@ -148,7 +148,12 @@ def test_a_persona_recipe_has_the_papers_hyper_parameters_and_fairseq_accepts_th
     line = " ".join(arguments)
     for flags in (PERSONA_LOSSES[recipe.stem], "--lr 2.6e-5", "--warmup-updates 3000", "--adam-betas (0.9, 0.999)"):
         assert flags in line
-    for flags in ("--gpt2-path gpt2-medium", "--freeze-embeddings", "--batch-size 32 --update-freq 1", "--clip-norm 25"):
+    for flags in (
+        "--gpt2-path gpt2-medium",
+        "--freeze-embeddings",
+        "--batch-size 32 --update-freq 1",
+        "--clip-norm 25",
+    ):
         assert flags in line
     assert ("--symbols-from end" in line) is (recipe.stem == "persona_dialogpt")
     args = options.parse_args_and_arch(options.get_training_parser(), arguments)
