@@ -65,6 +65,7 @@ def test_rows_differ_in_their_latents_and_losses_alone(prepared):
         args = options.parse_args_and_arch(options.get_training_parser(), words[1:])  # real parser, real dataclasses
         assert (args.arch, args.embed_dim, args.gpt2_path) == ("persona_cvae_gpt2_tiny", 192, f"{prepared}/runs/gpt2")
         assert not getattr(args, "freeze_embeddings", False)
+        assert 0 < args.save_interval_updates < 630  # a row that was stopped goes on from within its first epoch, too
         row = Path(words[words.index("--save-dir") + 1]).name
         found[row] = words
         line = line.replace(f"/runs/{row}", "/runs/ROW")

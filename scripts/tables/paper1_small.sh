@@ -125,7 +125,7 @@ train_row() { # RUN, named after its row, by its recipe
     RUN=$1 ARCH=persona_cvae_gpt2_tiny GPT2_PATH=$runs/gpt2 FREEZE=no LR=${LR:-5e-4} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
         MAX_UPDATE=$MAX_UPDATE LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
         bash "$ROOT/scripts/recipes/persona_$recipe.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
-        ${more[@]+"${more[@]}"}
+        --save-interval-updates 300 --keep-interval-updates 1 ${more[@]+"${more[@]}"}
 }
 
 measure_row() { # RUN: responses, latents, and what the latents do
