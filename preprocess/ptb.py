@@ -24,6 +24,8 @@ def sentences(path: str | Path, split: str) -> list[str]:
     found: dict[str, list[str]] = {}
     for member in members(path, f"*{split}*.txt"):
         found[member.name] = [" ".join(line.split()) for _, line in member.lines()]
+    if len(found) > 1:  # Mikolov's archive has the text once more, letter by letter
+        found = {name: lines for name, lines in found.items() if ".char." not in name} or found
     if len(found) > 1:
         names = ", ".join(list(found)[:SHOWN])
         raise InputError(f"{path} has several files for {split}: {names}; remedy: a folder with one of each")

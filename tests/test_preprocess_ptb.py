@@ -39,6 +39,7 @@ def test_sentences_come_with_one_space_and_without_empty_lines(tmp_path, capsys)
 @pytest.mark.parametrize("name", ["x.tar.gz", "folder"])
 def test_archives_and_folders_with_the_released_names(tmp_path, name):
     files = {f"data/ptb.{split}.txt": "a b\n" for split in ("train", "valid", "test")}
+    files |= {f"data/ptb.char.{split}.txt": "a _ b\n" for split in ("train", "valid", "test")}  # in Mikolov's archive
     assert ptb.read(packed(tmp_path / name, files)) == dict.fromkeys(("train", "valid", "test"), ["a b"])
 
 
