@@ -60,6 +60,8 @@ def rows_of(symbols: list[str]) -> tuple[list[int], dict[str, int]]:
 
 def to_checkpoint(folder: Path, data: str, path: Path) -> None:
     """Write a checkpoint of a GPT-2 without latents, for `fairseq-generate` and chat, or to be trained further."""
+    import torch
+
     import fairseq_latent
 
     from .modules.gpt2 import transformers
@@ -88,7 +90,9 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
         options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
     )
     task = tasks.setup_task(cfg.task)
+    torch.manual_seed(1)  # of <s>, which GPT-2 lacks
     model = task.build_model(cfg.model)
+    model.encoder.embedding.marks.weight.data.zero_()  # a role that GPT-2 never saw, untrained, would be noise
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
     body = model.decoder.body
     cfg.model.positions, cfg.model.ffn_dim = body.positions.num_embeddings, body.gpt2.config.n_inner or 0

@@ -9,11 +9,15 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Pieces:
-    """encode: text -> tokens between spaces; decode: the way back. silent: tokens that stand for no text."""
+    """encode: text -> tokens between spaces; decode: the way back. silent: tokens that stand for no text.
+
+    types: all tokens of GPT-2's form as they are written in its files, in the order of their ids.
+    """
 
     encode: Callable[[str], str]
     decode: Callable[[str], str]
     silent: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 def pieces_of(data: str | Path) -> Pieces:
@@ -35,6 +39,7 @@ def gpt2_tokens(data: str | Path) -> Pieces | None:
         lambda text: " ".join(next(gpt2.encode([text]))),
         lambda line: gpt2.decode(line).strip(),
         tuple(map(str, gpt2.silent())),
+        gpt2.types(),
     )
 
 

@@ -54,6 +54,10 @@ class Gpt2:
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
+    def types(self) -> tuple[str, ...]:
+        """Its tokens in the order of their ids."""
+        return tuple(self.tokenizer.id_to_token(index) for index in range(self.size))
+
     def silent(self) -> list[int]:
         """Tokens that stand for no text, such as the end of one: no text has them, and no response should."""
         added = self.tokenizer.get_added_tokens_decoder()
@@ -105,6 +109,10 @@ class SentencePieceGpt2(Gpt2):
     def text(self, ids: list[int]) -> str:
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids)
+
+    def types(self) -> tuple[str, ...]:
+        """Its pieces in the order of their ids."""
+        return tuple(self.tokenizer.id_to_piece(list(range(self.size))))
 
     def silent(self) -> list[int]:
         """Controls, and what it has no piece for."""

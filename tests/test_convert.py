@@ -10,6 +10,7 @@ import torch
 
 from fairseq_latent.convert import main, rows_of
 from fairseq_latent.errors import InputError
+from fairseq_latent.evaluation.checkpoint import load
 from fairseq_latent.modules.gpt2 import SYMBOLS, fill_rows
 
 from . import programs
@@ -52,6 +53,26 @@ def folder(tmp_path_factory):
 
 def convert(*arguments):
     return programs.tool("convert", *arguments)
+
+
+def test_what_was_converted_decodes_as_it_did(gpt2_bin, folder, tmp_path):
+    """No symbol but <s>, and no role, stands between GPT-2 and its words; and it is the same each time."""
+    from transformers import GPT2LMHeadModel
+
+    for name in ("one.pt", "two.pt"):
+        assert convert(folder, tmp_path / name, "--data", gpt2_bin).returncode == 0
+    one, two = (programs.parameters(tmp_path / name) for name in ("one.pt", "two.pt"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    trained = load(str(tmp_path / "one.pt"), str(gpt2_bin), None, cpu=True)
+    table = trained.model.encoder.embed_tokens.weight
+    words = trained.task.target_dictionary
+    tokens = torch.tensor([[words.index("3"), words.index("1"), words.eos()]])  # the other party's
+    before = torch.tensor([[words.eos(), words.index("39")]])
+    ours, _ = trained.model(tokens, torch.tensor([3]), before, noise_seed=torch.tensor([1]))
+    theirs = GPT2LMHeadModel.from_pretrained(folder).eval()
+    vectors = table[torch.tensor([[words.bos(), *tokens[0].tolist(), words.index("39")]])]
+    expected = theirs.transformer(inputs_embeds=vectors).last_hidden_state[:, 3:] @ table.T
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_there_and_back(gpt2_bin, folder, tmp_path):
@@ -150,7 +171,7 @@ def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, 
 def test_ids_of_gpt2_are_not_among_the_rows_of_symbols():
     """Of five rows two are symbols': 0, 1 and 2 are ids, 3 and 4 none."""
     table, embedding = torch.arange(10.0).view(5, 2), torch.nn.Embedding(5, 2)
-    assert fill_rows(embedding, ["</s>", "2", "3", "0", "tea"], table, {"</s>": 4, "tea": 3}) == 4
+    assert fill_rows(embedding, ["</s>", "2", "3", "0", "tea"], table, {"</s>": 4, "tea": 3}) == ["3"]
     assert embedding.weight[[0, 1, 3, 4]].tolist() == table[[4, 2, 0, 3]].tolist()
 
 

@@ -1,7 +1,9 @@
 """The persona CVAE on GPT-2: against transformers' own GPT-2, with and without pads, and what each latent may see."""
 
 import importlib.util
+import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.models.persona_cvae_gpt2 import injection_points
 from fairseq_latent.modules.persona_latents import FADER, OTHER, ZP
 from fairseq_latent.symbols import EOT
+from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
 from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 
 from .conftest import WORDS
@@ -23,6 +26,7 @@ from .tiny import batch, build_criterion, build_model, gradients, widened
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
+GPT2S_BLOCKS = {"reader_init": "gpt2", "reader_activation": "gelu", "reader_ffn_dim": 64}
 SIMILARITY = (0.0, 0.25, 0.5, 1.0, 0.75)
 
 
@@ -448,7 +452,11 @@ def test_injection_points():
     [
         ({"heads": 3}, "does not divide"), ({"reader_heads": 5}, "does not divide"), ({"layers": 0}, "; remedy: 1 or more"),
         ({"inject_weight": 1.5}, "outside"), ({"positions": 2}, "so few tokens"),
-        ({"gpt2_path": "nowhere"}, "no config.json"), ({"reader_init": "gpt2"}, "--reader-ffn-dim"),
+        ({"gpt2_path": "nowhere"}, "no config.json"), ({"reader_init": "gpt2"}, "--reader-heads 2 --reader-activation gelu"),
+        (GPT2S_BLOCKS | {"reader_ffn_dim": 32}, "remedy: --reader-ffn-dim"),
+        (GPT2S_BLOCKS | {"reader_heads": 4}, "--reader-heads 2"),
+        (GPT2S_BLOCKS | {"reader_norm": "post"}, "--reader-norm pre"),
+        (GPT2S_BLOCKS | {"reader_layers": 5}, "--reader-layers of at most 4"),
     ],
 )  # fmt: skip
 def test_what_no_model_can_be(task, changes, message):
@@ -495,9 +503,7 @@ def test_weights_of_a_folder(gpt2_folder, gpt2_task):
     from transformers import GPT2LMHeadModel
 
     theirs = GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
-    model = model_of(
-        gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, freeze_embeddings=True, reader_init="gpt2", positions=7
-    ).eval()
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, freeze_embeddings=True, positions=7).eval()
     table = model.encoder.embed_tokens.weight
     assert torch.equal(table[4:64], theirs.transformer.wte.weight)
     mean = theirs.transformer.wte.weight.mean(0)
@@ -554,9 +560,7 @@ def test_a_folder_in_half_precision(gpt2_folder, gpt2_task, dtype):
 
 
 def test_readers_start_as_gpt2s_blocks(gpt2_folder, gpt2_task):
-    model = model_of(
-        gpt2_task, gpt2_path=str(gpt2_folder), reader_init="gpt2", reader_ffn_dim=64, reader_activation="gelu"
-    ).eval()
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), **GPT2S_BLOCKS).eval()
     layer, block = model.encoder.latents.prior_reader.layers.layers[1], model.decoder.body.gpt2.h[1]
     states = torch.randn(2, 3, 16)
     theirs = block(states, attention_mask=torch.zeros(1, 1, 3, 3))
@@ -587,6 +591,54 @@ def test_folders_that_do_not_fit(gpt2_folder, gpt2_task, damage):
 def test_words_that_are_not_gpt2s(gpt2_folder, task):
     with pytest.raises(InputError, match="does not have the data's words; remedy"):
         model_of(task, gpt2_path=str(gpt2_folder))
+
+
+def test_one_token_too_many(gpt2_folder, gpt2_task):
+    """As of a tokenizer with more types: most ids have a row, but not their own."""
+    gpt2_task.target_dictionary.add_symbol("60")
+    with pytest.raises(InputError, match="has no token 60, which the data has; remedy: .* GPT2="):
+        model_of(gpt2_task, gpt2_path=str(gpt2_folder))
+
+
+def test_tokens_of_another_tokenizer(gpt2_folder, gpt2_task, tmp_path_factory, caplog):
+    """The ids have rows, but the data's files say that they are other words."""
+    gpt2_task.cfg.data = str(tmp_path_factory.mktemp("data"))
+    types = [chr(ord("A") + row) for row in range(60)]
+
+    def tokenizer(folder, types):
+        (Path(folder) / "encoder.json").write_text(json.dumps({word: row for row, word in enumerate(types)}))
+        (Path(folder) / "vocab.bpe").write_text("#version: 0.2\n")
+
+    tokenizer(gpt2_task.cfg.data, types[:-1])  # the folder may have tokens that were added
+    model_of(gpt2_task, gpt2_path=str(gpt2_folder))
+    assert "no tokenizer there" in caplog.text
+    caplog.clear()
+    tokenizer(gpt2_folder, types)
+    model_of(gpt2_task, gpt2_path=str(gpt2_folder))
+    assert not caplog.text
+    tokenizer(gpt2_task.cfg.data, [types[1], types[0], *types[2:]])
+    with pytest.raises(InputError, match="its tokenizer is not that of .*; remedy: .* GPT2="):
+        model_of(gpt2_task, gpt2_path=str(gpt2_folder))
+
+
+def test_other_tasks_and_losses_of_other_models(task, words):
+    plain = DialogueTask(
+        DialogueConfig(data="nowhere", seed=1, update_freq=[1], best_checkpoint_metric="au"), words, words
+    )
+    with pytest.raises(InputError, match="remedy: --task persona_dialogue"):
+        model_of(plain)
+    model = model_of(task)
+    with pytest.raises(InputError, match="two latents of one space.*remedy"):
+        build_criterion(task, "spacefusion").equip(model)
+
+
+def test_gaussians_are_computed_in_full_precision(task):
+    """Under autocast, too: L_Po-di compares means that differ by little."""
+    head = spread(model_of(task)).encoder.latents.recognition_head
+    state = torch.randn(5, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(state)
+    assert torch.equal(found.mean, head(state).mean) and torch.equal(found.logvar, head(state).logvar)
 
 
 def test_marks_are_rows_of_their_own(task):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fairseq.criterions import register_criterion
 from torch import Tensor
 
+from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import fusion_distance
 from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
@@ -33,6 +34,15 @@ class SpaceFusionCriterion(LatentCriterion):
         check_weights(cfg, "interpolation_weight", "fusion_weight", "fusion_clip")
         self.interpolation_weight, self.fusion_weight = cfg.interpolation_weight, cfg.fusion_weight
         self.clip, self.clip_pull = cfg.fusion_clip, not cfg.no_clip_pull
+
+    def equip(self, model) -> None:
+        """Refuse models of which this criterion would train a part alone."""
+        if model.posterior_inputs or not model.latent_dim:
+            raise InputError(
+                "spacefusion fuses two latents of one space, which this model does not have; remedy: --arch t_spacefusion, "
+                "or --criterion elbo"
+            )
+        super().equip(model)
 
     def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
         """Logits (3, N, V): prior, posterior, interpolation."""

@@ -102,7 +102,8 @@ class PersonaCVAEConfig(FairseqDataclass):
         },
     )
     reader_init: ChoiceEnum(["random", "gpt2"]) = field(
-        default="random", metadata={"help": "start them from N(0, 0.02), or as the first blocks of GPT-2"}
+        default="random",
+        metadata={"help": "start them from N(0, 0.02), or as the first blocks of GPT-2, with its heads and GELU"},
     )
     latent_head_dim: int = field(
         default=0, metadata={"help": "hidden layer of the heads of Zp; 0: four times --embed-dim"}
@@ -136,6 +137,11 @@ class PersonaCVAEModel(LatentModel):
     @classmethod
     def build_model(cls, cfg: PersonaCVAEConfig, task) -> "PersonaCVAEModel":
         """Everything the configuration says ends here: the parts take plain arguments."""
+        if not getattr(task, "reads_profiles", False):
+            raise InputError(
+                "this task gives persona_cvae_gpt2 no profiles, and decodes symbols that it should not say; "
+                "remedy: --task persona_dialogue"
+            )
         dictionary = task.target_dictionary
         if task.source_dictionary != dictionary:
             raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
@@ -198,7 +204,7 @@ class PersonaCVAEModel(LatentModel):
 
 
 def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.Module:
-    """Fresh, or from a folder, whose word table then fills ours."""
+    """Fresh, or from a folder, whose word table then fills ours; InputError where it is of other words than the data."""
     sizes, dropouts = (cfg.embed_dim, cfg.layers, cfg.heads), (cfg.dropout, cfg.attention_dropout)
     if not cfg.gpt2_path:
         return fresh_gpt2(*sizes, cfg.ffn_dim or 4 * cfg.embed_dim, cfg.positions, *dropouts)
@@ -208,9 +214,14 @@ def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.
     rows = rows_of_symbols(cfg.gpt2_path)
     ends = (EOT, dictionary.eos_word) if str(cfg.symbols_from) == "end" else ()
     copies = {symbol: end_of_text(gpt2, cfg.gpt2_path) for symbol in ends}
-    if fill_rows(embed_tokens, dictionary.symbols, table, rows, copies) < len(dictionary) / 2:
-        remedy = "with SUBWORDS= the data that it was trained on" if rows else "with GPT2=that folder"
-        raise InputError(f"{cfg.gpt2_path} does not have the data's words; remedy: prepare the data {remedy}")
+    lacking = fill_rows(embed_tokens, dictionary.symbols, table, rows, copies)
+    remedy = (
+        f"remedy: prepare the data with {'SUBWORDS= the data that it was trained on' if rows else 'GPT2=that folder'}"
+    )
+    if len(lacking) > len(dictionary) / 2:
+        raise InputError(f"{cfg.gpt2_path} does not have the data's words; {remedy}")
+    if len(table) > len(rows) and (beyond := [symbol for symbol in lacking if symbol.isdecimal()]):  # rows of ids
+        raise InputError(f"{cfg.gpt2_path} has no token {beyond[0]}, which the data has; {remedy}")
     return gpt2
 
 
@@ -247,6 +258,14 @@ def _check(cfg: PersonaCVAEConfig) -> list[int]:
     ):
         if not 0 <= getattr(cfg, name) <= most:
             raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1]; remedy: 0.5, or 0")
+    if str(cfg.reader_init) == "gpt2":
+        asked = (cfg.reader_heads, str(cfg.reader_activation), str(cfg.reader_norm))
+        if asked != (cfg.heads, "gelu", "pre") or cfg.reader_layers > cfg.layers:
+            raise InputError(
+                f"--reader-init gpt2: GPT-2's first blocks are others than these; remedy: --reader-heads {cfg.heads} "
+                f"--reader-activation gelu --reader-norm pre --reader-ffn-dim {cfg.ffn_dim or 4 * cfg.embed_dim}, and "
+                f"--reader-layers of at most {cfg.layers}"
+            )
     if cfg.positions < 4:
         raise InputError(f"--positions {cfg.positions}: no context and response have so few tokens; remedy: 1024")
     return [] if cfg.no_latents else injection_points(cfg.inject_after, cfg.layers)

@@ -165,8 +165,8 @@ def fill_rows(
     table: Tensor,
     rows: Mapping[str, int] | None = None,
     copies: Mapping[str, int] | None = None,
-) -> int:
-    """Copy the rows of a word table (V, D) to the symbols that it has; returns how many.
+) -> list[str]:
+    """Copy the rows of a word table (V, D) to the symbols that it has; returns those that it lacks.
 
     `rows` says where symbols stand; the others are GPT-2's ids ("15496"), where there are rows that `rows` does not name.
     Symbols that it lacks start as the row that `copies` names, or are drawn from N(mean row, 1e-5 * covariance of the
@@ -184,4 +184,4 @@ def fill_rows(
     for place in new:
         if symbols[place] in copies:
             embed_tokens.weight[place] = table[copies[symbols[place]]]
-    return len(known)
+    return [symbols[place] for place in new]

@@ -18,7 +18,7 @@ from fairseq.tasks import register_task
 
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..errors import InputError
-from ..pieces import pieces_of
+from ..pieces import gpt2_tokens, pieces_of
 from ..search import restrict
 from ..symbols import BOS, USER_SYMBOLS
 from .dialogue import DialogueConfig, DialogueTask
@@ -52,6 +52,7 @@ class PersonaDialogueTask(DialogueTask):
     """--task persona_dialogue"""
 
     cfg: PersonaDialogueConfig
+    reads_profiles = True
 
     def __init__(self, cfg: PersonaDialogueConfig, *args, **kwargs):
         if cfg.fader is not None and not 0 <= cfg.fader <= 1:
@@ -95,7 +96,21 @@ class PersonaDialogueTask(DialogueTask):
             logger.warning(
                 "--freeze-embeddings without --gpt2-path: random words stay random, but in a checkpoint's place"
             )
+        elif getattr(cfg, "gpt2_path", None):
+            self._refuse_other_tokens(cfg.gpt2_path)
         return super().build_model(cfg, from_checkpoint)
+
+    def _refuse_other_tokens(self, folder: str) -> None:
+        """Ids of two tokenizers are the same numbers: they are told apart by the files that lie beside data and weights."""
+        data = utils.split_paths(self.cfg.data)[0]
+        ours, theirs = gpt2_tokens(data), gpt2_tokens(folder)
+        if ours and not theirs:
+            logger.warning(f"{folder}: no tokenizer there, taken for that of {data}")
+        # tokens that were added at its end make no difference
+        if ours and theirs and theirs.types[: len(ours.types)] != ours.types:
+            raise InputError(
+                f"{folder}: its tokenizer is not that of {data}; remedy: prepare the data with GPT2=that folder"
+            )
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's, unless it would move what should stay."""
