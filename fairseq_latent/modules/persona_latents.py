@@ -122,7 +122,9 @@ class GaussianHead(nn.Module):
 
     def forward(self, state: Tensor) -> DiagonalGaussian:
         """(B, D) -> N over (B, D), its log variances within 8 of 0."""
-        mean, logvar = self.out(F.leaky_relu(self.hidden(state))).float().chunk(2, dim=-1)
+        with torch.autocast(state.device.type, enabled=False):
+            hidden = self.hidden(state.to(self.hidden.weight.dtype))
+            mean, logvar = self.out(F.leaky_relu(hidden)).float().chunk(2, dim=-1)
         return DiagonalGaussian(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
 
 
@@ -195,7 +197,7 @@ class PersonaLatents(nn.Module):
 
 def copy_blocks(reader: LatentReader, gpt2: nn.Module) -> None:
     """Start a reader's layers as GPT-2's first blocks; InputError where their shapes differ."""
-    for layer, block in zip(reader.layers.layers, gpt2.h, strict=False):
+    for layer, block in zip(reader.layers.layers, gpt2.h[: len(reader.layers.layers)], strict=True):
         attention, theirs, mlp = layer.self_attn, block.attn, block.mlp  # GPT-2's matrices stand the other way round
         pairs = [
             (attention.in_proj_weight, theirs.c_attn.weight.T), (attention.in_proj_bias, theirs.c_attn.bias),
