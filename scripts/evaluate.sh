@@ -8,6 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
              IMPORTANCE_SAMPLES=0 (latents a sentence for the importance-weighted perplexity; slow)
+             TASK=dialogue (of runs that no recipe made; the others note it)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
              REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
              fairseq-generate repeats of DATA, with <<unk>> for what the dictionary lacks)
@@ -26,10 +27,17 @@ elif [[ -f $data.text/test.tgt ]] && cmp -s "$data/prepare.options" "$data.text/
     references=(--reference "$data.text/test.tgt")
 fi
 
+# task_of RUN: that of its training, by whose rules it decodes.
+task_of() {
+    local noted
+    noted=$(grep -o -- '--task [a-z_]*' "$1/checkpoint_best.pt.command" 2>/dev/null | tail -n 1 | cut -d' ' -f2) || true
+    printf '%s' "${TASK:-${noted:-dialogue}}"
+}
+
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
     local folder=$1 options inputs split
-    options=("${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
+    options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
         --beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}" --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}"
         --post-process sentencepiece --seed "${SEED:-1}")
     inputs=("$folder/checkpoint_best.pt" "$data/dict.src.txt" "$data/test.src-tgt.src.idx")

@@ -87,6 +87,7 @@ def evaluated(tmp_path):
         file.touch()
     for run in ("a", "lr=1"):
         (tmp_path / run / "checkpoint_best.pt").touch()
+    (tmp_path / "lr=1/checkpoint_best.pt.command").write_text("fairseq-train data --task persona_dialogue --lr 1 ")
 
     def evaluate(**variables):
         for log in ("decoded", "measured"):
@@ -296,10 +297,16 @@ def test_prepare_leaves_a_folder_that_it_did_not_make(conversations, tmp_path):
 
 def test_evaluate_makes_again_what_another_command_or_older_input_made(evaluated, tmp_path):
     (tmp_path / "a").joinpath("generate.test.txt.99.part").write_text("of a killed run")
-    assert len(evaluated()) == 4
+    decoded = evaluated()
+    assert len(decoded) == 4
+    for line in decoded:  # each in the task of its training, where that is noted
+        task = "persona_dialogue" if f"--path {tmp_path}/lr=1/" in line else "dialogue"
+        assert re.findall(r"--task (\S+)", line)[-1] == task  # the last one counts
     assert not list(tmp_path.rglob("*.part*"))
     assert (tmp_path / "a/generate.test.txt.command").read_text().startswith("fairseq-generate ")
     assert evaluated() == []
+    assert len(evaluated(BEAM="7")) == 4
+    assert all(" --task text_vae " in line for line in evaluated(BEAM="7", TASK="text_vae"))
     assert len(evaluated(BEAM="7")) == 4
     assert len(evaluated(BEAM="7", LATENT_SAMPLES="9")) == 2
     checkpoint = tmp_path / "a/checkpoint_best.pt"
