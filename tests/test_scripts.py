@@ -206,6 +206,11 @@ def test_a_run_notices_that_its_data_were_made_again(recorded, tmp_path):
     (data / "dict.src.txt").write_text("b 1\n")
     refused = recorded(recipe, DATA=str(data))
     assert refused.returncode == 2 and "other flags or data" in refused.stderr
+    (data / "dict.src.txt").write_text("a 1\n")
+    assert recorded(recipe, DATA=str(data)).returncode == 0
+    (data / "train.fader").write_text("0.5\n")  # similarities by other word vectors
+    refused = recorded(recipe, DATA=str(data))
+    assert refused.returncode == 2 and "other flags or data" in refused.stderr
 
 
 def test_prepare_refuses_other_options_and_another_input(conversations, tmp_path):
