@@ -1,5 +1,6 @@
 """scripts/tables/paper1_small.sh: one GPT-2 that all rows start from, rows by their recipes, and going on where it was."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -148,6 +149,24 @@ def test_a_row_that_fails_leaves_the_others(programs_of_ours, prepared):
     )
     done, asked = programs_of_ours(ROWS="no_podi no_latents")
     assert done.returncode == 0 and asked[0] == "no_podi train" and "no_latents train" not in asked
+
+
+def test_data_of_other_settings(programs_of_ours, prepared):
+    """What was prepared before is not taken for what is asked for now."""
+    vectors = hashlib.sha256((prepared / "own.vec").read_bytes()).hexdigest()
+    (prepared / "chat/prepare.options").write_text("VOCABULARY=5000\nSEED=1\n")
+    (prepared / "data/prepare.options").write_text(f"WORD_VECTORS={vectors}\n")
+    assert programs_of_ours(ROWS="no_latents", VOCABULARY="5000")[0].returncode == 0
+    (prepared / "other.vec").write_text("1 2\nsea 1 0\n")
+    for variables, said in (
+        ({"VOCABULARY": "8000"}, f"{prepared}/chat was prepared with another VOCABULARY; remedy: CHAT="),
+        (
+            {"VECTORS": str(prepared / "other.vec")},
+            f"{prepared}/data was prepared with another WORD_VECTORS; remedy: DATA=",
+        ),
+    ):
+        refused, asked = programs_of_ours(ROWS="no_latents", **variables)
+        assert refused.returncode == 2 and said in refused.stderr and asked == []
 
 
 def test_what_it_cannot_do_is_one_line(prepared):

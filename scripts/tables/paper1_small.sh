@@ -99,11 +99,20 @@ if [[ -n ${SHOW:-} ]]; then
     exit 0
 fi
 
+# prepared FOLDER NAME VALUE VARIABLE: a folder that is there was prepared with NAME=VALUE, where it notes NAME; VARIABLE chooses it
+prepared() {
+    local noted
+    noted=$(sed -n "s/^$2=//p" "$1/prepare.options" 2>/dev/null) || true
+    [[ -z $noted || $noted == "$3" ]] ||
+        die "$1 was prepared with another $2; remedy: ${4}=another folder, and RUNS=, or $2 as then (prepare.options there)"
+}
 if [[ -z ${DRY_RUN:-} ]]; then
+    [[ -z ${VOCABULARY:-} ]] || prepared "$chat" VOCABULARY "$VOCABULARY" CHAT
     [[ -f $chat/dict.src.txt ]] ||
         DATA=$chat CLEAN_FLAGS=--lower-case CONTEXT_TURNS=4 MAX_WORDS=60 VOCABULARY=${VOCABULARY:-5000} VALID=0.02 TEST=0.01 \
             run bash "$ROOT/scripts/prepare/chitchat.sh"
-    if [[ ! -f $DATA/dict.src.txt ]]; then
+    prepared "$DATA" WORD_VECTORS "$(digest <"$vectors")" DATA # faders and P.Distance are by the same
+    if (($#)) || [[ ! -f $DATA/dict.src.txt ]]; then
         (($#)) || die "DATA=$DATA is not prepared; remedy: bash scripts/tables/paper1_small.sh TRAIN [VALIDATION] of ConvAI2"
         DATA=$DATA SUBWORDS=$chat PERSONAS=yes WORD_VECTORS=$vectors run bash "$ROOT/scripts/prepare/convai2.sh" "$@"
     fi
