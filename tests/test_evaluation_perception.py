@@ -205,7 +205,11 @@ def test_a_model_is_drawn(data, checkpoint, tmp_path, capsys):
     numbers = json.loads((tmp_path / "perception.json").read_text(encoding="utf-8"))
     assert sum(numbers["categories"].values()) == numbers["purity"]["points"] <= numbers["profiles"] <= 40
     assert f"{numbers['purity']['value']:.3f}" in printed[0]
-    assert printed[1] == f"the same network with random weights: {numbers['untrained']['value']:.3f}"
+    untrained, draws = numbers["untrained"]["value"], numbers["untrained"]["draws"]
+    assert len(set(draws)) > 1 and untrained == pytest.approx(sum(draws) / 5) and len(draws) == 5
+    assert printed[1] == (
+        f"of 5 recognition networks with random weights: {untrained:.3f} ({min(draws):.3f} to {max(draws):.3f})"
+    )
     assert printed[2].startswith(f"{numbers['purity']['points']} of {numbers['profiles']} different profiles: family ")
     rows = json.loads((tmp_path / "points.json").read_text(encoding="utf-8"))
     assert len(rows) == numbers["profiles"]

@@ -2,7 +2,7 @@
 
 Means of q(Zp|P) of all different profiles of a split, by t-SNE, coloured by what each profile is about; and beside the
 picture, which proves little, how many of a profile's neighbours are about the same: against labels at random, and against
-the same network with random weights, for which profiles of like words lie together as well.
+recognition networks with random weights, for which profiles of like words lie together as well.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .perception_points import Perception, Profile
 from .purity import purity
 
 BATCH = 64
+DRAWS = 5  # of random weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,11 +96,15 @@ def perceive(args: argparse.Namespace) -> Perception:
     examples, given = [profiles[place].example for place in some], [labels[place] for place in some]
     parts = [profiles[place].sentences for place in some]
     found = purity(vectors[some], given, args.seed, parts)
-    fresh = means(with_random_weights(trained, args.path, args.seed), examples)
-    untrained = purity(fresh, given, args.seed, parts)
+    untrained = tuple(
+        purity(
+            means(with_random_weights(trained, args.path, args.seed + draw), examples), given, args.seed, parts
+        ).value
+        for draw in range(DRAWS)
+    )
     signature = (
         f"perception|split:{args.split}|z:posterior-mean|neighbours:without-common-sentence|categories:{classifier}|"
-        f"t-sne:openTSNE|seed:{args.seed}|version:{__version__}"
+        f"random-weights:mean-of-{DRAWS}|t-sne:openTSNE|seed:{args.seed}|version:{__version__}"
     )
     return Perception(
         tuple(profiles), tuple(labels), project(vectors, args.seed), found, untrained, tuple(categories), signature
@@ -123,7 +129,7 @@ def different(tokens: Sequence, string, pieces) -> list[Profile]:
 
 
 def with_random_weights(trained, path: str, seed: int):
-    """The same, its model as it was before its training, but for a pre-trained GPT-2."""
+    """The same, its recognition network with weights of before a training, over the words as the model has them now."""
     import torch
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
@@ -131,6 +137,7 @@ def with_random_weights(trained, path: str, seed: int):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = trained.task.build_model(config, from_checkpoint=True)
+    model.encoder.embedding = trained.model.encoder.embedding
     return replace(trained, model=model.to(trained.device).eval())
 
 
@@ -157,7 +164,8 @@ def summary(found: Perception) -> str:
     return "\n".join(
         (
             str(found.purity),
-            f"the same network with random weights: {found.untrained.value:.3f}",
+            f"of {len(found.untrained)} recognition networks with random weights: {mean(found.untrained):.3f} "
+            f"({min(found.untrained):.3f} to {max(found.untrained):.3f})",
             f"{found.purity.points} of {len(found.profiles)} different profiles: {counts}",
             found.signature,
         )
@@ -168,7 +176,7 @@ def as_json(found: Perception) -> str:
     """The numbers beside the picture."""
     numbers = {
         "purity": asdict(found.purity),
-        "untrained": asdict(found.untrained),
+        "untrained": {"value": mean(found.untrained), "draws": found.untrained},
         "profiles": len(found.profiles),
         "categories": found.counts(),
         "signature": found.signature,

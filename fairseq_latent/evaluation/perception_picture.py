@@ -1,5 +1,7 @@
 """Figure 5 of Cho et al. (2022): a point a profile, coloured by what it is about."""
 
+from statistics import mean
+
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -35,7 +37,7 @@ def perception_picture(found: Perception) -> Figure:
         axis.spines[:].set_visible(True)
         of = found.purity
         axis.set_title(
-            f"{of.neighbours}-NN purity {of.value:.2f}, untrained {found.untrained.value:.2f}, labels shuffled "
+            f"{of.neighbours}-NN purity {of.value:.2f}, untrained {mean(found.untrained):.2f}, labels shuffled "
             f"{of.shuffled:.2f}", fontsize=11, loc="left", color=INK,
         )  # fmt: skip
         figure.legend(loc="outside lower left", ncols=columns, handlelength=1, fontsize=10)

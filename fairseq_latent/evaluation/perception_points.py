@@ -24,14 +24,14 @@ class Profile:
 class Perception:
     """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one.
 
-    untrained: the purity of the same network with random weights.
+    untrained: the purities of recognition networks with random weights.
     """
 
     profiles: tuple[Profile, ...]
     categories: tuple[str | None, ...]
     points: np.ndarray
     purity: Purity
-    untrained: Purity
+    untrained: tuple[float, ...]
     names: tuple[str, ...]
     signature: str
 
