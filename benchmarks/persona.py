@@ -74,7 +74,7 @@ def built(args: argparse.Namespace):
     words = Dictionary()
     for word in (*map(str, range(args.vocabulary)), *USER_SYMBOLS):
         words.add_symbol(word)
-    task = SimpleNamespace(source_dictionary=words, target_dictionary=words)
+    task = SimpleNamespace(source_dictionary=words, target_dictionary=words, reads_profiles=True)
     chosen = Namespace()
     ARCH_CONFIG_REGISTRY[args.arch](chosen)
     model = PersonaCVAEModel.build_model(Namespace(**{**vars(PersonaCVAEConfig()), **vars(chosen)}), task).train()
