@@ -37,7 +37,7 @@ class SpaceFusionCriterion(LatentCriterion):
 
     def equip(self, model) -> None:
         """Refuse models of which this criterion would train a part alone."""
-        if model.posterior_inputs or not model.latent_dim:
+        if getattr(model, "posterior_inputs", ()) or not getattr(model, "latent_dim", 0):
             raise InputError(
                 "spacefusion fuses two latents of one space, which this model does not have; remedy: --arch t_spacefusion, "
                 "or --criterion elbo"
