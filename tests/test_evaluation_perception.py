@@ -162,6 +162,13 @@ def test_labels_at_random_are_as_pure_as_shuffled_ones():
     assert found.p > 0.01
 
 
+def test_a_value_alone():
+    random = np.random.default_rng(1)
+    vectors, labels = random.normal(size=(30, 4)), random.choice(["a", "b", "c"], 30).tolist()
+    found = purity(vectors, labels, shuffles=0)
+    assert found.value == purity(vectors, labels).value and np.isnan([found.shuffled, found.p]).all()
+
+
 def test_too_few():
     for labels in (["a"] * 5, ["a"] * 9):
         with pytest.raises(InputError, match=f"{len(labels)} profiles in 1 categories; remedy"):

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
@@ -96,12 +96,8 @@ def perceive(args: argparse.Namespace) -> Perception:
     examples, given = [profiles[place].example for place in some], [labels[place] for place in some]
     parts = [profiles[place].sentences for place in some]
     found = purity(vectors[some], given, args.seed, parts)
-    untrained = tuple(
-        purity(
-            means(with_random_weights(trained, args.path, args.seed + draw), examples), given, args.seed, parts
-        ).value
-        for draw in range(DRAWS)
-    )
+    random = with_random_weights(trained, args.path, range(args.seed, args.seed + DRAWS))
+    untrained = tuple(purity(means(each, examples), given, args.seed, parts, shuffles=0).value for each in random)
     signature = (
         f"perception|split:{args.split}|z:posterior-mean|neighbours:without-common-sentence|categories:{classifier}|"
         f"random-weights:mean-of-{DRAWS}|t-sne:openTSNE|seed:{args.seed}|version:{__version__}"
@@ -128,17 +124,19 @@ def different(tokens: Sequence, string, pieces) -> list[Profile]:
     return list(found.values())
 
 
-def with_random_weights(trained, path: str, seed: int):
-    """The same, its recognition network with weights of before a training, over the words as the model has them now."""
+def with_random_weights(trained, path: str, seeds: Sequence[int]) -> Iterator:
+    """The same, its recognition network with weights of before a training, over the words as the model has them now; one a
+    seed."""
     import torch
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
     config = load_checkpoint_to_cpu(path)["cfg"]["model"]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = trained.task.build_model(config, from_checkpoint=True)
-    model.encoder.embedding = trained.model.encoder.embedding
-    return replace(trained, model=model.to(trained.device).eval())
+    for seed in seeds:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = trained.task.build_model(config, from_checkpoint=True)
+        model.encoder.embedding = trained.model.encoder.embedding
+        yield replace(trained, model=model.to(trained.device).eval())
 
 
 def means(trained, examples: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Whether points of one category lie together: among neighbours, against the same with shuffled labels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,12 +38,17 @@ class Purity:
 
 
 def purity(
-    vectors: np.ndarray, labels: Sequence[str], seed: int = 1, parts: Sequence[Sequence[str]] | None = None
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    seed: int = 1,
+    parts: Sequence[Sequence[str]] | None = None,
+    shuffles: int = SHUFFLES,
 ) -> Purity:
     """(N, Z), N labels -> of Euclidean neighbours in all dimensions, not in a projection; a point is not its own.
 
     parts: what each point consists of; points that have a part in common are no neighbours of each other. Profiles of
-    ConvAI2 are often the same person's, a sentence more or less: to any network those are near.
+    ConvAI2 are often the same person's, a sentence more or less: to any network those are near. shuffles: 0 where the value
+    alone is of interest; what they would tell is then NaN.
     """
     if len(labels) <= NEIGHBOURS or len(set(labels)) < 2:
         raise InputError(
@@ -57,12 +63,14 @@ def purity(
         same = (given[near] == given[:, None]) & there
         return float((same.sum(1)[some] / there.sum(1)[some]).mean()) if some.any() else 0.0
 
-    random = np.random.default_rng(seed)
-    chance = np.array([share(random.permutation(numbers)) for _ in range(SHUFFLES)])
     value = share(numbers)
+    if not shuffles:
+        return Purity(value, *[math.nan] * 4, len(labels), shuffles=0)
+    random = np.random.default_rng(seed)
+    chance = np.array([share(random.permutation(numbers)) for _ in range(shuffles)])
     low, high = np.quantile(chance, (0.025, 0.975))
-    as_pure = (1 + int((chance >= value - 1e-12).sum())) / (1 + SHUFFLES)
-    return Purity(value, float(chance.mean()), float(low), float(high), as_pure, len(labels))
+    as_pure = (1 + int((chance >= value - 1e-12).sum())) / (1 + shuffles)
+    return Purity(value, float(chance.mean()), float(low), float(high), as_pure, len(labels), shuffles=shuffles)
 
 
 def neighbours(vectors: np.ndarray, incidence) -> tuple[np.ndarray, np.ndarray]:
