@@ -120,6 +120,8 @@ def corpus_sizes(path: str | Path, data: str | Path) -> dict[str, tuple[int, int
             trained.task.load_dataset(split)
         except FileNotFoundError:  # data may have been moved without its training part
             continue
-        pairs = trained.task.dataset(split).dataset
+        pairs = trained.task.dataset(split)
+        while not hasattr(pairs, "tgt_sizes"):  # the pairs lie within what adds seeds, and profiles
+            pairs = pairs.dataset
         sizes[split] = (len(pairs), int(pairs.tgt_sizes.sum()))
     return sizes
