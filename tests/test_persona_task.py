@@ -215,10 +215,10 @@ def test_gpt2s_tokens_are_read_and_written_as_text(tmp_path):
     assert line.split("\t")[1].split() == next(gpt2_bpe.load_gpt2(target).encode(["hello you"]))
 
 
-def test_a_report_counts_the_pairs(persona_run, persona_bin):
+def test_a_report_counts_the_pairs(trained, persona_bin):
     """They lie within seeds and profiles."""
     from fairseq_latent.evaluation.checkpoint import corpus_sizes
 
-    sizes = corpus_sizes(persona_run[0], persona_bin)
-    assert {split: pairs for split, (pairs, _) in sizes.items()} == {"train": 40, "valid": 11, "test": 13}
+    sizes = corpus_sizes(trained, persona_bin)
+    assert {split: pairs for split, (pairs, _) in sizes.items()} == {"train": 60, "valid": 13, "test": 13}
     assert all(tokens > pairs for pairs, tokens in sizes.values())
