@@ -12,12 +12,12 @@ __version__ = "0.1.0"
 
 
 def register() -> None:
-    """Mend fairseq (`_compat`), then register all tasks, models and criterions; a second call does nothing."""
+    """Mend fairseq (`compat`), then register all tasks, models and criterions; a second call does nothing."""
     import fairseq  # noqa: F401  first: while the finder below waits, this import registers
 
-    from . import _compat
+    from . import compat
 
-    _compat.apply()
+    compat.apply()
     from . import criterions, models, tasks  # noqa: F401
 
 

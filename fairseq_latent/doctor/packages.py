@@ -30,7 +30,7 @@ def python(machine: Machine) -> Result:
 
 
 def numpy(machine: Machine) -> Result:
-    """fairseq was written for numpy 1; `_compat` gives it back the names that 2 removed."""
+    """fairseq was written for numpy 1; `compat` gives it back the names that 2 removed."""
     result = needed("numpy")(machine)
     if result.status == OK and release(result.found) >= (2,):
         return Result(OK, "numpy", f"{result.found} (fairseq's numpy 1 names are mended)")

@@ -47,7 +47,7 @@ class TrainingSettings:
 
 
 def training_settings(path: str | Path) -> TrainingSettings:
-    """Read a checkpoint's record of its training; nothing that it contains is executed (`_compat`)."""
+    """Read a checkpoint's record of its training; nothing that it contains is executed (`compat`)."""
     from fairseq import checkpoint_utils
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 

@@ -1,6 +1,6 @@
-"""Work-arounds of `_compat.py` for training with several processes: on CPUs, and equal to one process wherever.
+"""Work-arounds for training with several processes: on CPUs, and equal to one process wherever.
 
-`_compat.apply()` puts them in place.
+`compat.apply` puts them in place.
 """
 
 import functools
@@ -14,8 +14,8 @@ from fairseq import utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.distributed.utils import distributed_main as fairseq_distributed_main
 
-from . import rendezvous
-from .errors import InputError
+from .. import rendezvous
+from ..errors import InputError
 
 
 def unpickle_own_objects(broadcast_object_slow):

@@ -1,0 +1,67 @@
+"""Every work-around for the fairseq and torch versions we run on: why it is here, and when to delete it.
+
+`apply()` patches module attributes, which fairseq always looks up at call time. It runs when the package is imported,
+before any data set, checkpoint or process group is touched.
+"""
+
+import sys
+import warnings
+
+from fairseq import checkpoint_utils, options
+from fairseq.data import data_utils
+from fairseq.data.iterators import EpochBatchIterator
+from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
+from fairseq.logging import progress_bar
+from fairseq.models import distributed_fairseq_model
+from fairseq.tasks import FairseqTask
+from fairseq.trainer import Trainer
+
+from .. import failures
+from . import batches, checkpoints, command_line, decoding, distributed
+
+
+def apply() -> None:
+    """Apply all of them, once."""
+    if getattr(distributed_utils, "_fairseq_latent", False):
+        return
+    distributed_utils._fairseq_latent = True
+    batches.restore_numpy_names()
+    checkpoints.allow_checkpoint_types()
+    data_utils.batch_by_size = batches.keep_last_batch(data_utils.batch_by_size)
+    FairseqTask.get_batch_iterator = batches.compose_batches_once(FairseqTask.get_batch_iterator)
+    FairseqTask.build_generator = decoding.honour_topk_with_topp(FairseqTask.build_generator)
+    FairseqTask.inference_step = decoding.number_beams_in_batch(FairseqTask.inference_step)
+    checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
+        checkpoint_utils.load_checkpoint_to_cpu
+    )
+    PathManager.copy = staticmethod(checkpoints.copy_whole)
+    checkpoint_utils.torch_persistent_save = checkpoints.save_whole(checkpoint_utils.torch_persistent_save)
+    distributed_utils._broadcast_object_slow = distributed.unpickle_own_objects(
+        distributed_utils._broadcast_object_slow
+    )
+    distributed_utils.all_gather_list = distributed.gather_without_cuda(distributed_utils.all_gather_list)
+    distributed_utils._infer_torch_distributed_launch_init = distributed.infer_torchrun(
+        distributed_utils._infer_torch_distributed_launch_init
+    )
+    distributed_utils.call_main = distributed.call_main_anywhere(distributed_utils.call_main)
+    distributed_utils.distributed_main = distributed.distributed_main
+    distributed_utils.distributed_init = distributed.meet_in_time(distributed_utils.distributed_init)
+    EpochBatchIterator.state_dict = distributed.note_workers(EpochBatchIterator.state_dict)
+    EpochBatchIterator.load_state_dict = distributed.place_of_workers(EpochBatchIterator.load_state_dict)
+    distributed_fairseq_model.DistributedDataParallel = distributed.parallel_on_cpus(
+        distributed_fairseq_model.DistributedDataParallel
+    )
+    Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
+    Trainer.state_dict = checkpoints.keep_task_state(Trainer.state_dict)
+    Trainer.load_checkpoint = checkpoints.restore_task_state(Trainer.load_checkpoint)
+    progress_bar.progress_bar = command_line.log_once(progress_bar.progress_bar)
+    options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
+    # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
+    warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")
+    # fairseq's way of calling hydra, deprecated in seven ways
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"hydra\.")
+    warnings.filterwarnings("ignore", message=r"\s*'config' is validated against ConfigStore schema")
+    warnings.filterwarnings("ignore", message="'pin_memory' argument is set as true but no accelerator is found")
+    sys.excepthook = failures.one_line_hook(sys.excepthook)

@@ -1,0 +1,52 @@
+"""Work-arounds for data and batches: `compat.apply` puts them in place."""
+
+import functools
+import types
+
+import numpy as np
+
+
+def restore_numpy_names() -> None:
+    """np.int, np.float, np.object, np.compat.long, gone from numpy 1.24 and 2. Delete when fairseq uses none of them."""
+    for name, python_type in (("int", int), ("float", float), ("object", object)):
+        if name not in np.__dict__:
+            setattr(np, name, python_type)
+    if "compat" not in np.__dict__:
+        np.compat = types.SimpleNamespace(long=np.int64)
+
+
+def keep_last_batch(batch_by_size):
+    """batch_by_size drops the last batch unless its size is a multiple of --required-batch-size-multiple.
+
+    facebookresearch/fairseq#5036, #5094, #5351, since d871f616. Delete when a release keeps it.
+    """
+
+    @functools.wraps(batch_by_size)
+    def wrapped(indices, *args, **kwargs):
+        indices = indices if isinstance(indices, np.ndarray) else np.fromiter(indices, dtype=np.int64, count=-1)
+        if len(indices) == 0:
+            return []
+        batches = list(batch_by_size(indices, *args, **kwargs))
+        kept = sum(len(batch) for batch in batches)
+        if kept < len(indices) and kwargs.get("fixed_shapes") is None:
+            batches.append(indices[kept:])
+        return batches
+
+    return wrapped
+
+
+def compose_batches_once(get_batch_iterator):
+    """Batches are composed with seed + the epoch in which the iterator is made, so a resumed run trains on others.
+
+    Compose with one seed for all epochs; the order of batches still changes with the epoch. Since d871f616; delete when
+    FairseqTask.get_batch_iterator composes with `seed` alone.
+    """
+
+    @functools.wraps(get_batch_iterator)
+    def wrapped(self, *args, seed=1, epoch=1, **kwargs):
+        iterator = get_batch_iterator(self, *args, seed=seed - epoch, epoch=epoch, **kwargs)
+        if hasattr(iterator, "seed"):
+            iterator.seed = seed
+        return iterator
+
+    return wrapped

@@ -1,0 +1,45 @@
+"""Work-arounds for the command line and the logs: `compat.apply` puts them in place."""
+
+import functools
+import os
+import sys
+
+from fairseq.logging import progress_bar
+
+
+def show_all_flags(parse_args_and_arch):
+    """--help is answered before the flags of --arch, --task and --criterion are known. Delete when it lists them."""
+
+    @functools.wraps(parse_args_and_arch)
+    def wrapped(parser, input_args=None, *args, **kwargs):
+        parse = parser.parse_known_args
+
+        def parse_first(arguments=None, namespace=None):
+            vars(parser).pop("parse_known_args", None)  # the next parse knows all flags, and answers
+            arguments = sys.argv[1:] if arguments is None else arguments
+            needs_arch = "--arch" in parser._option_string_actions and parser.get_default("arch") is None
+            if needs_arch and not any(word.startswith("--arch") for word in arguments):  # then there is no more to list
+                return parse(arguments, namespace)
+            return parse([word for word in arguments if word not in ("-h", "--help")], namespace)
+
+        parser.parse_known_args = parse_first
+        return parse_args_and_arch(parser, input_args, *args, **kwargs)
+
+    return wrapped
+
+
+def log_once(make_bar):
+    """Every epoch's progress bar writes to --log-file beside those before it: line n stands there n times.
+
+    Delete when fairseq's progress_bar adds a file's handler once.
+    """
+
+    @functools.wraps(make_bar)
+    def wrapped(*args, log_file=None, **kwargs):
+        if log_file is not None:
+            name = os.path.abspath(log_file)
+            if any(getattr(handler, "baseFilename", None) == name for handler in progress_bar.logger.handlers):
+                log_file = None
+        return make_bar(*args, log_file=log_file, **kwargs)
+
+    return wrapped
