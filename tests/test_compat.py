@@ -7,6 +7,7 @@ import argparse
 import errno
 import importlib.util
 import io
+import logging
 import os
 import pickle
 import shutil
@@ -51,10 +52,12 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("mended", [False, True])
-def test_a_line_of_the_log_stands_there_once(tmp_path, mended):
+def test_a_line_of_the_log_stands_there_once(tmp_path, monkeypatch, mended):
     """However many epochs' bars were made before it."""
     from fairseq.logging import progress_bar
 
+    monkeypatch.setattr(progress_bar.logger, "level", logging.INFO)
+    progress_bar.logger.manager._clear_cache()
     make = progress_bar.progress_bar if mended else progress_bar.progress_bar.__wrapped__
     before = list(progress_bar.logger.handlers)
     try:
