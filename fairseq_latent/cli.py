@@ -43,6 +43,10 @@ COMMANDS = {
     "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
     "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
     "convert": ("fairseq_latent.convert", "a GPT-2 between a checkpoint and a folder in the form of transformers"),
+    "weights": (
+        "fairseq_latent.commands.weights",
+        "pre-trained weights out of a package: a language model, a sentence encoder",
+    ),
     "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
 }
 

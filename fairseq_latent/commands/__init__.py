@@ -1,0 +1,1 @@
+"""One file a sub-command of `fairseq-latent`: arguments in, calls, prints."""

