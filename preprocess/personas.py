@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
+from fairseq_latent.word_vectors import load_vectors
 
 from .gpt2_bpe import load_gpt2
 from .parallel import available_cores
@@ -26,7 +27,7 @@ from .persona_corpus import frequencies_of, part_profiles, read_corpus
 from .persona_examples import FILTERS, Drop, Lengths, Wanted, about_oneself, first_person
 from .persona_files import Writer, write
 from .sides import TEST, TRAIN, VALID, Rule, Share, parse_share
-from .similarity import SIMILARITIES, WITH_VECTORS, Similarity, coverage, load_vectors, similarity
+from .similarity import SIMILARITIES, WITH_VECTORS, Similarity, coverage, similarity
 
 
 def word_lengths(texts: list[str]) -> list[int]:
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--vectors",
         type=Path,
         metavar="FILE",
-        help=f"of {' and '.join(WITH_VECTORS)}: word vectors in word2vec's text form (also .gz) or binary form (.bin)",
+        help=f"of {' and '.join(WITH_VECTORS)}: word vectors, text of word2vec or GloVe, or .bin of word2vec; also .gz",
     )
     return parser
 

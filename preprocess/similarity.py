@@ -1,22 +1,19 @@
 """How much of a profile a response carries: parameter-free similarities in [0, 1], what q(fader | profile, response) is.
 
 Cho et al. (2022) leave the function open. `keyword_cosine` is the one of their released code; the others are the usual ones.
-Word vectors come from a file of word2vec's text or binary form (Mikolov et al., 2013, https://arxiv.org/abs/1301.3781).
 """
 
-import gzip
-import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from fairseq_latent.errors import InputError, missing_extra
+from fairseq_latent.errors import InputError
+from fairseq_latent.word_vectors import WordVectors
 
 SIMILARITIES = ("embedding", "tfidf", "f1", "keyword_cosine")
 WITH_VECTORS = ("embedding", "keyword_cosine")
@@ -51,38 +48,6 @@ class Frequencies:
     def idf(self, word: str) -> float:
         """ln((1 + N) / (1 + n)) + 1 for a word that stands in n of N texts: the smooth form, finite for new words."""
         return math.log((1 + self.texts) / (1 + self.within[word])) + 1
-
-
-@dataclass(frozen=True)
-class WordVectors:
-    """A row of `matrix` (V, H) for each word; `sha256` of the file says which vectors they are."""
-
-    rows: dict[str, int]
-    matrix: np.ndarray
-    sha256: str
-
-
-def load_vectors(path: str | Path) -> WordVectors:
-    """word2vec's text form, plain or .gz, or its binary form (.bin, .bin.gz); InputError where it is neither."""
-    try:
-        from gensim.models import KeyedVectors
-    except ImportError:
-        raise missing_extra("gensim", "vectors") from None
-    path = Path(path)
-    binary = path.name.removesuffix(".gz").endswith(".bin")
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        loaded = KeyedVectors.load_word2vec_format(str(path), binary=binary)
-    except (ValueError, EOFError, IndexError, MemoryError, gzip.BadGzipFile) as error:
-        form = "binary" if binary else "text"
-        raise InputError(
-            f"{path} has no vectors in word2vec's {form} form ({error}); remedy: a file that begins with `count width`, "
-            "called .bin or .bin.gz where it is binary"
-        ) from None
-    if not len(loaded) or not np.isfinite(loaded.vectors).all():
-        raise InputError(f"{path} has no vectors, or some that are no numbers; remedy: download it again")
-    return WordVectors(loaded.key_to_index, loaded.vectors, sha256)
 
 
 def similarity(name: str, frequencies: Frequencies, vectors: WordVectors | None = None) -> Similarity:

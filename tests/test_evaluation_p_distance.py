@@ -154,13 +154,13 @@ def test_what_does_not_fit(asked, capsys):
         ("profiles.txt", "tea\n", "profiles.txt: 1 profiles of 3 contexts"),
         ("profiles.txt", "\n<eot>\n \n", "profiles.txt: all 3 profiles are blank"),
         ("profiles.txt", "nothing\nof\nthis\n", "vectors.txt: no vector of any word of the profiles"),
-        ("vectors.txt", "tea 1 0\n", "vectors.txt has no vectors in word2vec's text form"),
+        ("vectors.txt", "tea\n", "vectors.txt has no vectors in word2vec's or GloVe's text form"),
         (
             "vectors.txt",
             "2 999999999999\ntea 1 0\n",
-            "vectors.txt has no vectors in word2vec's text form (Unable to allocate",
+            "text form (the first line is no likely `count width`",
         ),
-        ("vectors.txt", "2 3\ntea 1 0\ndog 0 1\n", "vectors.txt has no vectors in word2vec's text form"),
+        ("vectors.txt", "2 3\ntea 1 0\ndog 0 1\n", "text form (line 2: a word and 2 numbers, not 3)"),
     ):
         kept = (asked / name).read_bytes()
         (asked / name).write_text(content, encoding="utf-8")

@@ -183,8 +183,8 @@ def test_what_cannot_be_swept(data, checkpoint, vectors, tmp_path, data_bin, cap
     assert f"{without}: test has no profiles of the other party" in fails(without, checkpoint, vectors)
     programs.fit(data_bin, tmp_path / "t")
     assert "has neither perception nor fader" in fails(data_bin, tmp_path / "t/checkpoint_last.pt", vectors)
-    (tmp_path / "bad.txt").write_text("dog 1 2\n", encoding="utf-8")
-    assert "has no vectors in word2vec's text form" in fails(data, checkpoint, tmp_path / "bad.txt")
+    (tmp_path / "bad.txt").write_text("dog\n", encoding="utf-8")
+    assert "has no vectors in word2vec's or GloVe's text form" in fails(data, checkpoint, tmp_path / "bad.txt")
     (tmp_path / "other.txt").write_text("1 2\nbonjour 1 2\n", encoding="utf-8")
     out = tmp_path / "table.txt"
     assert "no vector of any word of the profiles" in fails(data, checkpoint, tmp_path / "other.txt", "--out", out)

@@ -1,22 +1,13 @@
-"""Similarities of a response and a profile, each counted by hand; word vectors in their three forms."""
+"""Similarities of a response and a profile, each counted by hand."""
 
-import gzip
 import math
-import struct
 
 import numpy as np
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess.similarity import (
-    SIMILARITIES,
-    Frequencies,
-    WordVectors,
-    coverage,
-    load_vectors,
-    similarity,
-    words,
-)
+from fairseq_latent.word_vectors import WordVectors, load_vectors
+from preprocess.similarity import SIMILARITIES, Frequencies, coverage, similarity, words
 
 from .releases import real
 
@@ -120,51 +111,6 @@ def test_all_lie_between_0_and_1_and_ignore_the_order_of_sentences(name):
         assert measure(response, profile) == pytest.approx(measure(response, profile[::-1]))
 
 
-def test_vectors_in_all_forms(tmp_path):
-    pytest.importorskip("gensim")
-    text = "2 3\nsea 1 2 3\ntea 4 5 6.5\n"
-    (tmp_path / "v.txt").write_text(text)
-    (tmp_path / "v.txt.gz").write_bytes(gzip.compress(text.encode()))
-    table = {b"sea": (1, 2, 3), b"tea": (4, 5, 6.5)}
-    rows = b"".join(word + b" " + struct.pack("<3f", *row) + b"\n" for word, row in table.items())
-    (tmp_path / "v.bin").write_bytes(b"2 3\n" + rows)
-    (tmp_path / "v.bin.gz").write_bytes(gzip.compress(b"2 3\n" + rows))
-    for name in ("v.txt", "v.txt.gz", "v.bin", "v.bin.gz"):
-        loaded = load_vectors(tmp_path / name)
-        assert loaded.rows == {"sea": 0, "tea": 1}
-        assert loaded.matrix.tolist() == [[1, 2, 3], [4, 5, 6.5]]
-        assert len(loaded.sha256) == 64
-    assert coverage(frequencies("sea sea tea ski"), loaded) == 0.75
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("v.txt", b"hello\nsea 1 2\n"),
-        ("v.txt", b"sea 1 2\n"),
-        ("v.txt", b"2 2\nsea 1 2\n"),
-        ("v.txt", b"1 3\nsea 1 2\n"),
-        ("v.txt", b""),
-        ("v.txt", b"1 2\nsea nan 2\n"),
-        ("v.txt.gz", b"1 2\nsea 1 2\n"),
-        ("v.bin", b"2 2\nsea \x00\x00"),
-        ("v.bin", b"\xff\xfe\x00"),
-    ],
-)
-def test_other_files_are_refused(tmp_path, name, content):
-    pytest.importorskip("gensim")
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"v\.\S+ has no vectors.*; remedy: "):
-        load_vectors(tmp_path / name)
-
-
-def test_a_file_that_ends_early_is_refused(tmp_path):
-    pytest.importorskip("gensim")
-    (tmp_path / "v.txt.gz").write_bytes(gzip.compress(b"1 2\nsea 1 2\n" * 50)[:-12])
-    with pytest.raises(InputError, match="has no vectors"):
-        load_vectors(tmp_path / "v.txt.gz")
-
-
 def test_vectors_that_are_missing_or_of_other_words_are_refused():
     for name in ("embedding", "keyword_cosine"):
         with pytest.raises(InputError, match=f"{name} needs word vectors; remedy: --vectors FILE"):
@@ -173,8 +119,11 @@ def test_vectors_that_are_missing_or_of_other_words_are_refused():
             similarity(name, frequencies("sea"), vectors(tea=(1, 2)))
 
 
+def test_coverage_counts_words():
+    assert coverage(frequencies("sea sea tea ski"), vectors(sea=(1, 2), tea=(3, 4))) == 0.75
+
+
 def test_real_vectors_tell_near_from_far():
-    pytest.importorskip("gensim")
     table = load_vectors(real("vectors/glove.6B.50d.top50k.w2v.txt.gz"))
     assert table.matrix.shape == (50_000, 50)
     sentences = (

@@ -330,17 +330,27 @@ def test_word_vectors_initialise_the_embeddings(task, tmp_path):
     assert table[others].std().item() == pytest.approx(1 / math.sqrt(16), rel=0.3)
 
 
+def test_no_word_of_a_file_without_a_first_line_is_left_out(task, tmp_path):
+    """GloVe's files begin with a word."""
+    (tmp_path / "glove.txt").write_text(f"tea{' 0.5' * 16}\n", encoding="utf-8")
+    table = build_model(task, encoder_embed_path=str(tmp_path / "glove.txt")).encoder.embed_tokens.weight
+    assert table[task.target_dictionary.index("tea")].tolist() == [0.5] * 16
+
+
 @pytest.mark.parametrize("vectors, wrong", [
     ({"tea": [0.5] * 4}, "vectors have 4 numbers, --embed-dim is 16"),
-    ({"tea": [0.5] * 16, "sea": [0.5] * 15}, "vectors have 15 numbers, --embed-dim is 16"),
-    ({}, "vectors have 0 numbers, --embed-dim is 16"),
+    ({"tea": [0.5] * 16, "sea": [0.5] * 15}, "line 3: a word and 15 numbers, not 16"),
+    ({}, "the first line is no likely `count width`"),
+    ({"nobody": [0.5] * 16}, "no vector of any token of the dictionary; remedy: vectors of its subword tokens"),
 ])  # fmt: skip
-def test_word_vectors_of_another_width_are_refused(task, tmp_path, vectors, wrong):
+def test_word_vectors_that_do_not_fit_are_refused(task, tmp_path, vectors, wrong):
     with pytest.raises(InputError, match=wrong):
         build_model(task, encoder_embed_path=write_vectors(tmp_path / "cbow.txt", vectors))
 
 
-@pytest.mark.parametrize("content", ["tea 1.0 2.0\n", "1 16\ntea one two\n", "1 16\ntea 1.0 2.0\n", "", "\x00\x01"])
+@pytest.mark.parametrize(
+    "content", ["tea 1.0 2.0\n", "1 16\ntea one two\n", "1 16\ntea 1.0 2.0\n", "", "\x00\x01", f"tea nan{' 1' * 15}\n"]
+)
 def test_files_that_hold_no_word_vectors_are_refused(task, tmp_path, content):
     path = tmp_path / "cbow.txt"
     path.write_text(content, encoding="utf-8")

@@ -17,7 +17,8 @@ import numpy as np
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import USER_SYMBOLS
-from preprocess.similarity import RARE, WordVectors, load_vectors, words
+from fairseq_latent.word_vectors import WordVectors, load_vectors
+from preprocess.similarity import RARE, words
 
 from .io import numbered_lines, read_lines
 from .metrics import Lines, Mean, Score
@@ -173,7 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser, required: bool = False) -> No
         "--vectors",
         required=required,
         metavar="FILE",
-        help="word vectors for P.Distance: word2vec's text form, or its binary one (.bin), .gz or not",
+        help="word vectors for P.Distance: text of word2vec or GloVe, or word2vec's binary form (.bin), also .gz",
     )
     parser.add_argument(
         "--stopwords",

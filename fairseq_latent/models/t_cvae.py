@@ -69,7 +69,8 @@ class TCVAEConfig(FairseqDataclass):
         default=False, metadata={"help": "give the output projection weights of its own (default: the embeddings)"}
     )
     encoder_embed_path: Optional[str] = field(
-        default=None, metadata={"help": "word vectors (CBOW, text format) that initialise the shared embeddings"}
+        default=None,
+        metadata={"help": "word vectors (text, or .bin of word2vec; also .gz) that initialise the shared embeddings"},
     )
 
 

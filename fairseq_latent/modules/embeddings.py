@@ -1,31 +1,47 @@
 """One embedding table for contexts, responses and the output projection, started from word vectors where given."""
 
+import logging
 from pathlib import Path
 
-from fairseq import utils
+import torch
 from fairseq.models.transformer import Embedding
 from torch import nn
 
 from ..errors import InputError
+from ..word_vectors import load_vectors
+
+logger = logging.getLogger(__name__)
 
 
 def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedding:
     """Rows N(0, H^-0.5), the pad row zero; rows that the file at `path` has are taken from it."""
     embeddings = Embedding(len(dictionary), embed_dim, dictionary.pad())
-    if not path:
-        return embeddings
+    if path:
+        _start_from(path, embeddings, dictionary.symbols)
+    return embeddings
+
+
+def _start_from(path: str, embeddings: nn.Embedding, symbols: list[str]) -> None:
+    """Copy the vectors of the symbols that have one; InputError if none has."""
+    flag = f"--encoder-embed-path {path}"
     if not Path(path).is_file():
-        raise InputError(f"--encoder-embed-path {path}: no such file; remedy: a text file of word vectors")
+        raise InputError(f"{flag}: no such file; remedy: a file of word vectors")
     try:
-        vectors = utils.parse_embedding(path)
-    except (ValueError, StopIteration) as error:
+        vectors = load_vectors(path)
+    except InputError as error:
+        raise InputError(f"--encoder-embed-path {error}") from None
+    width = vectors.matrix.shape[1]
+    if width != embeddings.embedding_dim:
         raise InputError(
-            f"--encoder-embed-path {path}: no word vectors; remedy: text, `count width`, then a word and its numbers a line"
-        ) from error
-    wrong = {len(vector) for vector in vectors.values()} - {embed_dim} if vectors else {0}
-    if wrong:
-        raise InputError(
-            f"--encoder-embed-path {path}: vectors have {min(wrong)} numbers, --embed-dim is {embed_dim}; "
+            f"{flag}: vectors have {width} numbers, --embed-dim is {embeddings.embedding_dim}; "
             "remedy: vectors of that width"
         )
-    return utils.load_embedding(vectors, dictionary, embeddings)
+    known = {index: vectors.rows[symbol] for index, symbol in enumerate(symbols) if symbol in vectors.rows}
+    if not known:
+        raise InputError(
+            f"{flag}: no vector of any token of the dictionary; remedy: vectors of its subword tokens, "
+            "python -m preprocess.vectors"
+        )
+    logger.info("%s: vectors of %d of %d tokens of the dictionary", flag, len(known), len(symbols))
+    with torch.no_grad():
+        embeddings.weight[list(known)] = torch.from_numpy(vectors.matrix[list(known.values())])

@@ -49,7 +49,7 @@ heading() {
 vectors=${VECTORS:-}
 [[ -n $vectors || -n ${SHOW:-} ]] ||
     die "VECTORS is not set; remedy: VECTORS=FILE, word vectors for P.Distance, e.g. GoogleNews-vectors-negative300.bin.gz"
-[[ -z $vectors || -f $vectors ]] || die "VECTORS=$vectors: no such file; remedy: word vectors in word2vec's form"
+[[ -z $vectors || -f $vectors ]] || die "VECTORS=$vectors: no such file; remedy: a file of word vectors"
 
 folders=() systems=()
 rows_to_show "$runs" "${all[@]}"
