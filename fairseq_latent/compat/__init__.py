@@ -7,7 +7,7 @@ before any data set, checkpoint or process group is touched.
 import sys
 import warnings
 
-from fairseq import checkpoint_utils, options
+from fairseq import checkpoint_utils, ngram_repeat_block, options
 from fairseq.data import data_utils
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
@@ -32,6 +32,9 @@ def apply() -> None:
     FairseqTask.get_batch_iterator = batches.compose_batches_once(FairseqTask.get_batch_iterator)
     FairseqTask.build_generator = decoding.honour_topk_with_topp(FairseqTask.build_generator)
     FairseqTask.inference_step = decoding.number_beams_in_batch(FairseqTask.inference_step)
+    ngram_repeat_block.NGramRepeatBlock._no_repeat_ngram = decoding._no_repeat_ngram
+    # the compiled extension bans </s> where n = 1, and takes neither half precision nor more than 1,024 places
+    ngram_repeat_block.is_cuda_extension_usable = lambda: False
     checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
         checkpoint_utils.load_checkpoint_to_cpu
     )
