@@ -1,4 +1,4 @@
-"""Japanese text: characters normalised by neologdn, words parted by MeCab with ipadic."""
+"""Japanese text: characters normalised by neologdn."""
 
 from collections.abc import Callable
 
@@ -16,18 +16,3 @@ def normaliser() -> Callable[[str], str]:
         return text if text.isascii() else neologdn.normalize(text, repeat=3)
 
     return normalise
-
-
-def segmenter() -> Callable[[str], str]:
-    """The rule that puts a space between words; those that stand there between Japanese words part them too.
-
-    The dictionary is named, since one that the system has would part otherwise: MeCab's IPA dictionary, that of
-    published BLEU scores and of sacrebleu's `ja-mecab`.
-    """
-    try:
-        import ipadic
-        import MeCab
-    except ImportError as error:
-        raise missing_extra("ipadic" if error.name == "ipadic" else "mecab-python3", "ja") from None
-    tagger = MeCab.Tagger(f"-Owakati {ipadic.MECAB_ARGS}")
-    return lambda text: " ".join(tagger.parse(text).split())

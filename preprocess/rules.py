@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.mecab import segmenter
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
 
 from . import japanese, languages
@@ -129,7 +130,7 @@ def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     if wanted.tweets:
         chosen += [("drop turns with @ # { }", drop_marks), ("drop turns of one character", drop_one_character)]
     if wanted.japanese:
-        chosen += [("part Japanese words", japanese.segmenter())]
+        chosen += [("part Japanese words", segmenter())]
     if wanted.min_words > 1:
         chosen += [(f"drop turns of < {wanted.min_words} words", partial(drop_short, min_words=wanted.min_words))]
     return [*chosen, (f"drop turns of > {wanted.max_words} words", partial(drop_long, max_words=wanted.max_words))]

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
-from fairseq_latent.errors import InputError, missing_extra
+from fairseq_latent.errors import InputError
+from fairseq_latent.mecab import segmenter
 
 LANGUAGES = ("en", "ja", "none")
-
-# The entries of the IPA dictionary that every published MeCab-BLEU assumes; sacrebleu checks the same number.
-IPADIC_SIZE = 392126
 
 SPACES = re.compile(r"\s+")
 SPACES_BESIDE_JAPANESE = re.compile(r"(?<=[^\x00-\x7f])\s+|\s+(?=[^\x00-\x7f])")
@@ -77,21 +75,10 @@ def _mecab() -> Tokenizer:
     Spaces beside a Japanese character are removed first: the output of a model trained on segmented text and a raw
     reference are then cut by the same rule. `--lang none` keeps the segmentation that the model wrote.
     """
-    try:
-        import ipadic
-        import MeCab
-    except ImportError as error:
-        raise missing_extra("ipadic" if error.name == "ipadic" else "mecab-python3", "ja") from None
-    # ipadic by name: a system-wide dictionary or mecabrc would change every count.
-    tagger = MeCab.Tagger(f"-Owakati {ipadic.MECAB_ARGS}")
-    size = tagger.dictionary_info().size
-    if size != IPADIC_SIZE:
-        raise InputError(
-            f"MeCab's dictionary has {size} entries, ipadic {IPADIC_SIZE}; remedy: pip install 'fairseq_latent[ja]'"
-        )
+    segment = segmenter()
 
     def split(line: str) -> list[str]:
-        joined = SPACES.sub(" ", SPACES_BESIDE_JAPANESE.sub("", line)).strip()
-        return tagger.parse(joined).split()
+        joined = SPACES.sub(" ", SPACES_BESIDE_JAPANESE.sub("", line.replace("\0", " "))).strip()
+        return segment(joined).split()
 
     return Tokenizer(f"tok:mecab-ipadic|mecab-python3:{version('mecab-python3')}|ipadic:{version('ipadic')}", split)
