@@ -431,28 +431,29 @@ def test_a_cycle_of_one_epoch_needs_a_task_that_counts(task):
 # --- bad values ------------------------------------------------------------------------------------------------------
 
 BAD = [
-    ({"k": 0}, "--k 0: .*remedy: --k 1"),
+    ({"k": 0}, "--k 0 .*remedy: from 1 to 10000"),
     ({"k": -3}, "--k -3"),
-    ({"kl_weight": -1.0}, "--kl-weight -1.0 .*remedy: a number, 0 or more"),
+    ({"kl_weight": -1.0}, "--kl-weight -1.0 .*remedy: 0 or more"),
     ({"kl_weight": math.nan}, "--kl-weight nan .*remedy"),
     ({"kl_weight": math.inf}, "--kl-weight inf .*remedy"),
-    ({"free_bits": -0.1}, "--free-bits -0.1 .*remedy: a number, 0 or more"),
-    ({"bow_weight": -1.0}, "--bow-weight -1.0 .*remedy: a number, 0 or more"),
-    ({"bow_hidden_dim": -1}, "--bow-hidden-dim -1 .*remedy: a number, 0 or more"),
-    ({"podi_weight": -1.0}, "--podi-weight -1.0 .*remedy: a number, 0 or more"),
-    ({"podi_weight": 1.0, "podi_target": 0.0}, "--podi-target 0.0.*remedy: 0.15"),
-    ({"podi_weight": 1.0, "podi_target": math.nan}, "--podi-target nan.*remedy: 0.15"),
+    ({"free_bits": -0.1}, "--free-bits -0.1 .*remedy: 0 or more"),
+    ({"bow_weight": -1.0}, "--bow-weight -1.0 .*remedy: 0 or more"),
+    ({"bow_hidden_dim": -1}, "--bow-hidden-dim -1 .*remedy: from 0"),
+    ({"podi_weight": -1.0}, "--podi-weight -1.0 .*remedy: 0 or more"),
+    ({"podi_weight": 1.0, "podi_target": 0.0}, "--podi-target 0.0 .*remedy: more than 0"),
+    ({"podi_weight": 1.0, "podi_target": math.nan}, "--podi-target nan .*remedy: more than 0"),
     ({"kl_schedule": "cyclical"}, "--kl-schedule cyclical without a cycle; remedy: --kl-cycle"),
     ({"kl_schedule": "linear"}, "--kl-schedule linear without a warm-up; remedy: --kl-warmup"),
     ({"kl_schedule": "cyclical", "kl_cycle": "often"}, "--kl-cycle often is neither a number of updates nor `epoch`"),
     ({"kl_schedule": "cyclical", "kl_cycle": "²"}, "--kl-cycle ² is neither"),
+    ({"kl_schedule": "cyclical", "kl_cycle": "9" * 5000}, "is neither"),
     ({"kl_schedule": "cyclical", "kl_cycle": "10", "kl_warmup": 20}, "remedy: half of it"),
     ({"kl_schedule": "cyclical", "kl_cycle": "epoch", "kl_warmup": -1}, "--kl-warmup -1"),
     ({"kl_warmup": 10}, "--kl-schedule constant.*remedy: --kl-schedule linear"),
     ({"kl_cycle": "10"}, "--kl-schedule constant.*remedy: --kl-schedule linear or cyclical"),
     ({"kl_cycle": "epoch"}, "--kl-schedule constant.*remedy: --kl-schedule cyclical"),
     ({"kl_schedule": "linear", "kl_warmup": 5, "kl_cycle": "10"}, "--kl-cycle.*remedy: --kl-schedule cyclical"),
-    ({"label_smoothing": 1.0}, r"--label-smoothing 1.0 is outside \[0, 1\)"),
+    ({"label_smoothing": 1.0}, "--label-smoothing 1.0 .*remedy: from 0 to 1, without 1"),
     ({"label_smoothing": -0.1}, "--label-smoothing -0.1"),
 ]
 
@@ -552,7 +553,7 @@ def test_how_much_of_the_vocabulary_ranks_reaches_the_model(task, monkeypatch):
 
 @pytest.mark.parametrize("words", [-1, 1])
 def test_too_few_words_to_rank_by_are_refused(task, words):
-    with pytest.raises(InputError, match=f"--selection-words {words} is no sample of the words; remedy"):
+    with pytest.raises(InputError, match=f"--selection-words {words} is .*; remedy"):
         build_criterion(task, selection_words=words)
 
 

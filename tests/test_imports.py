@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "gaussian": set(),
+    "ranges": {"errors"},
     "schedules": {"errors"},
     "losses": {"gaussian"},
     "selection": {"gaussian"},
@@ -29,12 +30,12 @@ MAY_IMPORT = {
     "pieces": {"errors"},
     "word_vectors": {"errors"},
     "mecab": {"errors"},
-    "compat": {"errors", "failures", "files", "rendezvous", "search", "compat"},
+    "compat": {"errors", "failures", "files", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
-    "models": GROUND | {"gaussian", "losses", "selection", "modules", "models"},
-    "criterions": {"errors", "gaussian", "losses", "schedules", "criterions"},
+    "models": GROUND | {"gaussian", "losses", "ranges", "selection", "modules", "models"},
+    "criterions": {"errors", "gaussian", "losses", "ranges", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"aggressive", "data", "pieces", "search", "tasks"},
+    "tasks": GROUND | {"aggressive", "data", "pieces", "ranges", "search", "tasks"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files")

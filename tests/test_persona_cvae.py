@@ -450,8 +450,9 @@ def test_injection_points():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"heads": 3}, "does not divide"), ({"reader_heads": 5}, "does not divide"), ({"layers": 0}, "; remedy: 1 or more"),
-        ({"inject_weight": 1.5}, "outside"), ({"positions": 2}, "so few tokens"),
+        ({"heads": 3}, "does not divide"), ({"reader_heads": 5}, "does not divide"),
+        ({"layers": 0}, "--layers 0 .*remedy: from 1"), ({"inject_after": "every-" + "9" * 5000}, "no model has so many"),
+        ({"inject_weight": 1.5}, "from 0 to 1"), ({"positions": 2}, "--positions 2 "),
         ({"gpt2_path": "nowhere"}, "no config.json"), ({"reader_init": "gpt2"}, "--reader-heads 2 --reader-activation gelu"),
         (GPT2S_BLOCKS | {"reader_ffn_dim": 32}, "remedy: --reader-ffn-dim"),
         (GPT2S_BLOCKS | {"reader_heads": 4}, "--reader-heads 2"),
@@ -668,7 +669,7 @@ def test_a_fader_with_noise(task):
     shares = noisy["fader"][0] / plain["fader"][0] - 1  # (5, 16)
     assert shares.abs().max() > 0.25 and abs(shares.std() - 0.25) < 0.1 and len(shares.unique()) == shares.numel()
     torch.testing.assert_close(alone["fader"][0], noisy["fader"][0][2:3])
-    with pytest.raises(InputError, match="--fader-noise 0.25; remedy"):
+    with pytest.raises(InputError, match="--fader-noise 0.25 without --fader; remedy"):
         PersonaDialogueTask(PersonaDialogueConfig(data="nowhere", seed=1, fader_noise=0.25), task.source_dictionary)
 
 

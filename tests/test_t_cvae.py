@@ -195,7 +195,7 @@ def test_separate_encoding_joins_states_in_time(task):
 def test_spacefusion_refuses_a_joint_encoding(task):
     with pytest.raises(InputError, match="remedy: drop --posterior-encoding joint"):
         build_model(task, "t_spacefusion_tiny", posterior_encoding="joint")
-    with pytest.raises(InputError, match="--sigma 0.0 is not positive; remedy"):
+    with pytest.raises(InputError, match="--sigma 0.0 is out of range; remedy: more than 0"):
         build_model(task, "t_spacefusion_tiny", sigma=0.0)
 
 

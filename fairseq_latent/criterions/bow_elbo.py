@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from fairseq.criterions import register_criterion
 
+from ..ranges import AMOUNT
 from .elbo import ELBOConfig, ELBOCriterion
 
 
 @dataclass
 class BowELBOConfig(ELBOConfig):
-    bow_weight: float = field(default=1.0, metadata={"help": "weight of the bag-of-words loss"})
+    bow_weight: float = field(default=1.0, metadata={"help": "weight of the bag-of-words loss", "range": AMOUNT})
 
 
 @register_criterion("bow_elbo", dataclass=BowELBOConfig)

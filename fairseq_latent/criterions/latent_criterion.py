@@ -15,9 +15,9 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import active_units, mutual_information, sequence_nll
+from ..ranges import SHARE_BELOW_ONE, check_config
 
 PRIOR_PPL = "prior_ppl"
 BESIDE = ("fader_kl",)  # terms of the bound beside the KL of z
@@ -33,7 +33,11 @@ EMPTY = {
 @dataclass
 class LatentCriterionConfig(FairseqDataclass):
     label_smoothing: float = field(
-        default=0.0, metadata={"help": "epsilon of label smoothing, spread over all V words (the paper: 0.1)"}
+        default=0.0,
+        metadata={
+            "help": "epsilon of label smoothing, spread over all V words (the paper: 0.1)",
+            "range": SHARE_BELOW_ONE,
+        },
     )
     autocast: ChoiceEnum(["none", "bfloat16"]) = field(
         default="none",
@@ -56,8 +60,7 @@ class LatentCriterion(FairseqCriterion):
 
     def __init__(self, cfg: LatentCriterionConfig, task):
         super().__init__(task)
-        if not 0 <= cfg.label_smoothing < 1:
-            raise InputError(f"--label-smoothing {cfg.label_smoothing} is outside [0, 1); remedy: 0.1")
+        check_config(cfg, type(self))
         self.label_smoothing = cfg.label_smoothing
         self.autocast = str(cfg.autocast) == "bfloat16"
         self.prior_ppl = cfg.prior_ppl or getattr(getattr(task, "cfg", None), "best_checkpoint_metric", "") == PRIOR_PPL
@@ -166,15 +169,6 @@ class LatentCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed(self) -> bool:
         """In training all values are scalars; in validation vectors are among them, which fairseq must gather."""
         return self.training
-
-
-def check_weights(cfg, *names: str) -> None:
-    """Refuse weights below zero, infinite ones and NaN."""
-    for name in names:
-        if not 0 <= getattr(cfg, name) < math.inf:
-            raise InputError(
-                f"--{name.replace('_', '-')} {getattr(cfg, name)} is no weight; remedy: a number, 0 or more"
-            )
 
 
 def _perplexity(nats_per_token) -> float:

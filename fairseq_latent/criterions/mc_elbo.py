@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from fairseq.criterions import register_criterion
 from fairseq.dataclass import ChoiceEnum
 
+from ..ranges import SAMPLES
 from .elbo import ELBOConfig, ELBOCriterion
 
 
 @dataclass
 class MCELBOConfig(ELBOConfig):
-    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)"})
+    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)", "range": SAMPLES})
     sample_reduction: ChoiceEnum(["best", "mean"]) = field(
         default="mean",
         metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from fairseq.criterions import register_criterion
 
+from ..ranges import AMOUNT
 from .elbo import ELBOConfig, ELBOCriterion
 
 
 @dataclass
 class PodiELBOConfig(ELBOConfig):
-    podi_weight: float = field(default=1.0, metadata={"help": "weight of L_Po-di"})
+    podi_weight: float = field(default=1.0, metadata={"help": "weight of L_Po-di", "range": AMOUNT})
 
 
 @register_criterion("podi_elbo", dataclass=PodiELBOConfig)

@@ -12,14 +12,19 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussian import LatentOutput
 from ..losses import fusion_distance
-from .latent_criterion import LatentCriterion, LatentCriterionConfig, check_weights
+from ..ranges import AMOUNT
+from .latent_criterion import LatentCriterion, LatentCriterionConfig
 
 
 @dataclass
 class SpaceFusionConfig(LatentCriterionConfig):
-    interpolation_weight: float = field(default=1.0, metadata={"help": "weight of the interpolated decoding (alpha)"})
-    fusion_weight: float = field(default=30.0, metadata={"help": "weight of the fusion regulariser (beta)"})
-    fusion_clip: float = field(default=0.3, metadata={"help": "distances are clamped here"})
+    interpolation_weight: float = field(
+        default=1.0, metadata={"help": "weight of the interpolated decoding (alpha)", "range": AMOUNT}
+    )
+    fusion_weight: float = field(
+        default=30.0, metadata={"help": "weight of the fusion regulariser (beta)", "range": AMOUNT}
+    )
+    fusion_clip: float = field(default=0.3, metadata={"help": "distances are clamped here", "range": AMOUNT})
     no_clip_pull: bool = field(
         default=False, metadata={"help": "leave the distance within a pair unclamped, so that far pairs still attract"}
     )
@@ -31,7 +36,6 @@ class SpaceFusionCriterion(LatentCriterion):
 
     def __init__(self, cfg: SpaceFusionConfig, task):
         super().__init__(cfg, task)
-        check_weights(cfg, "interpolation_weight", "fusion_weight", "fusion_clip")
         self.interpolation_weight, self.fusion_weight = cfg.interpolation_weight, cfg.fusion_weight
         self.clip, self.clip_pull = cfg.fusion_clip, not cfg.no_clip_pull
 

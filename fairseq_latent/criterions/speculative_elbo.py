@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from fairseq.criterions import register_criterion
 
+from ..ranges import SAMPLES
 from .elbo import ELBOConfig, ELBOCriterion
 
 
 @dataclass
 class SpeculativeELBOConfig(ELBOConfig):
-    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)"})
+    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)", "range": SAMPLES})
 
 
 @register_criterion("speculative_elbo", dataclass=SpeculativeELBOConfig)

@@ -14,21 +14,27 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
+from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE
 from .latent_model import LatentModel, set_defaults
 
 
 @dataclass
 class GRUVAEConfig(FairseqDataclass):
-    embed_dim: int = field(default=256, metadata={"help": "width of the word embeddings (E)"})
-    hidden_dim: int = field(default=512, metadata={"help": "width of the GRUs (H)"})
-    latent_dim: int = field(default=32, metadata={"help": "size of the latent (Z)"})
-    encoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that reads"})
-    decoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that writes"})
+    embed_dim: int = field(default=256, metadata={"help": "width of the word embeddings (E)", "range": SIZE})
+    hidden_dim: int = field(default=512, metadata={"help": "width of the GRUs (H)", "range": SIZE})
+    latent_dim: int = field(default=32, metadata={"help": "size of the latent (Z)", "range": SIZE})
+    encoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that reads", "range": DEPTH})
+    decoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that writes", "range": DEPTH})
     bidirectional: bool = field(default=False, metadata={"help": "read the sentence from both ends"})
-    dropout_in: float = field(default=0.5, metadata={"help": "dropout on the decoder's word embeddings"})
-    dropout_out: float = field(default=0.5, metadata={"help": "dropout on the decoder's states, and between layers"})
+    dropout_in: float = field(
+        default=0.5, metadata={"help": "dropout on the decoder's word embeddings", "range": SHARE_BELOW_ONE}
+    )
+    dropout_out: float = field(
+        default=0.5, metadata={"help": "dropout on the decoder's states, and between layers", "range": SHARE_BELOW_ONE}
+    )
     word_dropout: float = field(
-        default=0.0, metadata={"help": "share of the words that the decoder reads as unknown in training"}
+        default=0.0,
+        metadata={"help": "share of the words that the decoder reads as unknown in training", "range": SHARE_BELOW_ONE},
     )
 
 
@@ -41,14 +47,6 @@ class GRUVAEModel(LatentModel):
         """Everything the configuration says ends here: the parts take plain arguments."""
         if getattr(task, "reads_context", True):
             raise InputError("gru_vae reads one sentence and writes it again; remedy: --task text_vae")
-        for name in ("dropout_in", "dropout_out", "word_dropout"):
-            if not 0 <= getattr(cfg, name) < 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1); remedy: 0.5, or 0"
-                )
-        for name in ("embed_dim", "hidden_dim", "latent_dim", "encoder_layers", "decoder_layers"):
-            if getattr(cfg, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)}; remedy: 1 or more")
         longest_source, longest_target = task.max_positions()
         sizes = cfg.embed_dim, cfg.hidden_dim, cfg.latent_dim
         encoder = SentenceEncoder(

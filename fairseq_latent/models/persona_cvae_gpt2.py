@@ -27,27 +27,39 @@ from ..modules.gpt2 import (
 )
 from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, copy_blocks
+from ..ranges import DEPTH, POSITIONS, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT, RESERVED, USER_SYMBOLS
 from .latent_model import LatentModel, set_defaults
 
 SYMBOLS = (*RESERVED, *USER_SYMBOLS)
+LONGEST_NUMBER = 9  # digits
 
 
 @dataclass
 class PersonaCVAEConfig(FairseqDataclass):
-    embed_dim: int = field(default=1024, metadata={"help": "width of GPT-2, and of both latents (D)"})
-    layers: int = field(default=24, metadata={"help": "GPT-2's blocks"})
-    heads: int = field(default=16, metadata={"help": "GPT-2's attention heads"})
+    embed_dim: int = field(default=1024, metadata={"help": "width of GPT-2, and of both latents (D)", "range": SIZE})
+    layers: int = field(default=24, metadata={"help": "GPT-2's blocks", "range": DEPTH})
+    heads: int = field(default=16, metadata={"help": "GPT-2's attention heads", "range": SIZE})
     ffn_dim: int = field(
         default=0,
-        metadata={"help": "width of GPT-2's feed-forward layers; 0: four times --embed-dim, or as --gpt2-path"},
+        metadata={
+            "help": "width of GPT-2's feed-forward layers; 0: four times --embed-dim, or as --gpt2-path",
+            "range": SIZE_OR_NONE,
+        },
     )
     positions: int = field(
-        default=1024, metadata={"help": "GPT-2's positions: the longest context and response together"}
+        default=1024,
+        metadata={"help": "GPT-2's positions: the longest context and response together", "range": POSITIONS},
     )
-    dropout: float = field(default=0.1, metadata={"help": "dropout on GPT-2's embeddings and sublayers"})
+    dropout: float = field(
+        default=0.1, metadata={"help": "dropout on GPT-2's embeddings and sublayers", "range": SHARE_BELOW_ONE}
+    )
     attention_dropout: float = field(
-        default=0.1, metadata={"help": "dropout on its attention weights; on a CPU, training is faster without"}
+        default=0.1,
+        metadata={
+            "help": "dropout on its attention weights; on a CPU, training is faster without",
+            "range": SHARE_BELOW_ONE,
+        },
     )
     gpt2_path: Optional[str] = field(
         default=None,
@@ -76,7 +88,9 @@ class PersonaCVAEConfig(FairseqDataclass):
             "small models fewer), every-4, none, or numbers from 1 between commas"
         },
     )
-    inject_weight: float = field(default=0.5, metadata={"help": "share of the latents' own vectors in the mixture"})
+    inject_weight: float = field(
+        default=0.5, metadata={"help": "share of the latents' own vectors in the mixture", "range": SHARE}
+    )
     turn_end: ChoiceEnum(["eot", "eos"]) = field(
         default="eot",
         metadata={
@@ -84,15 +98,20 @@ class PersonaCVAEConfig(FairseqDataclass):
             "response's end (the released code)"
         },
     )
-    reader_layers: int = field(default=3, metadata={"help": "layers of the prior's and of the recognition network"})
-    reader_heads: int = field(default=8, metadata={"help": "their attention heads"})
-    reader_ffn_dim: int = field(default=2048, metadata={"help": "width of their feed-forward layers"})
+    reader_layers: int = field(
+        default=3, metadata={"help": "layers of the prior's and of the recognition network", "range": DEPTH}
+    )
+    reader_heads: int = field(default=8, metadata={"help": "their attention heads", "range": SIZE})
+    reader_ffn_dim: int = field(default=2048, metadata={"help": "width of their feed-forward layers", "range": SIZE})
     reader_activation: ChoiceEnum(["relu", "gelu", "leaky_relu"]) = field(
         default="relu", metadata={"help": "activation of their feed-forward layers"}
     )
     reader_dropout: float = field(
         default=0.0,
-        metadata={"help": "their dropout, whose noise alone can meet L_Po-di where they start from nothing"},
+        metadata={
+            "help": "their dropout, whose noise alone can meet L_Po-di where they start from nothing",
+            "range": SHARE_BELOW_ONE,
+        },
     )
     reader_norm: ChoiceEnum(["pre", "post"]) = field(
         default="pre",
@@ -106,7 +125,8 @@ class PersonaCVAEConfig(FairseqDataclass):
         metadata={"help": "start them from N(0, 0.02), or as the first blocks of GPT-2, with its heads and GELU"},
     )
     latent_head_dim: int = field(
-        default=0, metadata={"help": "hidden layer of the heads of Zp; 0: four times --embed-dim"}
+        default=0,
+        metadata={"help": "hidden layer of the heads of Zp; 0: four times --embed-dim", "range": SIZE_OR_NONE},
     )
     fader_mode: ChoiceEnum(["vector", "scalar"]) = field(
         default="vector",
@@ -241,23 +261,12 @@ def _latents(cfg: PersonaCVAEConfig, gpt2: nn.Module) -> PersonaLatents:
 
 def _check(cfg: PersonaCVAEConfig) -> list[int]:
     """The blocks after which latents are mixed in; InputError for what no model can be."""
-    for name in ("embed_dim", "layers", "heads", "reader_layers", "reader_heads", "reader_ffn_dim"):
-        if getattr(cfg, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)}; remedy: 1 or more")
     for name in ("heads", "reader_heads"):
         if cfg.embed_dim % getattr(cfg, name):
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(cfg, name)} does not divide --embed-dim {cfg.embed_dim}; "
                 "remedy: one that does"
             )
-    for name, most in (
-        ("inject_weight", 1.0),
-        ("dropout", 0.999),
-        ("attention_dropout", 0.999),
-        ("reader_dropout", 0.999),
-    ):
-        if not 0 <= getattr(cfg, name) <= most:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(cfg, name)} is outside [0, 1]; remedy: 0.5, or 0")
     if str(cfg.reader_init) == "gpt2":
         asked = (cfg.reader_heads, str(cfg.reader_activation), str(cfg.reader_norm))
         if asked != (cfg.heads, "gelu", "pre") or cfg.reader_layers > cfg.layers:
@@ -266,8 +275,6 @@ def _check(cfg: PersonaCVAEConfig) -> list[int]:
                 f"--reader-activation gelu --reader-norm pre --reader-ffn-dim {cfg.ffn_dim or 4 * cfg.embed_dim}, and "
                 f"--reader-layers of at most {cfg.layers}"
             )
-    if cfg.positions < 4:
-        raise InputError(f"--positions {cfg.positions}: no context and response have so few tokens; remedy: 1024")
     return [] if cfg.no_latents else injection_points(cfg.inject_after, cfg.layers)
 
 
@@ -278,6 +285,9 @@ def injection_points(text: str, layers: int) -> list[int]:
     if text == "none":
         return []
     name, _, step = text.partition("-")
+    numbers = "".join(char if char.isdecimal() else " " for char in text).split()
+    if any(len(number) > LONGEST_NUMBER for number in numbers):
+        raise InputError(f"--inject-after: no model has so many blocks; remedy: numbers from 1 to {layers}")
     if name == "every" and step.isdecimal() and int(step):
         if points := list(range(int(step), layers, int(step))):  # after the last block nobody reads the latents
             return points

@@ -28,6 +28,7 @@ from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.latent_head import LatentHead
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
+from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from .latent_model import LatentModel, set_defaults
 
 NO_LAYER = -1
@@ -36,22 +37,34 @@ ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
 
 @dataclass
 class TCVAEConfig(FairseqDataclass):
-    embed_dim: int = field(default=512, metadata={"help": "width of embeddings and layers (H)"})
-    ffn_dim: int = field(default=2048, metadata={"help": "width of the feed-forward layers"})
-    layers: int = field(default=6, metadata={"help": "layers of the encoder, and of the decoder"})
-    heads: int = field(default=8, metadata={"help": "attention heads, of the latent's query attention too"})
-    dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings and on each sublayer's output"})
-    attention_dropout: float = field(default=0.1, metadata={"help": "dropout on attention weights"})
-    activation_dropout: float = field(default=0.1, metadata={"help": "dropout inside the feed-forward layers"})
+    embed_dim: int = field(default=512, metadata={"help": "width of embeddings and layers (H)", "range": SIZE})
+    ffn_dim: int = field(default=2048, metadata={"help": "width of the feed-forward layers", "range": SIZE})
+    layers: int = field(default=6, metadata={"help": "layers of the encoder, and of the decoder", "range": DEPTH})
+    heads: int = field(
+        default=8, metadata={"help": "attention heads, of the latent's query attention too", "range": SIZE}
+    )
+    dropout: float = field(
+        default=0.1, metadata={"help": "dropout on embeddings and on each sublayer's output", "range": SHARE_BELOW_ONE}
+    )
+    attention_dropout: float = field(
+        default=0.1, metadata={"help": "dropout on attention weights", "range": SHARE_BELOW_ONE}
+    )
+    activation_dropout: float = field(
+        default=0.1, metadata={"help": "dropout inside the feed-forward layers", "range": SHARE_BELOW_ONE}
+    )
     activation: ACTIVATION_CHOICES = field(
         default="leaky_relu", metadata={"help": "activation of the feed-forward layers"}
     )
     fusion_activation: ACTIVATION_CHOICES = field(
         default="leaky_relu", metadata={"help": "activation after [decoder state; z]; the original T-CVAE has tanh"}
     )
-    latent_dim: int = field(default=512, metadata={"help": "size of the latent (Z)"})
+    latent_dim: int = field(default=512, metadata={"help": "size of the latent (Z)", "range": SIZE})
     prior_hidden_dim: int = field(
-        default=256, metadata={"help": "width of the prior's tanh layer, which the posterior lacks; 0 leaves it out"}
+        default=256,
+        metadata={
+            "help": "width of the prior's tanh layer, which the posterior lacks; 0 leaves it out",
+            "range": SIZE_OR_NONE,
+        },
     )
     posterior_input: ChoiceEnum(["decoder_input", "target"]) = field(
         default="decoder_input",

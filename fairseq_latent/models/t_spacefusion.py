@@ -11,12 +11,15 @@ from torch import nn
 
 from ..errors import InputError
 from ..modules.latent_head import FixedVarianceHead
+from ..ranges import POSITIVE
 from .t_cvae import TCVAEConfig, TCVAEModel, small, tiny
 
 
 @dataclass
 class TSpaceFusionConfig(TCVAEConfig):
-    sigma: float = field(default=0.1, metadata={"help": "standard deviation of the noise on both latents"})
+    sigma: float = field(
+        default=0.1, metadata={"help": "standard deviation of the noise on both latents", "range": POSITIVE}
+    )
 
 
 @register_model("t_spacefusion", dataclass=TSpaceFusionConfig)
@@ -28,8 +31,6 @@ class TSpaceFusionModel(TCVAEModel):
     @classmethod
     def build_head(cls, cfg: TSpaceFusionConfig) -> nn.Module:
         """Means alone; sigma is a constant."""
-        if cfg.sigma <= 0:
-            raise InputError(f"--sigma {cfg.sigma} is not positive; remedy: 0.1")
         if str(cfg.posterior_encoding) == "joint":
             raise InputError("t_spacefusion encodes the response alone; remedy: drop --posterior-encoding joint")
         return FixedVarianceHead(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY, MODEL_DATACLASS_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
 from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
@@ -20,6 +20,7 @@ from torch import nn
 from ..aggressive import AggressivePhase, InnerLoop
 from ..errors import InputError
 from ..pieces import gpt2_tokens
+from ..ranges import AMOUNT, COUNT, check_config
 from ..search import content_seeds, expand_contexts, regroup
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ COLLAPSED = (
 
 @dataclass
 class LatentTaskConfig(FairseqDataclass):
-    latent_samples: int = field(default=1, metadata={"help": "decoded texts an example, each from a latent of its own"})
+    latent_samples: int = field(
+        default=1, metadata={"help": "decoded texts an example, each from a latent of its own", "range": COUNT}
+    )
     latent: ChoiceEnum(["sample", "mean"]) = field(
         default="sample", metadata={"help": "decode a sample of the latent's distribution, or its mean"}
     )
@@ -44,14 +47,15 @@ class LatentTaskConfig(FairseqDataclass):
         },
     )
     aggressive_steps: int = field(
-        default=100, metadata={"help": "the inference network's updates before one of the rest, at most"}
+        default=100,
+        metadata={"help": "the inference network's updates before one of the rest, at most", "range": COUNT},
     )
     aggressive_window: int = field(
-        default=15, metadata={"help": "of so many the mean loss must fall, or the rest is updated"}
+        default=15, metadata={"help": "of so many the mean loss must fall, or the rest is updated", "range": COUNT}
     )
     aggressive_updates: int = field(
         default=0,
-        metadata={"help": "it ends after so many updates of the rest, fallen or not; 0: no limit"},
+        metadata={"help": "it ends after so many updates of the rest, fallen or not; 0: no limit", "range": AMOUNT},
     )
     seed: int = II("common.seed")
     update_freq: Any = II("optimization.update_freq")
@@ -71,10 +75,7 @@ class LatentTask(FairseqTask):
     reads_context = True  # the decoded text answers another one
 
     def __init__(self, cfg, *args, **kwargs):
-        if cfg.latent_samples < 1:
-            raise InputError(
-                f"--latent-samples {cfg.latent_samples}: at least one latent an example is needed; remedy: 1"
-            )
+        check_config(cfg, type(self))
         if cfg.aggressive_updates and not cfg.aggressive:
             raise InputError(
                 f"--aggressive-updates {cfg.aggressive_updates} without --aggressive; remedy: both, or neither"
@@ -111,6 +112,7 @@ class LatentTask(FairseqTask):
         """Keep hold of the model for `build_criterion`; options younger than a checkpoint have their defaults."""
         if from_checkpoint:
             add_missing_options(cfg)
+        check_config(cfg, ARCH_MODEL_REGISTRY.get(getattr(cfg, "_name", None) or getattr(cfg, "arch", None)))
         self._model = super().build_model(cfg, from_checkpoint)
         return self._model
 

@@ -6,7 +6,6 @@ them this is the task `dialogue`, for models that need no profile.
 """
 
 import logging
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -19,6 +18,7 @@ from fairseq.tasks import register_task
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..errors import InputError
 from ..pieces import gpt2_tokens, pieces_of
+from ..ranges import AMOUNT, SHARE, Range
 from ..search import restrict
 from ..symbols import BOS, USER_SYMBOLS
 from .dialogue import DialogueConfig, DialogueTask
@@ -31,18 +31,28 @@ PREPARE = "remedy: PERSONAS=yes when the data is prepared"
 @dataclass
 class PersonaDialogueConfig(DialogueConfig):
     partner: str = field(default="partner", metadata={"help": "suffix of the other party's profiles"})
-    max_partner_tokens: int = field(default=128, metadata={"help": "longer profiles are cut, in training"})
+    max_partner_tokens: int = field(
+        default=128, metadata={"help": "longer profiles are cut, in training", "range": Range(2)}
+    )
     fader: Optional[float] = field(
-        default=None, metadata={"help": "decode with the fader variable at this value, from 0 to 1, not at the prior's"}
+        default=None,
+        metadata={
+            "help": "decode with the fader variable at this value, from 0 to 1, not at the prior's",
+            "range": SHARE,
+        },
     )
     fader_noise: float = field(
         default=0.0,
-        metadata={"help": "each dimension of --fader varies by normal noise of this share (released: 0.25)"},
+        metadata={
+            "help": "each dimension of --fader varies by normal noise of this share (released: 0.25)",
+            "range": AMOUNT,
+        },
     )
     repetition_penalty: float = field(
         default=1.0,
         metadata={
-            "help": "log probabilities of words that a response has already are multiplied by it (released code: 2)"
+            "help": "log probabilities of words that a response has already are multiplied by it (released code: 2)",
+            "range": Range(1),
         },
     )
 
@@ -55,16 +65,8 @@ class PersonaDialogueTask(DialogueTask):
     reads_profiles = True
 
     def __init__(self, cfg: PersonaDialogueConfig, *args, **kwargs):
-        if cfg.fader is not None and not 0 <= cfg.fader <= 1:
-            raise InputError(f"--fader {cfg.fader} is outside [0, 1]; remedy: 0 for no persona, 1 for much of it")
-        if not 0 <= cfg.fader_noise < math.inf or (cfg.fader_noise and cfg.fader is None):
-            raise InputError(f"--fader-noise {cfg.fader_noise}; remedy: a share of --fader, 0 or more, beside --fader")
-        if not cfg.repetition_penalty >= 1:
-            raise InputError(
-                f"--repetition-penalty {cfg.repetition_penalty} rewards repetition; remedy: 1 for none, or 2"
-            )
-        if cfg.max_partner_tokens < 2:
-            raise InputError(f"--max-partner-tokens {cfg.max_partner_tokens} leaves nothing of a profile; remedy: 128")
+        if cfg.fader_noise and cfg.fader is None:
+            raise InputError(f"--fader-noise {cfg.fader_noise} without --fader; remedy: both, or neither")
         super().__init__(cfg, *args, **kwargs)
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):

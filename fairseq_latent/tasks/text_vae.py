@@ -18,6 +18,7 @@ from omegaconf import II
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
+from ..ranges import COUNT
 from .latent_task import LatentTask, LatentTaskConfig
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,11 @@ PREPROCESS = "fairseq-preprocess --only-source --trainpref train.txt --validpref
 class TextVAEConfig(LatentTaskConfig):
     data: Optional[str] = field(default=None, metadata={"help": "folder of fairseq-preprocess --only-source"})
     max_sentence_length: int = field(
-        default=256, metadata={"help": "tokens of the longest sentence, its end included; longer ones are not trained"}
+        default=256,
+        metadata={
+            "help": "tokens of the longest sentence, its end included; longer ones are not trained",
+            "range": COUNT,
+        },
     )
     decode_from: ChoiceEnum(["posterior", "prior"]) = field(
         default="posterior",

@@ -1,0 +1,25 @@
+"""Whether a command is about this plugin's models: what is not, behaves as in a fairseq without it."""
+
+from collections.abc import Mapping
+
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks import TASK_REGISTRY
+
+PACKAGE = __name__.partition(".")[0]
+REGISTRIES = {
+    "task": (TASK_REGISTRY,),
+    "arch": (ARCH_MODEL_REGISTRY, MODEL_REGISTRY),
+    "criterion": (CRITERION_REGISTRY,),
+}
+
+
+def owners(values: Mapping[str, object]) -> list[type]:
+    """This plugin's classes, and children of them, among a command line's --task, --arch and --criterion."""
+    found = (
+        registry[values[flag]]
+        for flag, registries in REGISTRIES.items()
+        for registry in registries
+        if values.get(flag) in registry
+    )
+    return [owner for owner in found if any(kind.__module__.partition(".")[0] == PACKAGE for kind in owner.__mro__)]

@@ -1,0 +1,95 @@
+"""Ranges of numbers on the command line: declared beside a flag's help text, checked before anything is built."""
+
+import ast
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from .errors import InputError
+
+LARGEST = 2**63 - 1  # what a tensor of integers holds
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from `least` to `most`; `above` and `below` leave out that end."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if not -LARGEST <= value <= LARGEST:  # NaN too
+            return False
+        low = self.least < value if self.above else self.least <= value
+        return low and (value < self.most if self.below else value <= self.most)
+
+    def __str__(self) -> str:
+        if math.isinf(self.least):
+            return "a finite number"
+        if math.isinf(self.most):
+            return f"more than {self.least}" if self.above else f"{self.least} or more"
+        ends = [str(end) for end, left_out in ((self.least, self.above), (self.most, self.below)) if left_out]
+        return f"from {self.least} to {self.most}" + (f", without {' and '.join(ends)}" if ends else "")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A flag with `count` numbers between commas, each in `each`."""
+
+    count: int
+    each: Range
+
+    def __contains__(self, text: str) -> bool:
+        try:
+            numbers = ast.literal_eval(text)  # as fairseq reads it
+            return len(numbers) == self.count and all(number in self.each for number in numbers)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.count} numbers between commas, each {self.each}"
+
+
+FINITE = Range()
+COUNT = Range(1)
+AMOUNT = Range(0)
+POSITIVE = Range(0, above=True)
+SHARE = Range(0, 1)
+SHARE_BELOW_ONE = Range(0, 1, below=True)  # dropout: of 1 nothing would be left
+SIZE = Range(1, 65_536)  # of a layer; ten times the largest published
+SIZE_OR_NONE = Range(0, 65_536)
+DEPTH = Range(1, 1_000)
+POSITIONS = Range(4, 2**20)  # fewer hold no context and response
+SAMPLES = Range(1, 10_000)  # K: each has a latent in memory
+SEED = Range(0, 2**31 - 1)  # NumPy takes 32 bits; updates and epochs are added to it
+
+
+def declared_by(owner: type | None) -> dict[str, Range]:
+    """The ranges of a registered class's flags: field(metadata={"range": …}) in its dataclass."""
+    config = getattr(owner, "__dataclass", None)  # where fairseq's registries keep it
+    return {field.name: field.metadata["range"] for field in fields(config or Range) if "range" in field.metadata}
+
+
+def check(values: Mapping[str, object], ranges: Mapping[str, Range | Numbers]) -> None:
+    """Refuse the first value outside its range, by its flag; None and interpolations are no numbers."""
+    for name, allowed in ranges.items():
+        value = values.get(name)
+        for one in value if isinstance(value, Iterable) and not isinstance(value, str) else [value]:
+            if _outside(one, allowed):
+                huge = isinstance(one, int | float) and abs(one) > LARGEST and allowed.most == math.inf
+                most = ", below 2**63" if huge else ""
+                raise InputError(f"--{name.replace('_', '-')} {one} is out of range; remedy: {allowed}{most}")
+
+
+def _outside(value: object, allowed: Range | Numbers) -> bool:
+    if isinstance(allowed, Numbers):
+        return isinstance(value, str) and value not in allowed
+    return isinstance(value, int | float) and not isinstance(value, bool) and value not in allowed
+
+
+def check_config(config: object, owner: type | None) -> None:
+    """`check` of the configuration that a model, task or criterion is built from, whatever command line it came from."""
+    ranges = declared_by(owner)
+    check({name: getattr(config, name, None) for name in ranges}, ranges)
