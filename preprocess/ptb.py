@@ -83,11 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main() -> None:
-    """Read, check, write."""
+def main(arguments: list[str] | None = None) -> None:
+    """The command: read, check, write."""
     parser = argparse.ArgumentParser(prog="python -m preprocess.ptb", description=__doc__.partition("\n")[0])
     add_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     found = read(args.path)
     check_unknown(found, args.path, args.min_count)
     with written_together([Path(args.out) / f"{split}.txt" for split in found]) as files:
