@@ -3,12 +3,13 @@
 Cho et al. (2022) colour their Figure 5 by the latter; the six categories are nowhere but in the picture. Ours are ours.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, missing_extra
 from preprocess.similarity import words
+
+from .own_json import OTHER_FORM, read_json
 
 DEFAULT = Path(__file__).with_name("categories.json")
 HYPOTHESIS = "This text is about {}."
@@ -19,11 +20,11 @@ Categories = Mapping[str, frozenset[str]]
 def read_categories(path: str | Path = DEFAULT) -> Categories:
     """{name: words} from a JSON file {"name": ["word", ...], ...}; single words, lower case or not."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = read_json(path)
         if any(isinstance(listed, str) for listed in found.values()):
             raise TypeError("a word is no list of words")
         made = {name: frozenset(word.lower() for word in listed) for name, listed in found.items()}
-    except (ValueError, AttributeError, TypeError):
+    except OTHER_FORM:
         raise InputError(f'{path}: no categories; remedy: JSON like {{"food": ["pizza", "cook"], ...}}') from None
     if len(made) < 2:
         raise InputError(f"{path}: {len(made)} categories; remedy: two or more")

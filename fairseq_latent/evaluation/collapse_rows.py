@@ -7,6 +7,7 @@ read back, so that a row whose training is gone stays beside those that are trai
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 
 from .latents import read_statistics
+from .own_json import OTHER_FORM, text
 from .published import PENN_TREEBANK
 from .run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder
 from .training_log import TrainingLog, log_so_far
@@ -90,8 +92,11 @@ def written_rows(numbers: Path, curves: Path | None) -> list[RowOfTable]:
                     for name, decimals in NUMBERS.items()
                     if line[name]
                 }
-                rows.append(RowOfTable(line["row"], known, logs.get(line["row"]), line["signature"]))
-    except (KeyError, TypeError, ValueError):
+                if not all(map(math.isfinite, known.values())):
+                    raise ValueError("not a number")
+                name, signature = text(line["row"]), text(line["signature"])
+                rows.append(RowOfTable(name, known, logs.get(name), signature))
+    except (*OTHER_FORM, csv.Error):
         raise InputError(f"{numbers}: this is no table of remedies; remedy: another --csv, or remove it") from None
     return rows
 
@@ -102,10 +107,10 @@ def _written_curves(path: Path) -> dict[str, TrainingLog]:
         with open(path, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
                 points = {"train": 0, "valid": 1}[line["split"]]
-                log = logs.setdefault(line["row"], TrainingLog())
+                log = logs.setdefault(text(line["row"]), TrainingLog())
                 point = {name: float(line[name]) for name in ("kl", "kl_weight") if line[name]}
                 (log.valid if points else log.train)[int(line["update"])] = point
-    except (KeyError, TypeError, ValueError):
+    except (*OTHER_FORM, csv.Error):
         raise InputError(f"{path}: these are no curves of KL; remedy: another --curves, or remove it") from None
     return logs
 
@@ -124,8 +129,9 @@ def joined(trained: Sequence[RowOfTable], written: Sequence[RowOfTable], budget:
         ours |= {budget} if budget and name == "updates" else set()
         for row in kept:
             if others := ours - {row.numbers.get(name), None}:
+                written = f"{row.numbers[name]:,}" if name in row.numbers else "no number of"
                 raise InputError(
-                    f"{row.name}, written before, has {row.numbers.get(name):,} {what}, the runs have {max(others):,}; "
+                    f"{row.name}, written before, has {written} {what}, the runs have {max(others):,}; "
                     "remedy: another page, with files of its own (PAGE=FILE)"
                 )
     for name, row in new.items():

@@ -8,12 +8,13 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
+from .own_json import OTHER_FORM, number, read_json, text, whole
 from .tables import Column, render
 
 MUTUAL_INFORMATION_SENTENCES = 2000  # the mixture q(z) has as many components: the work grows with its square
@@ -199,12 +200,20 @@ def _mean_perplexity(passes: list[float], count: int) -> float | None:
 
 def read_statistics(path: str | Path) -> LatentStatistics:
     """Read back what `fairseq-latent latents --format json` wrote."""
+    remedy = f"remedy: fairseq-latent latents … --format json --out {path}"
     try:
-        return LatentStatistics(**json.loads(Path(path).read_text(encoding="utf-8")))
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{path}: these are not the statistics of a latent; remedy: fairseq-latent latents … --format json --out {path}"
-        ) from None
+        found = LatentStatistics(**read_json(path))
+        text(found.signature)
+    except OTHER_FORM:
+        raise InputError(f"{path}: these are not the statistics of a latent; {remedy}") from None
+    for each in fields(found):
+        value = getattr(found, each.name)
+        try:
+            if each.type is not str and (value is not None or not isinstance(None, each.type)):
+                (whole if isinstance(0, each.type) else number)(value)
+        except OTHER_FORM:
+            raise InputError(f"{path}: {each.name}: not a number; {remedy}") from None
+    return found
 
 
 COLUMNS = {  # statistic -> its column; those that were not asked for are left out

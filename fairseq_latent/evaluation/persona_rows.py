@@ -1,6 +1,5 @@
 """Persona models as rows of tables: what `scripts/tables/paper1_small.sh` left of each in its folder, finished or not."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 
 from .latents import LatentStatistics, read_statistics
+from .own_json import OTHER_FORM, number, read_json, text, whole
 from .run_folder import LATENTS_TEST, LOG, RunFolder
 from .sweep_points import Sweep, read_sweep
 from .training_log import TrainingLog, log_so_far
@@ -62,14 +62,14 @@ def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]
     """What `fairseq-latent score --format json` wrote: system -> metric -> value, P.Distance's value for the profiles of
     others beside it; and metric -> signature."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        found = {row["name"]: {name: score["value"] for name, score in row["scores"].items()} for row in rows}
+        rows = read_json(path)["rows"]
+        found = {row["name"]: {name: number(score["value"]) for name, score in row["scores"].items()} for row in rows}
         signatures = {}
         for row in rows:
-            signatures |= {name: score["signature"] for name, score in row["scores"].items()}
+            signatures |= {name: text(score["signature"]) for name, score in row["scores"].items()}
             if "P.Distance" in row["scores"]:
-                found[row["name"]][OTHERS] = row["scores"]["P.Distance"]["extra"]["to_other_profiles"]
-    except (KeyError, TypeError, ValueError):
+                found[row["name"]][OTHERS] = number(row["scores"]["P.Distance"]["extra"]["to_other_profiles"])
+    except OTHER_FORM:
         raise InputError(f"{path}: these are no scores; remedy: fairseq-latent score … --format json") from None
     return found, signatures
 
@@ -77,15 +77,15 @@ def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]
 def read_purity(path: Path) -> dict[str, float | str]:
     """What `fairseq-latent plot perception` wrote beside its picture."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         purity = found["purity"]
         return {
-            "purity": purity["value"],
-            "untrained": found["untrained"]["value"],
-            "shuffled": purity["shuffled"],
-            "profiles": found["profiles"],
-            "named": purity["points"],
-            "signature": found["signature"],
+            "purity": number(purity["value"]),
+            "untrained": number(found["untrained"]["value"]),
+            "shuffled": number(purity["shuffled"]),
+            "profiles": whole(found["profiles"]),
+            "named": whole(purity["points"]),
+            "signature": text(found["signature"]),
         }
-    except (KeyError, TypeError, ValueError):
+    except OTHER_FORM:
         raise InputError(f"{path}: these are no purities; remedy: fairseq-latent plot perception …") from None

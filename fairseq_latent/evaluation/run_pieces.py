@@ -84,8 +84,8 @@ def measured(
     systems = [
         MeasuredSystem(
             run=run,
-            valid=_piece(run, LATENTS_VALID, _statistics, missing),
-            test=_piece(run, LATENTS_TEST, _statistics, missing),
+            valid=_piece(run, LATENTS_VALID, read_statistics, missing),
+            test=_piece(run, LATENTS_TEST, read_statistics, missing),
             log=_piece(run, LOG, read_training_log, missing),
             settings=_piece(run, CHECKPOINT, training_settings, missing),
         )
@@ -146,18 +146,6 @@ def _piece(run: RunFolder, name: str, read: Callable[..., Piece], missing: list[
     # a broken checkpoint may be mended without training again, as the message says; other files are cheap to make again
     remedy = None if name == CHECKPOINT else run.made_by(name)
     return attempt(lambda: read(path), run.name, SERVES[name], remedy, missing)
-
-
-def _statistics(path) -> LatentStatistics:
-    found = read_statistics(path)
-    wrong = [
-        name
-        for name in ("kl", "au", "mi", "rec_ppl", "elbo_ppl", "iw_ppl")
-        if not isinstance(getattr(found, name), int | float | None)
-    ]
-    if wrong:
-        raise InputError(f"{path}: {', '.join(wrong)}: not a number")
-    return replace(found, signature=str(found.signature))
 
 
 def _same_test_set(

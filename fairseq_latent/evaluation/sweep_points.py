@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
+from .own_json import OTHER_FORM, number, read_json, text
 from .tables import Column
 
 MEASURES = {  # attribute of a Point -> its column
@@ -76,13 +77,25 @@ def as_json(sweep: Sweep) -> str:
     return json.dumps(asdict(sweep) | {"spearman": {name: {"rho": rho, "p": p} for name, (rho, p) in found.items()}})
 
 
+def _point(record: dict) -> Point:
+    found = Point(**record)
+    for name, value in asdict(found).items():
+        if name != "fader" or value is not None:
+            number(value)
+    return found
+
+
 def read_sweep(path: Path) -> Sweep:
     """What `fairseq-latent sweep --format json` wrote."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        points = tuple(Point(**point) for point in found["points"])
-        return Sweep(points, Point(**found["references"]), found["signature"], found["inferred"])
-    except (KeyError, TypeError, ValueError):
+        found = read_json(path)
+        points = tuple(_point(each) for each in found["points"])
+        inferred = None if found["inferred"] is None else number(found["inferred"])
+        sweep = Sweep(points, _point(found["references"]), text(found["signature"]), inferred)
+        if not (sweep.of(None) and sweep.faders):
+            raise ValueError("no points")
+        return sweep
+    except OTHER_FORM:
         raise InputError(
             f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format json --out {path}"
         ) from None

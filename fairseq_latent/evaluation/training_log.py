@@ -8,11 +8,18 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
+from .own_json import whole
+
 UPDATES = "num_updates"
 VALID = "valid_"
+LIMIT = 1 << 63
 
 Point = dict[str, float]
 Series = tuple[list[int], list[float]]
+
+
+class NothingLogged(InputError):
+    """A log without an update: its training has not got that far."""
 
 
 @dataclass
@@ -53,13 +60,13 @@ def read_training_log(path: str | Path) -> TrainingLog:
     """Read a log; lines that are not JSON (fairseq's messages, a line cut by a stop) are passed over."""
     log = TrainingLog()
     with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             record = _record(line)
             for split, prefix in (("train", ""), ("valid", VALID)):
                 if prefix + UPDATES in record:
-                    log._add(split, int(record[prefix + UPDATES]), _values(record, prefix))
+                    log._add(split, _update(record[prefix + UPDATES], f"{path}:{number}"), _values(record, prefix))
     if not (log.train or log.valid):
-        raise InputError(
+        raise NothingLogged(
             f"{path}: no logged update; remedy: fairseq-train --log-format json --log-interval 20 --log-file {path}"
         )
     return log
@@ -69,7 +76,7 @@ def log_so_far(path: str | Path) -> TrainingLog | None:
     """The same of a training that may not have begun: None where there is nothing to read yet."""
     try:
         return read_training_log(path)
-    except (InputError, FileNotFoundError):
+    except (NothingLogged, FileNotFoundError):
         return None
 
 
@@ -78,9 +85,20 @@ def _record(line: str) -> dict:
         return {}
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _update(value: object, where: str) -> int:
+    """fairseq writes numbers as strings."""
+    try:
+        update = int(value) if isinstance(value, str) else whole(value)
+    except (TypeError, ValueError):
+        update = -1
+    if not 0 <= update < LIMIT:
+        raise InputError(f"{where}: {UPDATES} is no number of updates; remedy: the log as fairseq-train wrote it")
+    return update
 
 
 def _values(record: dict, prefix: str) -> Point:
@@ -89,7 +107,7 @@ def _values(record: dict, prefix: str) -> Point:
     for name, value in record.items():
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             continue
         if name.startswith(prefix) and math.isfinite(number):
             values[name.removeprefix(prefix)] = number

@@ -1,0 +1,34 @@
+"""JSON that our own commands wrote, read back: what somebody altered is refused, not shown."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+# what comes of a file of another form, or one that is damaged
+OTHER_FORM = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+def read_json(path: str | Path) -> Any:
+    """The file's value; one of OTHER_FORM where it is no JSON in UTF-8."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def number(value: Any) -> int | float:
+    """A finite number as it is; TypeError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r}: not a number")
+    return value
+
+
+def whole(value: Any) -> int:
+    """A whole number as it is; TypeError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r}: not a whole number")
+    return value
+
+
+def text(value: Any) -> str:
+    """A text as it is; one of OTHER_FORM where it is none, or one that UTF-8 has no form of."""
+    value.encode("utf-8")
+    return value
