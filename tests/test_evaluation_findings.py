@@ -27,7 +27,7 @@ def flags_of(criterion, **changes):
 
     config = CRITERION_DATACLASS_REGISTRY[criterion](**changes)
     flags = {field.name: str(getattr(config, field.name)) for field in fields(config)}
-    flags |= {"label_smoothing": str(changes.get("label_smoothing", 0.1))}
+    flags |= {"label_smoothing": str(changes.get("label_smoothing", 0.1)), "init": "fairseq8"}
     model = "t_spacefusion" if criterion == "spacefusion" else "t_cvae"
     return TrainingSettings(f"{model}_small", criterion, flags, 5, 1.0, 10, model)
 
@@ -95,6 +95,10 @@ def test_what_differs_from_the_papers_recipe_is_said():
     cyclical = flags_of("elbo", kl_schedule="cyclical", kl_cycle="500", label_smoothing=0.0)
     assert described(cyclical) in published.ENGLISH
     assert beside_the_paper(cyclical) == ["a cycle of 500 updates, there one epoch", "label smoothing 0, there 0.1"]
+    plain = flags_of("elbo")
+    older = {name: value for name, value in plain.flags.items() if name != "init"}
+    for flags in (older, {**older, "init": "fairseq12"}):
+        assert beside_the_paper(replace(plain, flags=flags)) == ["initial weights as in fairseq 0.12, there as in 0.8"]
 
 
 def statistics(kl, au=2):

@@ -68,7 +68,7 @@ def test_shared_parameters_are_counted_once(task):
     attention, ffn, norm, words = 4 * (16 * 16 + 16), 2 * 16 * 32 + 32 + 16, 2 * 16, len(task.target_dictionary)
     encoder, decoder_norms = 2 * (attention + ffn + 2 * norm), 2 * 3 * norm
     query = 16 + 4 * 16 * 16
-    heads = 16 * 8 + 8 * (2 * 8) + 16 * (2 * 8)  # prior 16 -> 8, tanh -> 2 Z; posterior 16 -> 2 Z
+    heads = (16 * 8 + 8) + 8 * (2 * 8) + 16 * (2 * 8)  # prior 16 -> 8 with bias, tanh -> 2 Z; posterior 16 -> 2 Z
     fusion, embeddings = (16 + 8) * 16, words * 16
     shared = build_model(task)
     expected = encoder + decoder_norms + query + heads + fusion + embeddings
@@ -100,7 +100,8 @@ def test_the_prior_has_a_tanh_layer_that_the_posterior_lacks(task):
     head = build_model(task).encoder.latent
     assert [type(part) for part in head.prior_net] == [torch.nn.Linear, torch.nn.Tanh, torch.nn.Linear]
     assert isinstance(head.posterior_net, torch.nn.Linear)
-    assert all(part.bias is None for part in (head.prior_net[0], head.prior_net[2], head.posterior_net))
+    assert head.prior_net[0].bias is not None  # as in the authors' code
+    assert all(part.bias is None for part in (head.prior_net[2], head.posterior_net))
     assert isinstance(build_model(task, prior_hidden_dim=0).encoder.latent.prior_net, torch.nn.Linear)
 
 

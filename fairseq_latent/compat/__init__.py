@@ -18,7 +18,7 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
 from .. import failures
-from . import batches, checkpoints, command_line, decoding, distributed, flag_ranges
+from . import batches, checkpoints, command_line, decoding, distributed, flag_ranges, older_checkpoints
 
 
 def apply() -> None:
@@ -36,6 +36,9 @@ def apply() -> None:
     # the compiled extension bans </s> where n = 1, and takes neither half precision nor more than 1,024 places
     ngram_repeat_block.is_cuda_extension_usable = lambda: False
     checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
+        checkpoint_utils.load_checkpoint_to_cpu
+    )
+    checkpoint_utils.load_checkpoint_to_cpu = older_checkpoints.give_prior_a_bias(
         checkpoint_utils.load_checkpoint_to_cpu
     )
     PathManager.copy = staticmethod(checkpoints.copy_whole)

@@ -6,6 +6,7 @@ MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE"}  # a registered model -> wha
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
 LABEL_SMOOTHING = 0.1
+INIT = "fairseq8"  # initial weights of the authors' code; trainings that have no such flag started as fairseq12
 
 
 def described(settings: TrainingSettings) -> str:
@@ -34,6 +35,8 @@ def beside_the_paper(settings: TrainingSettings) -> list[str]:
     smoothing = settings.number("label_smoothing")
     if smoothing is not None and smoothing != LABEL_SMOOTHING:
         found.append(f"label smoothing {smoothing:g}, there {LABEL_SMOOTHING:g}")
+    if settings.model in ("t_cvae", "t_spacefusion") and settings.flags.get("init", "fairseq12") != INIT:
+        found.append("initial weights as in fairseq 0.12, there as in 0.8")
     words = settings.number("selection_words")
     if words and settings.flag("k") != "1":
         found.append(f"the K samples ranked by {words:g} words of the vocabulary, there by all")

@@ -26,7 +26,8 @@ from ..modules.activations import ACTIVATIONS
 from ..modules.drawing import draw
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
-from ..modules.latent_head import LatentHead
+from ..modules.initialisation import INITS, initialise
+from ..modules.latent_head import LatentHead, add_prior_bias
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from .latent_model import LatentModel, set_defaults
@@ -84,6 +85,13 @@ class TCVAEConfig(FairseqDataclass):
     encoder_embed_path: Optional[str] = field(
         default=None,
         metadata={"help": "word vectors (text, or .bin of word2vec; also .gz) that initialise the shared embeddings"},
+    )
+    init: ChoiceEnum(list(INITS)) = field(
+        default="fairseq8",
+        metadata={
+            "help": "initial weights of the layers and of the latent's networks: as in fairseq 0.8, which the authors' code "
+            "runs on, or as in fairseq 0.12, with Xavier weights for the latent's networks"
+        },
     )
 
 
@@ -216,6 +224,7 @@ class TCVAEModel(LatentModel):
         decoder = TCVAEDecoder(transformer, dictionary, embed_tokens, fusion)
         for layer in [*encoder.layers, *decoder.layers]:
             layer.activation_fn = ACTIVATIONS[str(cfg.activation)]
+        initialise(str(cfg.init), [*encoder.layers, *decoder.layers], encoder.latent, fusion)
         if not cfg.no_share_layers:
             share_layers(encoder, decoder)
         return cls(encoder, decoder, cfg.latent_dim, str(cfg.posterior_input))
@@ -224,6 +233,11 @@ class TCVAEModel(LatentModel):
     def build_head(cls, cfg: TCVAEConfig) -> nn.Module:
         """The heads of prior and posterior."""
         return LatentHead(cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim)
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        """Take checkpoints that lack the prior's bias."""
+        super().upgrade_state_dict_named(state_dict, name)
+        add_prior_bias(self.encoder.latent, state_dict, f"{name}.encoder.latent." if name else "encoder.latent.")
 
     def distributions(
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor

@@ -13,10 +13,8 @@ from .packed import PackedStates
 
 
 def bias_free(inputs: int, outputs: int) -> nn.Linear:
-    """A Xavier-initialised linear map without bias."""
-    linear = nn.Linear(inputs, outputs, bias=False)
-    nn.init.xavier_uniform_(linear.weight)
-    return linear
+    """A linear map without bias."""
+    return nn.Linear(inputs, outputs, bias=False)
 
 
 class QueryAttention(nn.Module):
@@ -48,10 +46,17 @@ class QueryAttention(nn.Module):
 
 
 def prior_network(embed_dim: int, hidden_dim: int, outputs: int) -> nn.Module:
-    """H -> 256, tanh -> outputs, as in the released code; `hidden_dim=0` leaves the tanh layer out."""
+    """H -> 256 with a bias, tanh -> outputs, as in the authors' code; `hidden_dim=0` leaves the tanh layer out."""
     if not hidden_dim:
         return bias_free(embed_dim, outputs)
-    return nn.Sequential(bias_free(embed_dim, hidden_dim), nn.Tanh(), bias_free(hidden_dim, outputs))
+    return nn.Sequential(nn.Linear(embed_dim, hidden_dim), nn.Tanh(), bias_free(hidden_dim, outputs))
+
+
+def add_prior_bias(head: nn.Module, state: dict[str, Tensor], prefix: str) -> None:
+    """Checkpoints written before the prior's tanh layer had a bias get a zero one, with which they compute the same."""
+    bias = getattr(head.prior_net[0], "bias", None) if isinstance(head.prior_net, nn.Sequential) else None
+    if bias is not None and f"{prefix}prior_net.0.weight" in state:
+        state.setdefault(f"{prefix}prior_net.0.bias", torch.zeros_like(bias))
 
 
 def outside_autocast(read: Callable) -> Callable:
