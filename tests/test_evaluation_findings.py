@@ -10,11 +10,11 @@ from fairseq_latent.evaluation.comparisons import listed
 from fairseq_latent.evaluation.findings import collapse, findings, latent
 from fairseq_latent.evaluation.latents import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
-from fairseq_latent.evaluation.methods import beside_the_paper, bounds_likelihood, described
+from fairseq_latent.evaluation.methods import FAMILY, NAMED, STRUCTURE, beside_the_paper, bounds_likelihood, described
 from fairseq_latent.evaluation.metrics import Score
 from fairseq_latent.evaluation.run_folder import RunFolder
 from fairseq_latent.evaluation.run_pieces import MeasuredSystem
-from fairseq_latent.evaluation.settings import TrainingSettings
+from fairseq_latent.evaluation.settings import TrainingSettings, changed
 from fairseq_latent.evaluation.tokenize import LANGUAGES
 
 
@@ -82,6 +82,66 @@ def test_the_papers_rows_are_these_alone():
 )
 def test_what_runs_are(criterion, changes, name):
     assert described(flags_of(criterion, **changes)) == name
+
+
+def test_a_criterion_of_its_own_is_named_as_what_it_is():
+    """The tutorial's, with the flags of the ELBO and one more, and what its dataclass has by default."""
+    margin = replace(flags_of("elbo"), criterion="margin_elbo")
+    assert described(margin) == "T-CVAE, criterion margin_elbo"
+    mixed = replace(flags_of("elbo", k=5), criterion="margin_elbo", own={"kl_margin": "3.0", "k": "5"})
+    assert described(mixed) == "T-CVAE, criterion margin_elbo + speculative, K = 5 + kl margin 3.0"
+    other = replace(margin, flags={"margin": "1"}, own={"margin": "1"})
+    assert described(other) == "T-CVAE, criterion margin_elbo + margin 1"
+    assert not {described(each) for each in (margin, mixed, other)} & published.ENGLISH.keys()
+
+
+def test_a_new_flag_of_a_known_criterion_is_named():
+    assert described(replace(flags_of("elbo"), own={"margin_weight": "1.0"})) == "T-CVAE + margin weight 1.0"
+    assert described(replace(flags_of("spacefusion"), own={"x": "1", "fusion_clip": "2"})) == "SpaceFusion + x 1"
+
+
+def test_flags_that_are_not_as_by_default():
+    import fairseq_latent
+
+    fairseq_latent.register()
+    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+
+    config = CRITERION_DATACLASS_REGISTRY["speculative_elbo"]
+    values = {each.name: each.default for each in fields(config)} | {"_name": "speculative_elbo"}
+    assert changed(values, config) == {}
+    assert changed({**values, "k": 2, "kl_cycle": "epoch"}, config) == {"k": "2", "kl_cycle": "epoch"}
+    assert changed({"_name": "x", "margin": 1}, None) == {"margin": "1"}
+
+
+def test_every_flag_of_our_criterions_is_named_or_changes_no_loss():
+    import fairseq_latent
+
+    fairseq_latent.register()
+    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+    from fairseq.models import MODEL_DATACLASS_REGISTRY
+
+    ours = [
+        config
+        for config in CRITERION_DATACLASS_REGISTRY.values()
+        if config.__module__.startswith("fairseq_latent.criterions")
+    ]
+    assert {field.name for config in ours for field in fields(config)} - {"_name"} == set(NAMED)
+    assert {config.__module__.rsplit(".", 1)[1] for config in ours} == {*FAMILY, "spacefusion"}
+    defaults = {field.name: str(field.default) for field in fields(MODEL_DATACLASS_REGISTRY["t_cvae"])}
+    assert {name: defaults[name] for name in STRUCTURE} == STRUCTURE
+
+
+def test_another_model_is_not_the_papers():
+    """An arch of no model that we know is named after itself; one of the T-CVAE with another structure says so."""
+    unknown = replace(flags_of("elbo"), arch="w_cvae", model="w_cvae")
+    assert described(unknown) == "w_cvae"
+    joint = flags_of("elbo")
+    joint = replace(joint, flags={**joint.flags, "posterior_encoding": "joint", "activation": "leaky_relu"})
+    assert beside_the_paper(joint) == ["posterior encoding joint, there separate"]
+    fusion = replace(flags_of("spacefusion"), criterion="my_fusion")
+    assert described(fusion) == "t_spacefusion, criterion my_fusion"
+    assert not bounds_likelihood(fusion)
+    assert bounds_likelihood(replace(flags_of("elbo"), model="t_spacefusion"))
 
 
 def test_a_sentence_vae_and_how_it_is_trained_are_named():
@@ -176,6 +236,9 @@ def test_what_rises_with_k():
     assert "(2.00, 2.00, 2.10), from first to last within the noise (p = 0.300)" in said(tested)
     # another flag differs: no comparison of K
     assert "all else alike" not in said([*systems[:2], *(system("b", k=5 + n, bow_weight=1.0) for n in range(2))])
+    # nor does a loss of its own beside others
+    mine = [replace(each, settings=replace(each.settings, criterion="mine")) for each in systems[2:]]
+    assert "all else alike" not in said([*systems[:2], *mine])
 
 
 def test_trainings_that_differ_in_the_seed_alone():

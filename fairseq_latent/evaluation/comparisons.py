@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .measured import Row, undersampled
-from .methods import described
+from .methods import described, own_criterion
 from .run_pieces import MeasuredSystem
 from .significance import LEVEL
 
@@ -108,7 +108,7 @@ def _alike_but_for_k(systems: Sequence[MeasuredSystem]) -> list[list[MeasuredSys
         if system.settings and system.settings.flag("k").isdecimal():
             left_out = (*NOT_METHODS, *HOW_SAMPLES_ARE_RANKED)
             flags = {name: value for name, value in system.settings.flags.items() if name not in left_out}
-            key = (system.settings.arch, *sorted(flags.items()))
+            key = (system.settings.arch, own_criterion(system.settings), *sorted(flags.items()))
             groups.setdefault(key, {}).setdefault(int(system.settings.flag("k")), system)
     return [[group[k] for k in sorted(group)] for group in groups.values() if len(group) >= 3]
 

@@ -7,16 +7,43 @@ SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
 LABEL_SMOOTHING = 0.1
 INIT = "fairseq8"  # initial weights of the authors' code; trainings that have no such flag started as fairseq12
+# Criterions whose flags say all: their names only pick defaults. Any other is a loss of its own, whatever its flags.
+FAMILY = ("elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo")
+NAMED = (  # flags of a criterion that are named below, or that change no loss
+    *("k", "sample_reduction", "selection_dtype", "selection_words", "label_smoothing", "autocast", "prior_ppl"),
+    *("kl_weight", "kl_schedule", "kl_warmup", "kl_cycle", "fader_weight", "free_bits", "loss_scale"),
+    *("bow_weight", "bow_target", "bow_hidden_dim", "podi_weight", "podi_target", "podi_form"),
+    *("interpolation_weight", "fusion_weight", "fusion_clip", "no_clip_pull"),
+)
+STRUCTURE = {  # of the paper's model; sizes are not looked at
+    "activation": "leaky_relu",
+    "fusion_activation": "leaky_relu",
+    "posterior_input": "decoder_input",
+    "posterior_encoding": "separate",
+    "no_share_layers": "False",
+    "no_share_output": "False",
+}
 
 
 def described(settings: TrainingSettings) -> str:
     """Model and loss; what a flag leaves as the plain ELBO has it is not mentioned."""
     if (settings.model, settings.criterion) == SPACEFUSION:
-        return " + ".join(["SpaceFusion", *_changed(settings, SPACEFUSION_FLAGS), *_clipped(settings)])
+        return " + ".join(["SpaceFusion", *_changed(settings, SPACEFUSION_FLAGS), *_clipped(settings), *_own(settings)])
     base = MODELS.get(settings.model, settings.model)
-    if "sample_reduction" not in settings.flags:  # not of the ELBO family
-        return f"{base}, criterion {settings.criterion}"
-    return " + ".join([base, *_samples(settings), *_schedule(settings), *_terms(settings)])
+    if own_criterion(settings):
+        base = f"{base}, criterion {settings.criterion}"
+    known = [*_samples(settings), *_schedule(settings), *_terms(settings)] if _of_elbo(settings) else []
+    return " + ".join([base, *known, *_own(settings)])
+
+
+def own_criterion(settings: TrainingSettings) -> str:
+    """A criterion that is a loss of its own, "" for those whose flags say all."""
+    return "" if settings.criterion in FAMILY else settings.criterion
+
+
+def _of_elbo(settings: TrainingSettings) -> bool:
+    """Whether the criterion is the ELBO's or inherits from it."""
+    return "sample_reduction" in settings.flags
 
 
 def bounds_likelihood(settings: TrainingSettings | None) -> bool:
@@ -24,12 +51,16 @@ def bounds_likelihood(settings: TrainingSettings | None) -> bool:
 
     SpaceFusion's prior and posterior are two points with one small fixed variance: their KLD is only a distance.
     """
-    return settings is None or (settings.model, settings.criterion) != SPACEFUSION
+    return settings is None or settings.model != SPACEFUSION[0] or _of_elbo(settings)
 
 
 def beside_the_paper(settings: TrainingSettings) -> list[str]:
     """What differs from the paper's recipe, though the method is the same; data and sizes are not looked at."""
-    found = []
+    found = [
+        f"{name.replace('_', ' ')} {settings.flags[name]}, there {usual}"
+        for name, usual in STRUCTURE.items()
+        if settings.flags.get(name, usual) != usual
+    ]
     if settings.flag("kl_schedule") == "cyclical" and settings.flag("kl_cycle") != "epoch":
         found.append(f"a cycle of {settings.flag('kl_cycle')} updates, there one epoch")
     smoothing = settings.number("label_smoothing")
@@ -54,7 +85,7 @@ def _schedule(settings: TrainingSettings) -> list[str]:
     schedule = settings.flag("kl_schedule")
     found = [] if schedule == "constant" else [f"{schedule} annealing"]
     found += ["aggressive training"] if settings.flag("aggressive") == "True" else []
-    return found + _changed(settings, {"kl_weight": 1.0, "free_bits": 0.0})
+    return found + _changed(settings, {"kl_weight": 1.0, "fader_weight": 1.0, "free_bits": 0.0})
 
 
 def _terms(settings: TrainingSettings) -> list[str]:
@@ -77,6 +108,11 @@ def _changed(settings: TrainingSettings, usual: dict[str, float | str]) -> list[
             shown = f"{actual:g}" if isinstance(actual, float) else actual
             found.append(f"{name.replace('_', ' ').replace('kl ', 'KL ')} {shown}")
     return found
+
+
+def _own(settings: TrainingSettings) -> list[str]:
+    """Flags of the criterion that this file does not know, where they are not as by default."""
+    return [f"{name.replace('_', ' ')} {value}" for name, value in settings.own.items() if name not in NAMED]
 
 
 def _clipped(settings: TrainingSettings) -> list[str]:

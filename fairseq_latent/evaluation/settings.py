@@ -1,7 +1,7 @@
 """What a checkpoint says about the training that wrote it: its flags, its updates, its time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from .tables import MISSING
@@ -23,7 +23,7 @@ UNIMPORTANT_FLAGS = ("log_file", "log_interval", "log_format", "tensorboard_logd
 class TrainingSettings:
     """arch and criterion as on the command line; flags: name -> value; updates of the checkpoint; seconds until it.
 
-    model: the registered model that the arch is a size of.
+    model: the registered model that the arch is a size of. own: those flags of the criterion that differ from its defaults.
     """
 
     arch: str
@@ -33,6 +33,7 @@ class TrainingSettings:
     seconds: float
     parameters: int
     model: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def flag(self, name: str) -> str:
         """A flag's value, a dash where the training had no such flag."""
@@ -49,26 +50,35 @@ class TrainingSettings:
 def training_settings(path: str | Path) -> TrainingSettings:
     """Read a checkpoint's record of its training; nothing that it contains is executed (`compat`)."""
     from fairseq import checkpoint_utils
+    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     import fairseq_latent
 
     fairseq_latent.register()
     state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-    arch = str(state["cfg"]["model"]["_name"])
+    arch, criterion = str(state["cfg"]["model"]["_name"]), str(state["cfg"]["criterion"]["_name"])
     flags: dict[str, str] = {}
     for group, values in sorted(state["cfg"].items()):
         if isinstance(values, Mapping) and group not in UNIMPORTANT_GROUPS:
             flags.update({name: _shown(value) for name, value in values.items() if name not in UNIMPORTANT_FLAGS})
     return TrainingSettings(
         arch=arch,
-        criterion=str(state["cfg"]["criterion"]["_name"]),
+        criterion=criterion,
         flags={name: value for name, value in flags.items() if not name.startswith("_")},
         updates=int(state["optimizer_history"][-1]["num_updates"]),
         seconds=float(state["extra_state"].get("previous_training_time", 0)),
         parameters=_parameters(state["model"]),
         model=ARCH_MODEL_NAME_REGISTRY.get(arch, arch),
+        own=changed(state["cfg"]["criterion"], CRITERION_DATACLASS_REGISTRY.get(criterion)),
     )
+
+
+def changed(values: Mapping[str, object], config: type | None) -> dict[str, str]:
+    """What differs from the defaults of a registered dataclass; all of it where none is registered."""
+    usual = {each.name: _shown(each.default) for each in fields(config)} if config else {}
+    shown = {name: _shown(value) for name, value in values.items() if not name.startswith("_")}
+    return {name: value for name, value in shown.items() if value != usual.get(name)}
 
 
 def differences(runs: Sequence[TrainingSettings]) -> list[tuple[str, list[str]]]:
