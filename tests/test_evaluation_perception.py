@@ -120,6 +120,13 @@ def test_models_that_infer_nothing(nli, tmp_path):
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="no label for entailment"):
         by_inference(["x"], ["a", "b"], str(other))
+    from transformers import BartModel
+
+    headless = shutil.copytree(nli, tmp_path / "headless")
+    BartModel.from_pretrained(nli).save_pretrained(headless)
+    shutil.copy(nli / "config.json", headless)
+    with pytest.raises(InputError, match="lacks weights, e.g. classification_head.*; remedy"):
+        by_inference(["x"], ["a", "b"], str(headless))
 
 
 # --- purity -----------------------------------------------------------------------------------------------------------

@@ -65,11 +65,17 @@ def by_inference(texts: Sequence[str], names: Sequence[str], folder: str, cpu: b
         raise missing_extra("transformers", "gpt2") from None
     transformers.logging.set_verbosity_error()
     try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(where, local_files_only=True)
+        model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+            where, output_loading_info=True, local_files_only=True
+        )
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, local_files_only=True)
     except Exception as error:  # safetensors, json, sizes that do not fit: each library has its own
         line = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
+    if missing := sorted(report["missing_keys"]):  # they would be random numbers
+        raise InputError(
+            f"{folder} lacks weights, e.g. {missing[0]}; remedy: a model of natural language inference, e.g. bart-large-mnli"
+        )
     if not any(str(label).lower().startswith("entail") for label in model.config.label2id):
         raise InputError(
             f"{folder} has no label for entailment; remedy: a model of natural language inference, e.g. bart-large-mnli"

@@ -16,6 +16,11 @@ PLAIN = {  # what no checkpoint of ours notes
     "scale_attn_weights": True,
 }
 NEW_ROW_SPREAD = 1e-5  # of the covariance of the rows that are there
+# heads of other models, on which no next word depends
+BESIDE = ("multiple_choice_head.", "score.", "classifier.", "qa_outputs.", "v_head.")
+MASKS = (".attn.bias", ".attn.masked_bias")  # which old versions of transformers saved
+LOGITS_TOLERANCE = 1e-4  # of the largest logit
+SAMPLED = 10  # tokens whose logits are compared
 SYMBOLS = "fairseq_symbols.json"  # beside the weights: rows of the word table that are no ids of GPT-2, {symbol: row}
 
 
@@ -79,6 +84,7 @@ def transformers():
     except ImportError:
         raise missing_extra("transformers", "gpt2") from None
     transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # `pretrained_gpt2` looks at what it would warn of
     return transformers
 
 
@@ -116,7 +122,7 @@ def pretrained_gpt2(
                 "--embed-dim, --layers and --heads as there"
             )
         dropouts = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": attention_dropout}
-        gpt2, report = library.GPT2Model.from_pretrained(
+        model, report = library.GPT2LMHeadModel.from_pretrained(
             where, dtype=torch.float32, output_loading_info=True, local_files_only=True, **dropouts
         )
     except InputError:
@@ -126,9 +132,36 @@ def pretrained_gpt2(
         raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
+    unknown = [name for name in report["unexpected_keys"] if not (name.startswith(BESIDE) or name.endswith(MASKS))]
+    if unknown:
+        raise InputError(f"{folder} has weights that GPT-2 lacks, e.g. {min(unknown)}; remedy: a plain GPT-2")
+    _compare_logits(folder, model)
+    gpt2 = model.transformer
     table = gpt2.wte.weight.detach()
     gpt2.wte = None
     return gpt2, table
+
+
+@torch.no_grad()
+def _compare_logits(folder: str, model: nn.Module) -> None:
+    """For a few tokens our decoder, of blocks and word table, has to find what `transformers` finds by the whole folder."""
+    gpt2, table = model.transformer, model.transformer.wte.weight
+    count = min(SAMPLED, gpt2.config.n_positions)
+    tokens = torch.linspace(0, len(table) - 1, count).long().unsqueeze(0)
+    theirs = model(tokens).logits
+    if not theirs.isfinite().all():
+        raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
+    places, mask = torch.arange(count).unsqueeze(0), torch.ones(1, count, dtype=torch.bool)
+    ours = GPT2Body(gpt2)(table.new_zeros(1, 0, table.size(1)), gpt2.wte(tokens), places, mask) @ table.T
+    difference, scale = float((ours - theirs).abs().max()), float(theirs.abs().max())
+    if difference <= LOGITS_TOLERANCE * max(1.0, scale):
+        return
+    if not torch.equal(model.lm_head.weight, table):
+        raise InputError(
+            f"{folder}: its output table is not its word table, for which there is no place here (logits would differ by "
+            f"{difference:.3g}); remedy: a GPT-2 whose tables are tied"
+        )
+    raise InputError(f"{folder}: our logits are not those of transformers, they differ by {difference:.3g}")
 
 
 def end_of_text(gpt2: nn.Module, folder: str) -> int:
