@@ -137,7 +137,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read what is typed, a line a turn, until the end of the input."""
-    import torch
     from fairseq.dataclass.configs import GenerationConfig
 
     for name, least in (("replies", 1), ("context_turns", 1), ("beam", 0)):
@@ -158,7 +157,6 @@ def main(args: argparse.Namespace) -> None:
         "beam": 1, "sampling": True, "sampling_topk": args.sampling_topk, "sampling_topp": args.sampling_topp,
     }  # fmt: skip
     generation = GenerationConfig(max_len_a=0, max_len_b=args.max_length, **search)
-    torch.manual_seed(args.seed)
     talk = Conversation(Partner(trained, pieces_of(args.data), args.replies, generation), args.context_turns)
     typed = sys.stdin.isatty()
     if typed:

@@ -1,12 +1,18 @@
-"""Decoding that fairseq lacks: top-k and top-p together, and several latents a context."""
+"""Decoding that fairseq lacks: sampling that no batch changes, top-k and top-p together, and several latents a context."""
 
 import hashlib
 import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from fairseq.search import Sampling, Search
 from torch import Tensor
+
+# SplitMix64 (Steele et al., 2014), as signed 64-bit integers: torch multiplies them modulo 2^64 on every device alike
+GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+OF_WORDS = 0x776F726473  # another stream than the latent's
 
 
 class TopKTopPSampling(Sampling):
@@ -16,8 +22,100 @@ class TopKTopPSampling(Sampling):
         if self.sampling_topk > 0:
             best, words = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)), dim=-1)
             # exactly k, ties or not
-            lprobs = torch.full_like(lprobs, -math.inf).scatter(-1, words, best).log_softmax(-1)
+            lprobs = renormalised(torch.full_like(lprobs, -math.inf).scatter(-1, words, best))
         return super()._sample_topp(lprobs)
+
+
+class SeededSampling(Sampling):
+    """Samples each word with a number of the example's own, from (seed, example, latent, hypothesis, step), in any batch.
+
+    Scores are fairseq's: log probabilities before top-k and top-p; where both are given, among the k best.
+    """
+
+    def __init__(self, tgt_dict, sampling_topk: int = -1, sampling_topp: float = -1.0):
+        super().__init__(tgt_dict, sampling_topk, sampling_topp)
+        self.streams: Tensor | None = None  # (B, beam)
+
+    def begin(self, noise_seed: Tensor, num_latents: int, beam_size: int) -> None:
+        """A stream for each hypothesis of the next batch; noise_seed (B * N,) holds every example's N times in a row."""
+        latents = torch.arange(len(noise_seed), device=noise_seed.device) % num_latents
+        hypotheses = torch.arange(beam_size, device=noise_seed.device)
+        of_latents = _mixed((noise_seed ^ OF_WORDS) + GOLDEN * (1 + latents))
+        self.streams = _mixed(of_latents.unsqueeze(1) + GOLDEN * (1 + hypotheses))
+
+    def step(self, step, lprobs: Tensor, scores, prev_output_tokens=None, original_batch_idxs=None):
+        """(B', beam, V) of the sentences `original_batch_idxs` (B',) of the batch -> scores, words, beams (B', beam)."""
+        if self.streams is None:
+            raise ValueError("SeededSampling.begin gives the hypotheses of a batch their streams")
+        size, beam_size, _ = lprobs.size()
+        if step == 0:  # all hypotheses are equal
+            lprobs = lprobs[:, :1]
+        number = uniform(self.streams[original_batch_idxs.to(self.streams.device)], step)
+        lprobs, words = self._kept(lprobs)
+        places = pick(lprobs.expand(size, beam_size, -1), number)
+        chosen = lprobs.expand(size, beam_size, -1).gather(-1, places).squeeze(-1)
+        words = places if words is None else words.expand(size, beam_size, -1).gather(-1, places)
+        beams = torch.arange(beam_size, device=lprobs.device).repeat(size, 1)
+        if step == 0:
+            return chosen, words.squeeze(-1), torch.zeros_like(beams)
+        return chosen + scores[:, :, step - 1], words.squeeze(-1), beams
+
+    def _kept(self, lprobs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(..., V) -> log probabilities (..., W) and words of top-k and top-p, in the order of the dictionary; None: all.
+
+        That order, not that of probabilities: two that a batch's arithmetic swaps must not swap what a number stands for.
+        """
+        topk, topp = self.sampling_topk > 0, self.sampling_topp > 0
+        if not topk and not topp:
+            return lprobs, None
+        lprobs, words = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)) if topk else lprobs.size(-1))
+        if topp:
+            lprobs = renormalised(lprobs) if topk else lprobs
+            before = F.pad(lprobs.exp().cumsum(-1)[..., :-1], (1, 0))  # the word that crosses p belongs to it
+            nucleus = before < self.sampling_topp
+            width = int(nucleus.sum(-1).max())
+            lprobs, words = lprobs.masked_fill(~nucleus, -math.inf)[..., :width], words[..., :width]
+        words, order = words.sort(-1)
+        return lprobs.gather(-1, order), words
+
+
+def uniform(streams: Tensor, step: int) -> Tensor:
+    """int64 -> float64 in [0, 1): number `step` of each stream, the same on every device."""
+    return _shifted(_mixed(streams + _signed(GOLDEN * (step + 1))), 11).double() * 2.0**-53
+
+
+def pick(lprobs: Tensor, number: Tensor) -> Tensor:
+    """(..., W), (...) in [0, 1) -> (..., 1): where the number falls among the words' shares of [0, 1), in their order.
+
+    Where no word is possible it is the last, whose -inf says so.
+    """
+    best = lprobs.max(-1, keepdim=True).values.clamp(min=torch.finfo(lprobs.dtype).min)
+    edges = (lprobs - best).double().exp().cumsum(-1)
+    total = edges[..., -1:]
+    below = torch.minimum(number.to(total).unsqueeze(-1) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(edges, below, right=True).clamp(max=lprobs.size(-1) - 1)
+
+
+def renormalised(lprobs: Tensor) -> Tensor:
+    """Probabilities again; where no word is possible none becomes so."""
+    return lprobs.log_softmax(-1).nan_to_num(nan=-math.inf, neginf=-math.inf)
+
+
+def _mixed(state: Tensor) -> Tensor:
+    """SplitMix64's output of a state."""
+    for shift, multiplier in zip((30, 27), MULTIPLIERS, strict=True):
+        state = (state ^ _shifted(state, shift)) * multiplier
+    return state ^ _shifted(state, 31)
+
+
+def _shifted(value: Tensor, places: int) -> Tensor:
+    """To the right, with zeros from the left."""
+    return (value >> places) & ((1 << (64 - places)) - 1)
+
+
+def _signed(value: int) -> int:
+    """Modulo 2^64, as torch's int64 has it."""
+    return (value + 2**63) % 2**64 - 2**63
 
 
 def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float = 1.0) -> None:
@@ -34,7 +132,7 @@ def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float
             lprobs = lprobs.scatter(-1, said, lprobs.gather(-1, said) * repetition_penalty)
         lprobs[..., list(forbidden)] = -math.inf
         if isinstance(search, Sampling):
-            lprobs = lprobs.log_softmax(-1)
+            lprobs = renormalised(lprobs)
         return choose(number, lprobs, scores, prev_output_tokens, original_batch_idxs)
 
     search.step = step

@@ -26,17 +26,15 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.models import distributed_fairseq_model
-from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
 from fairseq_latent import compat
 from fairseq_latent.errors import InputError
-from fairseq_latent.search import TopKTopPSampling
 
 from . import programs
-from .tiny import batch, build_model, dataset
+from .tiny import dataset
 
 
 @pytest.fixture
@@ -135,40 +133,6 @@ def test_the_order_of_batches_still_changes_with_the_epoch_and_the_seed(task):
 
     assert order(1) == order(1) != order(2)
     assert order(1) != order(1, seed=2)
-
-
-# --- decoding --------------------------------------------------------------------------------------------------------
-
-
-def test_top_k_counts_beside_top_p(task):
-    model = build_model(task)
-    args = Namespace(beam=1, sampling=True, sampling_topk=2, sampling_topp=0.99)
-    lprobs = torch.zeros(1, 1, len(task.target_dictionary)).log_softmax(-1)
-    unmended = FairseqTask.build_generator.__wrapped__(task, [model], args).search
-    assert type(unmended) is Sampling
-    assert unmended._sample_topp(lprobs.clone())[0].gt(0).sum() > 2
-    mended = task.build_generator([model], args).search
-    assert type(mended) is TopKTopPSampling
-    assert mended._sample_topp(lprobs.clone())[0].gt(0).sum() == 2
-
-
-@pytest.mark.parametrize("args", [
-    {"beam": 2}, {"beam": 1, "sampling": True}, {"beam": 1, "sampling": True, "sampling_topp": 0.8},
-    {"beam": 1, "sampling": True, "sampling_topk": 4}, {"beam": 2, "diverse_beam_groups": 2},
-])  # fmt: skip
-def test_other_searches_stay_fairseqs(task, args):
-    generator = task.build_generator([build_model(task)], Namespace(**args))
-    assert not isinstance(generator.search, TopKTopPSampling)
-
-
-def test_diverse_beams_count_inside_the_batch(task):
-    model, sample = build_model(task).eval(), batch(task)
-    sample["id"] += 70  # ids of the data set, beyond the batch
-    generator = task.build_generator([model], Namespace(beam=4, diverse_beam_groups=2, max_len_a=0, max_len_b=5))
-    with pytest.raises(IndexError):
-        FairseqTask.inference_step.__wrapped__(task, generator, [model], sample)  # unmended
-    assert len(task.inference_step(generator, [model], sample)) == 5
-    assert "id" in sample
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The work-arounds for decoding: n-grams that must not repeat, and which sentence a search is told of."""
+"""The work-arounds for decoding, beside a stock model: repeated n-grams, top-k with top-p, the sentences of a search."""
 
 import math
 from argparse import Namespace
@@ -7,8 +7,11 @@ import pytest
 import torch
 from fairseq.models.transformer import TransformerModel, base_architecture
 from fairseq.ngram_repeat_block import NGramRepeatBlock
+from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+from fairseq_latent.search import TopKTopPSampling
 
 from .tiny import batch
 
@@ -124,3 +127,35 @@ def test_diverse_beams_of_a_stock_model(translation):
     with pytest.raises(IndexError):
         FairseqTask.inference_step.__wrapped__(task, generator, [model], sample)  # unmended
     assert len(task.inference_step(generator, [model], sample)) == len(sample["id"])
+
+
+def test_top_k_counts_beside_top_p(translation):
+    task, model = translation
+    args = Namespace(beam=1, sampling=True, sampling_topk=2, sampling_topp=0.99)
+    lprobs = torch.zeros(1, 1, len(task.target_dictionary)).log_softmax(-1)
+    unmended = FairseqTask.build_generator.__wrapped__(task, [model], args).search
+    assert type(unmended) is Sampling
+    assert unmended._sample_topp(lprobs.clone())[0].gt(0).sum() > 2
+    mended = task.build_generator([model], args).search
+    assert type(mended) is TopKTopPSampling
+    assert mended._sample_topp(lprobs.clone())[0].gt(0).sum() == 2
+
+
+@pytest.mark.parametrize("args", [
+    {"beam": 2}, {"beam": 1, "sampling": True}, {"beam": 1, "sampling": True, "sampling_topp": 0.8},
+    {"beam": 1, "sampling": True, "sampling_topk": 4}, {"beam": 2, "diverse_beam_groups": 2},
+])  # fmt: skip
+def test_a_stock_models_other_searches_stay_fairseqs(translation, args):
+    task, model = translation
+    args = Namespace(**args, max_len_a=0, max_len_b=5)
+    generators = [
+        build(task, [model], args) for build in (FairseqTask.build_generator.__wrapped__, type(task).build_generator)
+    ]
+    assert type(generators[0].search) is type(generators[1].search)
+
+    def said(generator):
+        torch.manual_seed(3)
+        found = task.inference_step(generator, [model], stock_sample(task))
+        return [beam["tokens"].tolist() for beams in found for beam in beams]
+
+    assert said(generators[0]) == said(generators[1])

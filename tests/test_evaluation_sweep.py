@@ -134,14 +134,15 @@ def sweep(data, checkpoint, vectors, *flags):
 @needs_gpt2
 def test_a_model_is_swept(data, checkpoint, vectors, tmp_path, capsys):
     files = ("--out", tmp_path / "sweep.csv", "--plot", tmp_path / "sweep.png", "--format", "csv")
-    assert sweep(data, checkpoint, vectors, *files, "--seeds", "1", "2") == 0
+    few = ("--seeds", "1", "2", "--max-length", "2")  # in eight words of so few there is all that a profile has
+    assert sweep(data, checkpoint, vectors, *files, *few) == 0
     first = (tmp_path / "sweep.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(first)))
     assert [(row["fader"], row["seed"]) for row in rows[1:-2]] == [(f, s) for s in "12" for f in (PRIOR, "0", "1")]
     assert rows[1]["p_distance"] != rows[4]["p_distance"]  # another seed, other responses
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().out == ""
-    assert sweep(data, checkpoint, vectors, "--format", "csv", "--seeds", "1", "2") == 0
+    assert sweep(data, checkpoint, vectors, "--format", "csv", *few, "--batch-size", "3") == 0
     assert capsys.readouterr().out == first
     assert sweep(data, checkpoint, vectors) == 0
     assert "\nprior: its own fader, " in capsys.readouterr().out
@@ -149,17 +150,17 @@ def test_a_model_is_swept(data, checkpoint, vectors, tmp_path, capsys):
 
 @needs_gpt2
 def test_responses_are_those_of_generate(data, checkpoint):
-    """With one word to choose from each time: the same fader, the same latents, the order of the data."""
+    """Word for word: the same fader, the same latents and samples, the order of the data."""
     from fairseq.dataclass.configs import GenerationConfig
 
     from fairseq_latent.evaluation.checkpoint import load
     from fairseq_latent.evaluation.responses import Speaker
     from fairseq_latent.pieces import pieces_of
 
-    greedy = ("--sampling", "--sampling-topk", "1", "--beam", "1", "--max-len-a", "0", "--max-len-b", "8")
-    printed = programs.decode(data, checkpoint, "--task", "persona_dialogue", *greedy, "--fader", "0.75").hypotheses()
+    flags = ("--sampling", "--sampling-topk", "4", "--beam", "1", "--max-len-a", "0", "--max-len-b", "8")
+    printed = programs.decode(data, checkpoint, "--task", "persona_dialogue", *flags, "--fader", "0.75").hypotheses()
     trained = load(checkpoint, data, "test", cpu=True)
-    generation = GenerationConfig(beam=1, sampling=True, sampling_topk=1, max_len_a=0, max_len_b=8)
+    generation = GenerationConfig(beam=1, sampling=True, sampling_topk=4, max_len_a=0, max_len_b=8)
     speaker = Speaker(trained, pieces_of(data), trained.task.build_generator([trained.model], generation), 4)
     found = speaker.respond(range(13), 0.75, 1)
     assert found == [printed[str(example)][0] for example in range(13)]

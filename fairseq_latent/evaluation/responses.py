@@ -57,7 +57,6 @@ class Speaker:
 
         task, model = self.trained.task, self.trained.model
         task.cfg.fader = fader
-        torch.manual_seed(seed)
         found = {}
         for batch in self._batches(examples):
             batch["net_input"]["noise_seed"] = example_seeds(batch["id"], seed).to(self.trained.device)

@@ -128,9 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
     sampling_flags.add_arguments(parser, "response")
-    parser.add_argument(
-        "--batch-size", type=int, default=64, help="contexts at a time; another size, other random words (default: 64)"
-    )
+    parser.add_argument("--batch-size", type=int, default=64, help="contexts at a time (default: 64)")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
     parser.add_argument("--format", choices=FORMATS, default="text")
@@ -216,7 +214,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     references = [pieces.decode(string(dataset[example]["target"])) for example in chosen]
     signature = (
         f"sweep|split:{args.split}|dialogues:{part}|contexts:{len(chosen)}|topk:{args.sampling_topk}|"
-        f"topp:{args.sampling_topp:g}|max-length:{args.max_length}|batch:{args.batch_size}"
+        f"topp:{args.sampling_topp:g}|max-length:{args.max_length}"
         f"{f'|fader-noise:{args.fader_noise:g}' if args.fader_noise else ''}"
     )
     found = measured(

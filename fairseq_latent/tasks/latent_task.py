@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
+from fairseq.search import Sampling
 from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
@@ -21,7 +23,7 @@ from ..aggressive import AggressivePhase, InnerLoop
 from ..errors import InputError
 from ..pieces import gpt2_tokens
 from ..ranges import AMOUNT, COUNT, check_config
-from ..search import content_seeds, expand_contexts, regroup
+from ..search import SeededSampling, content_seeds, expand_contexts, regroup
 
 logger = logging.getLogger(__name__)
 
@@ -244,11 +246,14 @@ class LatentTask(FairseqTask):
         return own or super().build_bpe(args)
 
     def build_generator(self, models, args, **kwargs):
-        """fairseq's; with several latents an example all their hypotheses are printed."""
+        """fairseq's; with several latents an example all their hypotheses are printed, and no batch changes a sample."""
         if self.cfg.latent_samples > 1 and args is not self._generation:  # once, however many generators are built
             self.nbest, self._generation = getattr(args, "nbest", 1), args
             args.nbest = self.nbest * self.cfg.latent_samples
-        return super().build_generator(models, args, **kwargs)
+        generator = super().build_generator(models, args, **kwargs)
+        if isinstance(search := getattr(generator, "search", None), Sampling):
+            generator.search = SeededSampling(self.target_dictionary, search.sampling_topk, search.sampling_topp)
+        return generator
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Decode one latent an example, or `--latent-samples N`."""
@@ -264,9 +269,13 @@ class LatentTask(FairseqTask):
                 prefix_tokens = prefix_tokens.repeat_interleave(num_latents, dim=0)
             if constraints is not None:
                 constraints = constraints.repeat_interleave(num_latents, dim=0)
-        hypotheses = super().inference_step(
-            generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints
-        )
+        sample = {**sample, "net_input": net_input}
+        if isinstance(search := getattr(generator, "search", None), SeededSampling):
+            search.begin(net_input["noise_seed"], num_latents, generator.beam_size)
+            sample["id"] = torch.arange(len(net_input["noise_seed"]), device=net_input["noise_seed"].device)
+        elif num_latents > 1 and torch.is_tensor(sample.get("id")):
+            sample["id"] = sample["id"].repeat_interleave(num_latents)
+        hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
         return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
 
 

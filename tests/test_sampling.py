@@ -1,0 +1,212 @@
+"""Sampled words are the example's own: no batch, no shard and no global generator changes them."""
+
+import math
+from argparse import Namespace
+
+import pytest
+import torch
+from fairseq.data import Dictionary
+from fairseq.search import BeamSearch
+from fairseq.tasks import FairseqTask
+
+from fairseq_latent.search import SeededSampling, TopKTopPSampling, pick, restrict, uniform
+
+from . import programs
+from .tiny import batch, build_model, sentence_batch
+
+KINDS = ({}, {"sampling_topk": 4}, {"sampling_topp": 0.8}, {"sampling_topk": 4, "sampling_topp": 0.8})
+
+
+@pytest.fixture(scope="module")
+def words():
+    dictionary = Dictionary()
+    for index in range(16):
+        dictionary.add_symbol(f"w{index}")
+    return dictionary
+
+
+def test_numbers_are_splitmix64s():
+    """The first outputs for the state 1234567, of its reference implementation."""
+    outputs = (6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431)
+    found = [uniform(torch.tensor([1234567]), step).item() for step in range(4)]
+    assert found == [(output >> 11) / 2**53 for output in outputs]
+
+
+def test_numbers_of_streams_that_follow_each_other_are_uniform_and_unrelated(words):
+    search = SeededSampling(words)
+    search.begin(torch.arange(2000).repeat_interleave(2), 2, 2)
+    numbers = torch.stack([uniform(search.streams, step) for step in range(3)]).view(3, 2000, 4)
+    columns = numbers.permute(0, 2, 1).reshape(12, 2000)  # step, latent, hypothesis
+    assert columns.min() >= 0 and columns.max() < 1
+    assert (columns.mean(1) - 0.5).abs().max() < 4 * math.sqrt(1 / 12 / 2000)
+    off = torch.corrcoef(columns) - torch.eye(12)
+    assert off.abs().max() < 4 / math.sqrt(2000)
+
+
+def test_more_latents_and_hypotheses_add_streams(words):
+    search = SeededSampling(words)
+    search.begin(torch.tensor([5, 5, 5, 9, 9, 9]), 3, 2)
+    several = search.streams
+    search.begin(torch.tensor([9]), 1, 1)
+    assert several[3, 0] == search.streams[0, 0]
+    assert several.unique().numel() == several.numel()
+
+
+def test_a_number_picks_the_word_whose_share_it_falls_in():
+    lprobs = torch.tensor([[0.0, 0.25, 0.0, 0.75, 0.0]]).log()
+    numbers = torch.tensor([0.0, 0.2, 0.25, 0.9, 1 - 2**-53], dtype=torch.float64)
+    assert [pick(lprobs, number.view(1)).item() for number in numbers] == [1, 1, 3, 3, 3]
+    assert pick(lprobs - 200, numbers[:1]).item() == 1  # far below what float32 has a probability for
+    nothing = torch.full((1, 4), -math.inf)
+    assert pick(nothing, numbers[:1]).item() == 3
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_words_come_as_often_as_fairseqs(words, kind, random):
+    """Chi-square of 20,000 words against the probabilities that fairseq's search keeps."""
+    lprobs = torch.randn(1, 1, len(words)).mul(1.5).log_softmax(-1)
+    search, theirs = SeededSampling(words, **kind), TopKTopPSampling(words, **kind)
+    if "sampling_topp" in kind:
+        probs, kept = theirs._sample_topp(lprobs.clone())
+    else:
+        probs, kept = lprobs.exp().topk(kind.get("sampling_topk", len(words)))
+    expected = torch.zeros(len(words)).scatter(0, kept.flatten(), (probs / probs.sum()).flatten())
+    count = 20_000
+    search.begin(torch.arange(count), 1, 1)
+    scores, chosen, beams = search.step(
+        2, lprobs.expand(count, -1, -1), torch.zeros(count, 1, 3), None, torch.arange(count)
+    )
+    found = torch.bincount(chosen.flatten(), minlength=len(words)).float()
+    possible = expected > 0
+    assert found[~possible].sum() == 0
+    chi = ((found - count * expected).square() / (count * expected))[possible].sum().item()
+    freedom = int(possible.sum()) - 1
+    assert chi < freedom + 4 * math.sqrt(2 * freedom)
+    of_word = torch.zeros(len(words)).scatter(0, kept.flatten(), probs.flatten())
+    torch.testing.assert_close(scores.flatten(), of_word[chosen.flatten()].log())
+    assert beams.eq(0).all()
+
+
+def test_probabilities_that_arithmetic_swaps_change_no_word(words):
+    """A batch's rounding may swap two equally likely words among the k best: the number means the same word."""
+    lprobs = torch.full((1, 1, len(words)), -9.0)
+    lprobs[..., [6, 9]] = torch.tensor([-0.7, -0.7 + 1e-7])
+    other = lprobs.clone()
+    other[..., [6, 9]] = lprobs[..., [9, 6]]
+    for kind in KINDS:
+        search = SeededSampling(words, **kind)
+        search.begin(torch.arange(50), 1, 1)
+        chosen = [
+            search.step(0, each.expand(50, -1, -1), None, None, torch.arange(50))[1].tolist()
+            for each in (lprobs, other)
+        ]
+        assert chosen[0] == chosen[1] and len({word for (word,) in chosen[0]}) > 1
+
+
+def test_words_that_are_forbidden_are_never_chosen(words):
+    search = SeededSampling(words, 4, 0.9)
+    restrict(search, [6, 7])
+    search.begin(torch.arange(300), 1, 1)
+    lprobs = torch.zeros(300, 1, len(words)).index_fill(2, torch.tensor([6, 7, 8, 9]), 5.0).log_softmax(-1)
+    assert set(search.step(0, lprobs, None, None, torch.arange(300))[1].flatten().tolist()) <= {4, 5, 8, 9, 0, 1, 2, 3}
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+def said(found):
+    return [[beam["tokens"].tolist() for beam in beams] for beams in found]
+
+
+@pytest.mark.parametrize("latents", [1, 2])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_alone_and_in_a_batch(task, kind, latents, random):
+    """Three hypotheses, each of its own words; torch's generator has no part in them."""
+    task.cfg.latent_samples = latents
+    model, sample = build_model(task).eval(), batch(task)
+    args = Namespace(beam=3, nbest=3, sampling=True, max_len_a=0, max_len_b=6, **kind)
+    generator = task.build_generator([model], args)
+    together = said(task.inference_step(generator, [model], sample))
+    assert all(len(beams) == 3 * latents for beams in together)
+    for row, expected in enumerate(together):
+        net_input = {name: value[row : row + 1] for name, value in sample["net_input"].items()}
+        torch.manual_seed(row)
+        alone = task.inference_step(generator, [model], {"id": sample["id"][row : row + 1], "net_input": net_input})
+        assert said(alone) == [expected]
+    texts = {tuple(beam) for beams in together for beam in beams}
+    assert len(texts) > 2 * latents * len(together)
+    net_input = sample["net_input"] | {"noise_seed": sample["net_input"]["noise_seed"] + 1}
+    assert said(task.inference_step(generator, [model], {**sample, "net_input": net_input})) != together
+
+
+def test_a_sentence_vae_too(text_task, random):
+    model, sample = build_model(text_task, "gru_vae_tiny").eval(), sentence_batch(text_task)
+    generator = text_task.build_generator([model], Namespace(beam=1, sampling=True, max_len_a=0, max_len_b=6))
+    together = said(text_task.inference_step(generator, [model], sample))
+    net_input = {name: value[2:3] for name, value in sample["net_input"].items()}
+    assert said(text_task.inference_step(generator, [model], {**sample, "net_input": net_input})) == together[2:3]
+
+
+def test_beams_are_fairseqs_own(task, random):
+    """To the digit: words, and scores."""
+    model, sample = build_model(task).eval(), batch(task)
+    generator = task.build_generator([model], Namespace(beam=5, max_len_a=0, max_len_b=6))
+    assert type(generator.search) is BeamSearch
+    ours = task.inference_step(generator, [model], sample)
+    given = {**sample, "net_input": sample["net_input"] | task.drawing()}
+    theirs = FairseqTask.inference_step.__wrapped__(task, generator, [model], given)
+    assert said(ours) == said(theirs)
+    assert [[beam["score"] for beam in beams] for beams in ours] == [
+        [beam["score"] for beam in beams] for beams in theirs
+    ]
+
+
+def test_a_constraint_is_told_the_sentence_for_each_latent(task, random):
+    task.cfg.latent_samples = 2
+    model, sample = build_model(task).eval(), batch(task)
+    sample["id"] += 70
+
+    def allowed(sentence, tokens):
+        return [4 + sentence % 7] if len(tokens) == 1 else [2, 4, 5]
+
+    args = Namespace(beam=2, nbest=1, max_len_a=0, max_len_b=4)
+    generator = task.build_generator([model], args, prefix_allowed_tokens_fn=allowed)
+    first = [[beam[0] for beam in beams] for beams in said(task.inference_step(generator, [model], sample))]
+    assert first == [[4 + sentence % 7] * 2 for sentence in sample["id"].tolist()]
+
+
+SAMPLING = ("--sampling", "--sampling-topk", "4", "--sampling-topp", "0.8", "--beam", "1", "--max-len-b", "9")
+
+
+def test_fairseq_generate_says_the_same_whatever_the_batch(persona_bin, persona_run):
+    checkpoint, _ = persona_run
+    command = (persona_bin, checkpoint, "--task", "persona_dialogue", *SAMPLING, "--latent-samples", "3")
+    alone, together = (programs.decode(*command, "--batch-size", size).hypotheses() for size in (1, 64))
+    assert alone == together and len({text for texts in alone.values() for text in texts}) > 30
+    assert alone != programs.decode(*command, "--batch-size", 64, "--seed", 2).hypotheses()
+
+
+def test_fairseq_interactive_says_the_same_whatever_the_batch(persona_bin, persona_run):
+    """Seeds come from the words; a context that is asked again gets the same answer."""
+    checkpoint, _ = persona_run
+    task = ("--user-dir", programs.PLUGIN, "--task", "persona_dialogue", "--path", checkpoint, "--cpu")
+    lines = "i love tea\nhello\ni have a dog and a cat\nhello\n"
+
+    def answers(size):
+        flags = ("--buffer-size", 4, "--batch-size", size)
+        return programs.run("fairseq-interactive", persona_bin, *task, *SAMPLING, *flags, stdin=lines).hypotheses()
+
+    alone = answers(1)
+    assert alone == answers(4) and alone["1"] == alone["3"] != alone["0"]
+
+
+def test_chat_asked_again_says_the_same(persona_bin, persona_run):
+    checkpoint, _ = persona_run
+    command = ("chat", persona_bin, "--path", checkpoint, "--cpu", "--max-length", "9")
+    hello, again, other = (
+        programs.tool(*command, *seed, stdin="hello\n/new\nhello\n").stdout.splitlines()
+        for seed in ((), (), ("--seed", 2))
+    )
+    assert hello == again != other
+    replies = [line for line in hello if line[0].isdigit()]
+    assert len(replies) == 6 and replies[:3] == replies[3:] and len(set(replies)) == 3
