@@ -241,6 +241,19 @@ def test_what_rises_with_k():
     assert "all else alike" not in said([*systems[:2], *mine])
 
 
+def test_trainings_that_never_reached_their_peak():
+    short = system("short", kl_schedule="linear", kl_warmup=10)
+    short.settings.flags["warmup_updates"] = "20"  # of a checkpoint of 5 updates
+    text = said([system("base"), short])
+    assert (
+        "Trained with a learning rate that never reached its peak: short at 25% (5 updates, --warmup-updates 20)"
+        in text
+    )
+    assert "Trained with a KL weight that never reached its peak: short at 50% (5 updates, --kl-warmup 10)" in text
+    short.settings.flags.update(warmup_updates="5", kl_warmup="5")
+    assert "peak" not in said([system("base"), short])
+
+
 def test_trainings_that_differ_in_the_seed_alone():
     one, other = system("a"), system("b")
     one.settings.flags["seed"], other.settings.flags["seed"] = "1", "2"

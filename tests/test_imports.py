@@ -16,6 +16,7 @@ PREPROCESS = ROOT / "preprocess"
 GROUND = {"symbols", "errors"}
 MAY_IMPORT = {
     "symbols": set(),
+    "budget": set(),
     "errors": set(),
     "files": {"errors"},
     "gaussian": set(),
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "pieces": {"errors"},
     "word_vectors": {"errors"},
     "mecab": {"errors"},
-    "compat": {"errors", "failures", "files", "ranges", "rendezvous", "search", "compat"},
+    "compat": {"budget", "errors", "failures", "files", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
     "models": GROUND | {"gaussian", "losses", "ranges", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "ranges", "schedules", "criterions"},

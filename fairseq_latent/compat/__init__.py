@@ -18,7 +18,7 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
 from .. import failures
-from . import batches, checkpoints, command_line, decoding, distributed, flag_ranges, older_checkpoints
+from . import batches, budget, checkpoints, command_line, decoding, distributed, flag_ranges, older_checkpoints
 
 
 def apply() -> None:
@@ -58,6 +58,7 @@ def apply() -> None:
     distributed_fairseq_model.DistributedDataParallel = distributed.parallel_on_cpus(
         distributed_fairseq_model.DistributedDataParallel
     )
+    Trainer.begin_epoch = budget.warn_of_short_schedules(Trainer.begin_epoch)
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
     Trainer.state_dict = checkpoints.keep_task_state(Trainer.state_dict)
     Trainer.load_checkpoint = checkpoints.restore_task_state(Trainer.load_checkpoint)

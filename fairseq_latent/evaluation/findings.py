@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fairseq_latent.budget import cut_short
+
 from .comparisons import FEW, closeness, compared, listed, rising_k
 from .dialogues import distinct_responses
 from .latent_samples import LatentSamples
@@ -34,7 +36,7 @@ def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> Findin
         if all("BLEU" in system.row.scores for system in scored):
             points.append(compared(scored, "BLEU", "", f"{more} to the references", None))
     points += rising_k(systems)
-    return Findings([*points, *closeness(systems), *unfinished(systems), *care(systems)], each)
+    return Findings([*points, *closeness(systems), *unfinished(systems), *still_rising(systems), *care(systems)], each)
 
 
 def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
@@ -113,6 +115,18 @@ def unfinished(systems: Sequence[MeasuredSystem]) -> list[str]:
         if system.log and wanted and system.log.updates < wanted:
             found.append(f"{system.name} at {system.log.updates:,} of {wanted:,.0f}")
     return [f"Trained for fewer updates than asked, killed or stopped early: {listed(found)}."] if found else []
+
+
+def still_rising(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Trainings that ended before their learning rate or KL weight had reached its peak: their numbers say little."""
+    found: dict[str, list[str]] = {}
+    for system in systems:
+        if system.settings:
+            updates = system.log.updates if system.log else system.settings.updates
+            for rise in cut_short(system.settings.flags, updates):
+                at = f"{system.name} at {rise.at(updates):.0%} ({updates:,} updates, {rise.flag} {rise.updates:,})"
+                found.setdefault(rise.what, []).append(at)
+    return [f"Trained with a {what} that never reached its peak: {listed(names)}." for what, names in found.items()]
 
 
 def care(systems: Sequence[MeasuredSystem]) -> list[str]:
