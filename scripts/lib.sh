@@ -89,6 +89,29 @@ budget_and_rest() {
     done
 }
 
+# warmup RUN MOST BUDGET FLAGS...: updates in which a recipe's learning rate rises. WARMUP where it is set. The paper's MOST with
+# the recipe's own BUDGET or more updates; of fewer (MAX_UPDATE, or --max-update among the flags) a tenth, at most MOST: or the
+# rate would never reach its peak. A run that has begun keeps what it began with.
+warmup() { _rise "${WARMUP:-}" --warmup-updates 10 "$@"; }
+
+# kl_warmup RUN MOST BUDGET FLAGS...: the same of the KL weight: KL_WARMUP, MOST, or half of the updates.
+kl_warmup() { _rise "${KL_WARMUP:-}" --kl-warmup 2 "$@"; }
+
+_rise() { # ASKED FLAG PARTS RUN MOST BUDGET FLAGS...
+    local asked=$1 flag=$2 parts=$3 folder=$4 most=$5 budget=$6 found updates epochs rest
+    shift 6
+    budget_and_rest --max-update "${MAX_UPDATE:-$budget}" "$@"
+    found=$most
+    if [[ $updates != *[!0-9]* ]] && ((updates > 0 && updates < budget)); then
+        found=$((updates / parts > 0 ? updates / parts : 1))
+        ((found < most)) || found=$most
+    fi
+    if compgen -G "$folder/checkpoint*.pt" >/dev/null; then
+        found=$({ grep -o -e "$flag [0-9]*" "$folder/flags" 2>/dev/null || printf '%s %s\n' "$flag" "$found"; } | head -n 1 | cut -d' ' -f2)
+    fi
+    printf '%s' "${asked:-$found}"
+}
+
 # smaller LIMIT LIMIT: 0 is no limit; what is no number fairseq-train refuses itself.
 smaller() { [[ $1$2 != *[!0-9]* ]] && ((${1:-0} > 0 && (${2:-0} == 0 || $1 < $2))); }
 

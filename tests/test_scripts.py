@@ -129,6 +129,53 @@ def test_recipe_has_the_papers_hyper_parameters_and_fairseq_accepts_them(recipe,
     assert args.arch == ("t_spacefusion" if recipe.stem == "spacefusion" else "t_cvae")
 
 
+def value_of(recorded, flag):
+    words = recorded.arguments.read_text().splitlines()
+    recorded.arguments.unlink()
+    return words[words.index(flag) + 1]
+
+
+LINEAR, FULL = (ROOT / f"scripts/recipes/{name}.sh" for name in ("linear", "persona_full"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "variables", "warmup"),
+    [
+        (LINEAR, (), {"MAX_UPDATE": "1000"}, 100),
+        (LINEAR, ("--max-update", "1000"), {}, 100),
+        (LINEAR, ("--max-update=300",), {"MAX_UPDATE": "1000"}, 30),
+        (LINEAR, (), {"MAX_UPDATE": "5"}, 1),
+        (LINEAR, (), {"MAX_UPDATE": "100000"}, 4000),  # at most the paper's
+        (LINEAR, (), {"MAX_UPDATE": "1000", "WARMUP": "7"}, 7),
+        (LINEAR, (), {"MAX_UPDATE": "300000"}, 4000),
+        (FULL, (), {"MAX_UPDATE": "11400"}, 3000),  # the paper's budget: its warm-up, more than a tenth
+        (FULL, (), {"MAX_UPDATE": "1000"}, 100),
+    ],
+)
+def test_a_smaller_budget_has_a_shorter_warm_up(recorded, recipe, flags, variables, warmup):
+    done = recorded(recipe, *flags, **variables)
+    assert done.returncode == 0, done.stderr
+    assert value_of(recorded, "--warmup-updates") == str(warmup)
+
+
+def test_the_kl_weight_rises_within_the_budget(recorded, tmp_path):
+    for number, (budget, warmup) in enumerate(((1000, 500), (30000, 10000))):
+        done = recorded(LINEAR, MAX_UPDATE=str(budget), RUN=str(tmp_path / f"run/{number}"))
+        assert done.returncode == 0, done.stderr
+        assert value_of(recorded, "--kl-warmup") == str(warmup)
+    recorded(LINEAR, MAX_UPDATE="1000", KL_WARMUP="9", RUN=str(tmp_path / "run/2"))
+    assert value_of(recorded, "--kl-warmup") == "9"
+
+
+def test_a_run_that_goes_on_keeps_its_warm_up(recorded):
+    """With a larger budget, too: it is the same training."""
+    assert recorded(LINEAR, MAX_UPDATE="1000").returncode == 0
+    assert value_of(recorded, "--warmup-updates") == "100"
+    assert recorded(LINEAR, MAX_UPDATE="2000").returncode == 0
+    assert value_of(recorded, "--warmup-updates") == "100"
+    assert "other flags" in recorded(LINEAR, MAX_UPDATE="2000", WARMUP="50").stderr
+
+
 PERSONA_LOSSES = {
     "persona_full": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim",
     "persona_no_podi": "--criterion elbo",

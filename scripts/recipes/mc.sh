@@ -17,8 +17,8 @@ model=(--arch "${ARCH:-t_cvae}" ${VECTORS:+--encoder-embed-path "$VECTORS"})
 loss=(--criterion mc_elbo --k 5 --label-smoothing 0.1)
 # optimiser
 optimiser=(--optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --clip-norm 25
-    --lr "${LR:-1e-3}" --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 --warmup-updates "${WARMUP:-4000}"
-    --stop-min-lr 1e-9)
+    --lr "${LR:-1e-3}" --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7
+    --warmup-updates "$(warmup "$folder" 4000 250000 "$@")" --stop-min-lr 1e-9)
 # run         about 27,000 tokens an update
 budget=(--max-tokens "${MAX_TOKENS:-3360}" --update-freq "${UPDATE_FREQ:-8}" --max-update "${MAX_UPDATE:-250000}"
     --seed "${SEED:-0}")

@@ -19,7 +19,7 @@ model=(--arch "${ARCH:-persona_cvae_gpt2}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"
 loss=(--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim)
 # optimiser
 optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --clip-norm 25 --lr "${LR:-2.6e-5}" --lr-scheduler polynomial_decay
-    --warmup-updates "${WARMUP:-3000}" --total-num-update "${MAX_UPDATE:-11400}")
+    --warmup-updates "$(warmup "$folder" 3000 11400 "$@")" --total-num-update "${MAX_UPDATE:-11400}")
 # run         five epochs of 73,000 responses, what is kept of ConvAI2's training text if it is like the validation text; 32 at
 #             once, whose profiles L_Po-di parts; early end: --patience. The learning rate is nothing at the end: another
 #             MAX_UPDATE is another training, with a RUN of its own
