@@ -1,7 +1,8 @@
 """`fairseq-latent convert`: a decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
 
 What is handed over is GPT-2: blocks, positions, words. Latents, their readers and the role of the other party have no place
-in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role.
+in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role. Our sequences
+are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
 """
 
 import argparse
@@ -14,6 +15,27 @@ from .errors import InputError
 
 TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spiece.model", "spm.model")
 REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
+NOTE = "README.md"
+SEQUENCES = """# A GPT-2 handed over by `fairseq-latent convert`
+
+It reads `<s> turn <eot> turn ... turn </s>` and goes on with `response </s>`. No tokenizer adds these symbols: `{symbols}`
+says in which rows they stand. Fed without `<s>`, the model says something else.
+
+```python
+import json
+import torch
+from transformers import GPT2LMHeadModel
+
+model = GPT2LMHeadModel.from_pretrained(folder)
+row = json.load(open(folder + "/{symbols}", encoding="utf-8"))
+turns = [[...], [...]]  # the ids of each turn's tokens, the oldest turn first
+read = [row["<s>"], *turns[0], *(token for turn in turns[1:] for token in (row["<eot>"], *turn)), row["</s>"]]
+print(model.generate(torch.tensor([read]), max_new_tokens=40, do_sample=False)[0, len(read) :])
+```
+
+`generation_config.json` has `<s>` as the start, `</s>` as the end, and the symbols that are never said. What training added
+to the words of the other party, their role, has no place in this form, nor have latents.
+"""
 
 
 def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
@@ -22,6 +44,7 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
 
     from .evaluation.checkpoint import load
     from .modules.gpt2 import SYMBOLS, transformers
+    from .symbols import EOT
 
     library = transformers()
     trained = load(checkpoint, data, None, cpu=True)
@@ -30,15 +53,26 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
         raise InputError(f"{checkpoint}: its decoder is no GPT-2; {REMEDY}")
     words = trained.task.target_dictionary
     order, symbols = rows_of(words.symbols)
+    rows = {place: row for row, place in enumerate(order)}
     table = trained.model.encoder.embed_tokens.weight.detach()[torch.tensor(order)]
-    ends = {"bos_token_id": symbols[words.bos_word], "eos_token_id": symbols[words.eos_word], "vocab_size": len(table)}
-    gpt2 = library.GPT2LMHeadModel(library.GPT2Config(**{**body.gpt2.config.to_dict(), **ends}))
+    if EOT in symbols:  # --turn-end eos reads it as </s>
+        table[symbols[EOT]] = table[rows[trained.model.encoder.embedding.read_as]]
+    ends = {
+        "bos_token_id": symbols[words.bos_word],
+        "eos_token_id": symbols[words.eos_word],
+        "pad_token_id": symbols[words.pad_word],
+    }
+    settings = {**body.gpt2.config.to_dict(), **ends, "vocab_size": len(table)}
+    gpt2 = library.GPT2LMHeadModel(library.GPT2Config(**settings))
+    never = sorted(rows[place] for place in {*trained.task.never_said(), words.pad()})
+    gpt2.generation_config = library.GenerationConfig(**ends, suppress_tokens=never, min_new_tokens=1)
     gpt2.transformer.load_state_dict(body.gpt2.state_dict() | {"wte.weight": table})
     gpt2.tie_weights()
     gpt2.save_pretrained(folder)
     for name in TOKENIZERS:
         if (Path(data) / name).is_file():
             shutil.copy(Path(data) / name, folder / name)
+    (folder / NOTE).write_text(SEQUENCES.format(symbols=SYMBOLS), encoding="utf-8")
     (folder / SYMBOLS).write_text(json.dumps(symbols, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return symbols
 
@@ -85,12 +119,15 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
         "--optimizer", "adam", "--cpu", "--batch-size", "8",
     ]  # fmt: skip
     if isinstance(config.eos_token_id, int):
-        arguments += ["--symbols-from", "end"]  # what ends its texts ends turns and responses
+        arguments += [
+            "--symbols-from",
+            "end",
+        ]  # what begins and ends its texts begins contexts, ends turns and responses
     cfg = convert_namespace_to_omegaconf(
         options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
     )
     task = tasks.setup_task(cfg.task)
-    torch.manual_seed(1)  # of <s>, which GPT-2 lacks
+    torch.manual_seed(1)  # of the symbols that are no start or end, which GPT-2 lacks
     model = task.build_model(cfg.model)
     model.encoder.embedding.marks.weight.data.zero_()  # a role that GPT-2 never saw, untrained, would be noise
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
@@ -135,4 +172,4 @@ def main(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
-    print(f"{args.out}: GPT2LMHeadModel; rows of {shown} in {SYMBOLS}")
+    print(f"{args.out}: GPT2LMHeadModel; rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there")

@@ -27,7 +27,7 @@ def gpt2_bin(tmp_path_factory):
     text, target = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("data-bin")
     for split in ("train", "valid", "test"):
         for side in ("src", "tgt"):
-            lines = [" ".join(str((row * 7 + place) % TOKENS) for place in range(4)) for row in range(12)]
+            lines = [" ".join(str((row * 7 + place) % TOKENS) for place in range(4)) for row in range(16)]
             (text / f"{split}.{side}").write_text("".join(f"{line}\n" for line in lines))
     rows = [*map(str, range(TOKENS)), "<eot>", "<eou>"]
     (text / "dict.txt").write_text("".join(f"{row} 1\n" for row in rows))
@@ -81,7 +81,7 @@ def test_there_and_back(gpt2_bin, folder, tmp_path):
     done = convert(folder, tmp_path / "run/gpt2.pt", "--data", gpt2_bin)
     assert done.returncode == 0, done.stderr
     flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "4")
-    assert len(programs.decode(gpt2_bin, tmp_path / "run/gpt2.pt", *flags).hypotheses()) == 12
+    assert len(programs.decode(gpt2_bin, tmp_path / "run/gpt2.pt", *flags).hypotheses()) == 16
     done = convert(tmp_path / "run/gpt2.pt", tmp_path / "back", "--data", gpt2_bin)
     assert done.returncode == 0, done.stderr
     first, again = (GPT2LMHeadModel.from_pretrained(path).eval() for path in (folder, tmp_path / "back"))
@@ -92,6 +92,68 @@ def test_there_and_back(gpt2_bin, folder, tmp_path):
     assert list(symbols) == ["<s>", "<pad>", "</s>", "<unk>", "<eot>", "<eou>"] and min(symbols.values()) == TOKENS
     assert again.config.eos_token_id == symbols["</s>"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
+
+
+def test_responses_are_the_same_with_the_start_in_front(gpt2_bin, tmp_path):
+    """16 of 16, of a GPT-2 beside the checkpoint made of it, and of that beside the folder made of it."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    data = with_tokenizer(gpt2_bin, tmp_path / "data")
+    torch.manual_seed(5)
+    sizes = {"vocab_size": TOKENS, "n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    config = GPT2Config(
+        **sizes, bos_token_id=TOKENS - 1, eos_token_id=0, initializer_range=0.5
+    )  # more to say than one word
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    assert convert(tmp_path / "gpt2", tmp_path / "gpt2.pt", "--data", data).returncode == 0
+    done = convert(tmp_path / "gpt2.pt", tmp_path / "back", "--data", data)
+    assert done.returncode == 0 and "its sequences begin with <s>, see README.md there" in done.stdout, done.stderr
+    flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "6")
+    ours = programs.decode(data, tmp_path / "gpt2.pt", *flags).hypotheses()
+    assert len(ours) == 16 and len({text for (text,) in ours.values()}) > 4
+    rows = json.loads((tmp_path / "back" / SYMBOLS).read_text())
+    for folder, start, end, options in (
+        ("gpt2", TOKENS - 1, 0, {"min_new_tokens": 1}),  # its own start and end, whose rows <s> and </s> have
+        ("back", rows["<s>"], rows["</s>"], {}),  # the rest is in its generation settings
+    ):
+        model = GPT2LMHeadModel.from_pretrained(tmp_path / folder).eval()
+        for before in ([start], []):
+            found = 0
+            for name, (text,) in ours.items():
+                read = torch.tensor([[*before, *context(int(name)), end]])
+                said = model.generate(read, max_new_tokens=6, do_sample=False, **options)[0, read.size(1) :].tolist()
+                found += text.split() == [str(token) for token in said if token != end]
+            assert found == 16 if before else found < 3, (folder, before, found)
+    settings = json.loads((tmp_path / "back/generation_config.json").read_text())
+    assert (settings["bos_token_id"], settings["eos_token_id"]) == (rows["<s>"], rows["</s>"])
+    assert settings["suppress_tokens"] == [0, *(rows[name] for name in ("<s>", "<pad>", "<unk>", "<eot>", "<eou>"))]
+    assert "`<s> turn <eot> turn" in (tmp_path / "back/README.md").read_text()
+
+
+def context(row: int) -> list[int]:
+    return [(row * 7 + place) % TOKENS for place in range(4)]
+
+
+def with_tokenizer(data, folder):
+    """A copy of the data whose token 0 ends a text, by GPT-2's tokenizer."""
+    shutil.copytree(data, folder)
+    vocabulary = {"<|endoftext|>": 0} | {chr(ord("A") + row): row for row in range(1, TOKENS)}
+    (folder / "encoder.json").write_text(json.dumps(vocabulary))
+    (folder / "vocab.bpe").write_text("#version: 0.2\n")
+    return folder
+
+
+def test_a_turns_end_is_handed_over_as_it_is_read(gpt2_bin, folder, tmp_path):
+    """--turn-end eos reads <eot> as </s>."""
+    from transformers import GPT2LMHeadModel
+
+    small = ("--task", "persona_dialogue", "--no-latents", "--embed-dim", "16", "--layers", "2", "--heads", "2")
+    kind = {"arch": "persona_cvae_gpt2_tiny", "criterion": "elbo"}
+    programs.fit(gpt2_bin, tmp_path, *small, "--gpt2-path", folder, "--turn-end", "eos", "--max-update", "1", **kind)
+    assert convert(tmp_path / "checkpoint_last.pt", tmp_path / "back", "--data", gpt2_bin).returncode == 0
+    rows = json.loads((tmp_path / "back" / SYMBOLS).read_text())
+    table = GPT2LMHeadModel.from_pretrained(tmp_path / "back").transformer.wte.weight
+    assert torch.equal(table[rows["<eot>"]], table[rows["</s>"]])
 
 
 def test_feed_forward_layers_of_another_width(gpt2_bin, tmp_path):
@@ -105,7 +167,7 @@ def test_feed_forward_layers_of_another_width(gpt2_bin, tmp_path):
     programs.fit(gpt2_bin, tmp_path / "run", *small, "--no-latents", "--gpt2-path", tmp_path / "wide", **kind)
     (tmp_path / "wide").rename(tmp_path / "gone")
     trained = tmp_path / "run/checkpoint_last.pt"
-    assert len(programs.decode(gpt2_bin, trained, *small[:2], "--max-len-b", "4").hypotheses()) == 12
+    assert len(programs.decode(gpt2_bin, trained, *small[:2], "--max-len-b", "4").hypotheses()) == 16
     for source, out in ((trained, "back"), (tmp_path / "gone", "run.pt"), (tmp_path / "run.pt", "again")):
         assert convert(source, tmp_path / out, "--data", gpt2_bin).returncode == 0
     first, again = (GPT2LMHeadModel.from_pretrained(tmp_path / name).eval() for name in ("gone", "again"))
@@ -119,10 +181,7 @@ def test_what_ended_texts_ends_responses(gpt2_bin, tmp_path):
     """A GPT-2 that has nothing to say, token 0: its responses end as soon as they may, and never have that token."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    data = shutil.copytree(gpt2_bin, tmp_path / "data")
-    vocabulary = {"<|endoftext|>": 0} | {chr(ord("A") + row): row for row in range(1, TOKENS)}
-    (data / "encoder.json").write_text(json.dumps(vocabulary))
-    (data / "vocab.bpe").write_text("#version: 0.2\n")
+    data = with_tokenizer(gpt2_bin, tmp_path / "data")
     gpt2 = GPT2LMHeadModel(
         GPT2Config(vocab_size=TOKENS, n_positions=32, n_embd=16, n_layer=2, n_head=2, eos_token_id=0)
     )
@@ -134,7 +193,7 @@ def test_what_ended_texts_ends_responses(gpt2_bin, tmp_path):
     assert convert(tmp_path / "gpt2", tmp_path / "gpt2.pt", "--data", data).returncode == 0
     flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "4")
     found = programs.decode(data, tmp_path / "gpt2.pt", *flags).hypotheses().values()
-    assert len(found) == 12 and all(
+    assert len(found) == 16 and all(
         len(text.split()) == 1 and text != "0" for (text,) in found
     )  # fairseq's least length is one token
 

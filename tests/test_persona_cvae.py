@@ -483,7 +483,7 @@ def gpt2_folder(tmp_path):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(4)
-    config = GPT2Config(vocab_size=60, n_positions=64, n_embd=16, n_layer=4, n_head=2, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(vocab_size=60, n_positions=64, n_embd=16, n_layer=4, n_head=2, bos_token_id=3, eos_token_id=0)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     return tmp_path
 
@@ -526,8 +526,13 @@ def test_symbols_that_end_something_start_as_the_end_of_a_text(gpt2_folder, gpt2
     words, table = gpt2_task.target_dictionary, model.encoder.embed_tokens.weight
     end = table[words.index("0")]
     assert torch.equal(table[words.eos()], end) and torch.equal(table[words.index(EOT)], end)
-    assert not torch.equal(table[words.bos()], end)
+    start = table[words.index("3")]  # of a text
+    assert torch.equal(table[words.bos()], start) and not torch.equal(start, end)
     config = GPT2Config.from_pretrained(gpt2_folder)
+    config.bos_token_id = None
+    config.save_pretrained(gpt2_folder)
+    model = model_of(gpt2_task, gpt2_path=str(gpt2_folder), no_latents=True, symbols_from="end")
+    assert torch.equal(model.encoder.embed_tokens.weight[words.bos()], end)
     config.eos_token_id = 60
     config.save_pretrained(gpt2_folder)
     with pytest.raises(InputError, match="eos_token_id 60 is no token of it; remedy"):

@@ -23,6 +23,7 @@ from ..modules.gpt2 import (
     fresh_gpt2,
     pretrained_gpt2,
     rows_of_symbols,
+    start_of_text,
     train_rows,
 )
 from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
@@ -71,7 +72,7 @@ class PersonaCVAEConfig(FairseqDataclass):
         default="mean",
         metadata={
             "help": "symbols that --gpt2-path lacks start near the mean of its rows (the released code); or <eot> and </s> "
-            "as its own end of text, which ends turns and responses in DialoGPT"
+            "as its own end of text, which ends turns and responses in DialoGPT, and <s> as its own start of text"
         },
     )
     freeze_embeddings: bool = field(
@@ -232,8 +233,10 @@ def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.
     # for the checkpoint, which is loaded without that folder
     cfg.positions, cfg.ffn_dim = gpt2.config.n_positions, gpt2.config.n_inner or 4 * cfg.embed_dim
     rows = rows_of_symbols(cfg.gpt2_path)
-    ends = (EOT, dictionary.eos_word) if str(cfg.symbols_from) == "end" else ()
-    copies = {symbol: end_of_text(gpt2, cfg.gpt2_path) for symbol in ends}
+    copies = {}
+    if str(cfg.symbols_from) == "end":
+        copies = dict.fromkeys((EOT, dictionary.eos_word), end_of_text(gpt2, cfg.gpt2_path))
+        copies[dictionary.bos_word] = start_of_text(gpt2, cfg.gpt2_path)
     lacking = fill_rows(embed_tokens, dictionary.symbols, table, rows, copies)
     remedy = (
         f"remedy: prepare the data with {'SUBWORDS= the data that it was trained on' if rows else 'GPT2=that folder'}"

@@ -167,9 +167,19 @@ def _compare_logits(folder: str, model: nn.Module) -> None:
 def end_of_text(gpt2: nn.Module, folder: str) -> int:
     """The row of the token that ends a text in a checkpoint."""
     row = gpt2.config.eos_token_id
-    if not isinstance(row, int) or not 0 <= row < gpt2.config.vocab_size:
+    if not _is_row(row, gpt2):
         raise InputError(f"{folder}/config.json: eos_token_id {row} is no token of it; remedy: --symbols-from mean")
     return row
+
+
+def start_of_text(gpt2: nn.Module, folder: str) -> int:
+    """The row of the token that begins a text in a checkpoint, that of its end where it has none."""
+    row = gpt2.config.bos_token_id
+    return row if _is_row(row, gpt2) else end_of_text(gpt2, folder)
+
+
+def _is_row(row, gpt2: nn.Module) -> bool:
+    return isinstance(row, int) and 0 <= row < gpt2.config.vocab_size
 
 
 def rows_of_symbols(folder: str | Path) -> dict[str, int]:

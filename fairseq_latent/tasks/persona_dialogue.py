@@ -129,11 +129,13 @@ class PersonaDialogueTask(DialogueTask):
             raise InputError(f"--fader {self.cfg.fader}: this model has no fader; remedy: one that has latents")
         generator = super().build_generator(models, args, **kwargs)
         if search := getattr(generator, "search", None):
-            words = self.target_dictionary
-            silent = pieces_of(utils.split_paths(self.cfg.data)[0]).silent
-            symbols = [words.unk(), *(words.index(word) for word in (BOS, *USER_SYMBOLS, *silent) if word in words)]
-            restrict(search, symbols, self.cfg.repetition_penalty)
+            restrict(search, self.never_said(), self.cfg.repetition_penalty)
         return generator
+
+    def never_said(self) -> list[int]:
+        """Ids of the symbols and of the tokens without text, which no response has."""
+        words, silent = self.target_dictionary, pieces_of(utils.split_paths(self.cfg.data)[0]).silent
+        return [words.unk(), *(words.index(word) for word in (BOS, *USER_SYMBOLS, *silent) if word in words)]
 
     def drawing(self) -> dict:
         """The fader by hand, where it was set."""
