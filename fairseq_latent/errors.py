@@ -6,10 +6,12 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 2
+TRACEBACK = "FAIRSEQ_LATENT_TRACEBACK"  # set to anything: every error's traceback, before its line
 REMEDIES = {
     errno.ENOENT: "check the path",
     errno.EACCES: "ask for permission, or name another",
@@ -67,6 +69,8 @@ def run(main: Callable[[], int | None]) -> int:
         line = describe(error)
         if line is None:
             raise
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
         print(f"error: {printable(line)}", file=sys.stderr)
         return EXIT_CODE
 

@@ -1,21 +1,31 @@
-"""What fairseq and torch say when a user's files or flags are wrong, as one line with the remedy and exit code 2."""
+"""What fairseq and torch say when a user's files or flags are wrong, as one line with the remedy and exit code 2.
+
+Only commands about this plugin's models are translated: a stock model lacks the flags that a remedy names, and what other
+people's code raises is theirs to read. FAIRSEQ_LATENT_TRACEBACK=1 prints the traceback, whosever it is.
+"""
 
 import os
 import re
 import sys
+from types import TracebackType
 
-from .errors import EXIT_CODE, InputError, describe
+from .errors import EXIT_CODE, INTERRUPTED, TRACEBACK, InputError, describe, printable
+
+# Whose errors of files are a user's mistake: in other modules' they are for who wrote those.
+OURS = {"fairseq", "fairseq_cli", "fairseq_latent", "preprocess", "torch", "numpy", "omegaconf", "hydra", "iopath"}
+LONGEST_MISMATCH = 160  # characters of the first of torch's list
 
 # (pattern in the message, one line with the remedy): the first that matches; {0} is the match, {1} its first group.
 REMEDIES = (
     (
         r"Cannot load model parameters from checkpoint ([^\s;]+)",
-        "{1}: a checkpoint of another architecture; "
+        "{1}: a checkpoint of another architecture{mismatch}; "
         "remedy: the --arch and sizes it was trained with, or another --save-dir",
     ),
     (
         r"Error\(s\) in loading state_dict for (\w+)",
-        "the checkpoint does not fit {1}; remedy: the --arch and sizes it was trained with, and its own data-bin",
+        "the checkpoint does not fit {1}{mismatch}; "
+        "remedy: the --arch and sizes it was trained with, and its own data-bin",
     ),
     (
         r"(?:Criterion|Optimizer) does not match|parameter group that doesn't match the size",
@@ -100,6 +110,25 @@ REMEDIES = (
         "remedy: the same command goes on from the last checkpoint",
     ),
     (
+        r"gradients are Nan/Inf|Minimum loss scale reached|gradients are inconsistent between workers",
+        "training diverged: a gradient is infinite or NaN (the parameters of that moment: crash.pt in --save-dir); "
+        "remedy: a smaller --lr, longer --warmup-updates or --clip-norm 1, and weights of losses near 1",
+    ),
+    (
+        r"DefaultCPUAllocator: can't allocate memory: you tried to allocate (\d+) bytes",
+        "out of memory: {1} bytes more are not to be had; remedy: a smaller --max-tokens or --batch-size, smaller sizes of "
+        "the model, or a smaller --k",
+    ),
+    (
+        r"CUDA out of memory",
+        "the GPU is out of memory; remedy: a smaller --max-tokens or --batch-size with a larger --update-freq, or a smaller "
+        "--k",
+    ),
+    (
+        r"[Pp]lease (?:run pip )?install (?:the )?([\w-]+)",
+        "a flag needs the package {1}, which is not installed; remedy: install it, or leave out the flag",
+    ),
+    (
         r"Could not infer language pair",
         "no data found; remedy: a folder made by fairseq-preprocess, and --source-lang src --target-lang tgt",
     ),
@@ -108,35 +137,83 @@ REMEDIES = (
 
 def translate(error: BaseException) -> str | None:
     """One line for a user's mistake, None for a defect."""
-    cause: BaseException | None = error
-    while cause is not None:  # fairseq wraps what goes wrong while a checkpoint is loaded
-        if isinstance(cause, InputError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
+    if line := own_line(error):
+        return line
     message = re.sub(r"np\.int\d+\((\d+)\)", r"\1", str(error))  # numpy 2 prints its types
-    own = re.search(r"InputError: (.*)", message)  # raised in a spawned process
-    if own:
-        return own.group(1)
     for pattern, remedy in REMEDIES:
         found = re.search(pattern, message)
         if found:
-            return remedy.format(found.group(0), *found.groups())
+            return remedy.format(found.group(0), *found.groups(), mismatch=_mismatch(error))
     return describe(error)
 
 
+def own_line(error: BaseException) -> str | None:
+    """The line of an InputError, which our own code raised, here or in a spawned process."""
+    for cause in _causes(error):  # fairseq wraps what goes wrong while a checkpoint is loaded
+        if isinstance(cause, InputError):
+            return str(cause)
+    spawned = re.search(r"InputError: (.*)", str(error))
+    return spawned.group(1) if spawned else None
+
+
+def _causes(error: BaseException | None):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _mismatch(error: BaseException) -> str:
+    """The first of the parameters that do not fit, as torch lists them, and how many more there are."""
+    for cause in _causes(error):
+        if "Error(s) in loading state_dict" in str(cause):
+            first, *more = [" ".join(line.split()) for line in str(cause).splitlines()[1:]] or ["?"]
+            first = first if len(first) <= LONGEST_MISMATCH else f"{first[:LONGEST_MISMATCH]} ..."
+            return f" ({first.rstrip('. ')}{f', and {len(more)} more' if more else ''}; {TRACEBACK}=1 lists all)"
+    return ""
+
+
+class Command:
+    """What runs in this process: `ours` if it is about a task, an architecture or a criterion of this plugin."""
+
+    ours = False
+
+
+def _raised_by_others(traceback: TracebackType | None) -> bool:
+    """Whether the innermost code outside Python's own library is neither ours nor fairseq's."""
+    owner = "fairseq_latent"
+    while traceback is not None:
+        name = traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if name not in sys.stdlib_module_names:
+            owner = name
+        traceback = traceback.tb_next
+    return owner not in OURS
+
+
+def _line(error: BaseException, traceback: TracebackType | None) -> str | None:
+    """What the user reads in place of the traceback; None where the traceback stays."""
+    if not isinstance(error, Exception):
+        return None
+    if not Command.ours or (isinstance(error, OSError | UnicodeError) and _raised_by_others(traceback)):
+        return own_line(error)
+    return translate(error)
+
+
 def one_line_hook(previous):
-    """A sys.excepthook that ends the program with one line and exit code 2 where `translate` knows the error."""
+    """A sys.excepthook that ends the program with one line and exit code 2 where the mistake is the user's."""
 
     def hook(kind, error, traceback):
-        if issubclass(kind, BrokenPipeError):  # `command | head` closed our output
+        if Command.ours and issubclass(kind, BrokenPipeError):  # `command | head` closed our output
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0)
-        if getattr(error, "exit_code", None) == EXIT_CODE:  # a spawned process, which has said why
+        if Command.ours and getattr(error, "exit_code", None) == EXIT_CODE:  # a spawned process, which has said why
             raise SystemExit(EXIT_CODE)
-        line = translate(error) if issubclass(kind, Exception) else None
+        interrupted = Command.ours and issubclass(kind, KeyboardInterrupt)
+        line = "interrupted" if interrupted else _line(error, traceback)
         if line is None:
             return previous(kind, error, traceback)
-        print(f"error: {line}", file=sys.stderr, flush=True)
-        raise SystemExit(EXIT_CODE)
+        if os.environ.get(TRACEBACK):
+            previous(kind, error, traceback)
+        print(line if interrupted else f"error: {printable(line)}", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED if interrupted else EXIT_CODE)
 
     return hook

@@ -255,7 +255,8 @@ def test_what_torch_says_is_one_line_with_a_remedy(message, said):
     assert said in line and "remedy: " in line
 
 
-def test_a_spawned_process_that_has_said_why_is_not_reported_again(capsys):
+def test_a_spawned_process_that_has_said_why_is_not_reported_again(capsys, monkeypatch):
+    monkeypatch.setattr(failures.Command, "ours", True)
     error = ProcessExitedException("process 0 terminated with exit code 2", 0, 7, 2)
     with pytest.raises(SystemExit) as stop:
         failures.one_line_hook(None)(type(error), error, None)

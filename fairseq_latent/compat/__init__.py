@@ -18,7 +18,18 @@ from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
 from .. import failures
-from . import batches, budget, checkpoints, command_line, decoding, distributed, flag_ranges, older_checkpoints
+from . import (
+    batches,
+    budget,
+    checkpoints,
+    command_line,
+    decoding,
+    distributed,
+    flag_ranges,
+    gpu_flags,
+    older_checkpoints,
+    ownership,
+)
 
 
 def apply() -> None:
@@ -64,7 +75,9 @@ def apply() -> None:
     Trainer.load_checkpoint = checkpoints.restore_task_state(Trainer.load_checkpoint)
     progress_bar.progress_bar = command_line.log_once(progress_bar.progress_bar)
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
+    options.parse_args_and_arch = ownership.note_owner(options.parse_args_and_arch)
     options.parse_args_and_arch = flag_ranges.check_ranges(options.parse_args_and_arch)
+    options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")

@@ -15,7 +15,6 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.distributed.utils import distributed_main as fairseq_distributed_main
 
 from .. import rendezvous
-from ..errors import InputError
 
 
 def unpickle_own_objects(broadcast_object_slow):
@@ -83,13 +82,13 @@ def call_main_anywhere(call_main):
         if under_torchrun and training.distributed_world_size == 1:
             training.distributed_world_size = int(os.environ["WORLD_SIZE"])
         if cfg.common.cpu or not torch.cuda.is_available():
-            check_precision(cfg)
+            cfg.common.tpu = training.tpu = False  # options.py takes bf16 for a TPU's
             if training.distributed_world_size > 1:
                 training.distributed_backend = "gloo"
                 if not under_torchrun and not training.distributed_no_spawn:
                     return spawn(cfg, main, kwargs)
         elif cfg.common.bf16:
-            cfg.common.tpu = training.tpu = False  # options.py takes bf16 for a TPU's
+            cfg.common.tpu = training.tpu = False
         return call_main(cfg, main, **kwargs)
 
     return wrapped
@@ -128,14 +127,6 @@ def parallel_on_cpus(distributed_data_parallel):
         return distributed_data_parallel(module, device_ids=device_ids, output_device=output_device, **kwargs)
 
     return wrapped
-
-
-def check_precision(cfg) -> None:
-    """float16 and GPU autocast are CUDA only; bfloat16 works on CPUs once fairseq stops looking for a TPU."""
-    for name in ("fp16", "memory_efficient_fp16", "amp"):
-        if getattr(cfg.common, name, False):
-            raise InputError(f"--{name.replace('_', '-')} needs a GPU; remedy: drop it, or --bf16, which CPUs can do")
-    cfg.common.tpu = cfg.distributed_training.tpu = False
 
 
 def spawn(cfg, main, kwargs) -> None:

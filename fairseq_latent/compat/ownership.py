@@ -1,10 +1,14 @@
 """Whether a command is about this plugin's models: what is not, behaves as in a fairseq without it."""
 
+import argparse
+import functools
 from collections.abc import Mapping
 
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
+
+from ..failures import Command
 
 PACKAGE = __name__.partition(".")[0]
 REGISTRIES = {
@@ -23,3 +27,16 @@ def owners(values: Mapping[str, object]) -> list[type]:
         if values.get(flag) in registry
     )
     return [owner for owner in found if any(kind.__module__.partition(".")[0] == PACKAGE for kind in owner.__mro__)]
+
+
+def note_owner(parse_args_and_arch):
+    """Errors of commands about our models are translated (`failures`), stock models' stay as they are."""
+
+    @functools.wraps(parse_args_and_arch)
+    def wrapped(*args, **kwargs):
+        parsed = parse_args_and_arch(*args, **kwargs)
+        values = vars(parsed if isinstance(parsed, argparse.Namespace) else parsed[0])
+        Command.ours = bool(owners(values))
+        return parsed
+
+    return wrapped

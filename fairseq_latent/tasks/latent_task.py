@@ -105,6 +105,7 @@ class LatentTask(FairseqTask):
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if dataset is self.datasets.get(self.cfg.train_subset):
             self._train_iterator = iterator
+            _refuse_short_batches(iterator, dataset, kwargs.get("max_tokens"))
             if len(utils.split_paths(self.cfg.data)) == 1:
                 update_freq = self.cfg.update_freq or [1]
                 self.updates_per_epoch = max(1, math.ceil(len(iterator) / update_freq[-1]))
@@ -277,6 +278,16 @@ class LatentTask(FairseqTask):
             sample["id"] = sample["id"].repeat_interleave(num_latents)
         hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
         return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
+
+
+def _refuse_short_batches(iterator, dataset, max_tokens: int | None) -> None:
+    """fairseq leaves out what is longer than a batch, and says nothing where that is all of the training set."""
+    longest_sides = np.asarray(dataset.sizes).reshape(len(dataset), -1).max(1)
+    if max_tokens is not None and longest_sides.min() > max_tokens and len(iterator) == 0:
+        raise InputError(
+            f"--max-tokens {max_tokens}: the shortest example has {longest_sides.min()} tokens, so no batch holds one; "
+            "remedy: a larger --max-tokens"
+        )
 
 
 def add_missing_options(cfg) -> None:
