@@ -54,8 +54,6 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script: exit code 0, the sub-command's own, or 2 for the user's mistakes."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 gets escapes, not a traceback
 
     def command() -> int | None:
         args = _parser(arguments).parse_args(arguments)

@@ -44,7 +44,8 @@ def describe(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
+        name = str(error.filename or "")
+        where = f"{name if name.strip() else repr(name)}: " if name else ""
         remedy = f"; remedy: {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
         return f"{where}{error.strerror}{remedy}"
     if isinstance(error, UnicodeDecodeError):
@@ -54,6 +55,9 @@ def describe(error: BaseException) -> str | None:
 
 def run(main: Callable[[], int | None]) -> int:
     """Call a command's main function; a user's mistake becomes one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8, a file name of any bytes: escapes, no traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _terminated_like_exit():
             code = main() or 0

@@ -48,6 +48,8 @@ def written_together(paths: Iterable[str | Path], mode: str = "w") -> Iterator[l
 
 def _replaceable(path: str | Path) -> Path:
     """The file behind `path`, its folder made; renaming onto a device would replace the device, so that is refused."""
+    if not str(path).strip():
+        raise InputError(f"{str(path)!r} is no name of a file to write; remedy: name one")
     target = Path(os.path.realpath(path))  # writing to a symbolic link changes what it points to, not the link
     if target.exists() and not target.is_file():
         raise InputError(f"{path} is not a regular file; remedy: name a file to write")

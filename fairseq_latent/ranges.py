@@ -1,8 +1,9 @@
 """Ranges of numbers on the command line: declared beside a flag's help text, checked before anything is built."""
 
+import argparse
 import ast
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from .errors import InputError
@@ -63,6 +64,7 @@ SIZE_OR_NONE = Range(0, 65_536)
 DEPTH = Range(1, 1_000)
 POSITIONS = Range(4, 2**20)  # fewer hold no context and response
 SAMPLES = Range(1, 10_000)  # K: each has a latent in memory
+WORKERS = Range(1, 1_024)  # processes or threads
 SEED = Range(0, 2**31 - 1)  # NumPy takes 32 bits; updates and epochs are added to it
 
 
@@ -81,6 +83,22 @@ def check(values: Mapping[str, object], ranges: Mapping[str, Range | Numbers]) -
                 huge = isinstance(one, int | float) and abs(one) > LARGEST and allowed.most == math.inf
                 most = ", below 2**63" if huge else ""
                 raise InputError(f"--{name.replace('_', '-')} {one} is out of range; remedy: {allowed}{most}")
+
+
+def typed(kind: type[int] | type[float], allowed: Range) -> Callable[[str], int | float]:
+    """The `type` of an argparse option that takes numbers of a range."""
+
+    def number(text: str) -> int | float:
+        shown = text if len(text) < 40 else f"{text[:40]}…"
+        try:
+            value = kind(text)
+        except ValueError:  # also for more digits than Python reads
+            raise argparse.ArgumentTypeError(f"{shown!r} is no {'whole ' if kind is int else ''}number") from None
+        if value not in allowed:
+            raise argparse.ArgumentTypeError(f"{shown} is not {allowed}")
+        return value
+
+    return number
 
 
 def _outside(value: object, allowed: Range | Numbers) -> bool:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.ranges import WORKERS
 
 BLOCK = 1 << 20  # bytes: some thousand conversations
 CGROUPS = Path("/sys/fs/cgroup")
@@ -57,8 +58,8 @@ def map_blocks(
     this process. `progress` names a bar on the terminal. However this ends, no worker is left: close the iterator
     (`contextlib.closing`) to be sure of that at once.
     """
-    if workers < 1:
-        raise InputError(f"--workers {workers}: somebody has to do it; remedy: 1 or more")
+    if workers not in WORKERS:
+        raise InputError(f"--workers {workers}: out of range; remedy: {WORKERS}")
     with closing(_blocks(path, block_bytes)) as blocks, _bar(path, progress) as report:
         head = list(islice(blocks, workers))
         blocks = chain(head, blocks)

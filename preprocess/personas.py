@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
+from fairseq_latent.ranges import COUNT, SHARE, WORKERS, typed
 from fairseq_latent.word_vectors import load_vectors
 
 from .gpt2_bpe import load_gpt2
@@ -39,18 +40,6 @@ def _share_or_file(text: str) -> Share | Path:
     return Path(text) if text.endswith((".jsonl", ".jsonl.gz")) else parse_share(text)
 
 
-def _fraction(text: str) -> float:
-    if not 0 <= (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _whole(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.personas",
@@ -63,7 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         "file", type=Path, metavar="FILE", help="clean conversations.jsonl or .jsonl.gz, with personas of both speakers"
     )
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--workers", type=_whole, default=available_cores(), metavar="N", help="processes (default: all cores)")
+    add(
+        "--workers",
+        type=typed(int, WORKERS),
+        default=available_cores(),
+        metavar="N",
+        help="processes (default: all cores)",
+    )
     by = parser.add_argument_group("sides, by conversation")
     share = "fraction (0.1) or number (100) of the conversations, or a conversations.jsonl of its own; 0: none"
     by.add_argument("--valid", type=_share_or_file, default=0.1, metavar="SHARE", help=f"{share} (default: 0.1)")
@@ -93,14 +88,18 @@ def _add_example_options(parser: argparse.ArgumentParser) -> None:
         "--sides", choices=("both", "second"), default="both", help="whose turns are responses (default: both)"
     )
     of.add_argument(
-        "--min-turns", type=_whole, default=4, metavar="N", help="turns in a context, at least (default: 4)"
+        "--min-turns", type=typed(int, COUNT), default=4, metavar="N", help="turns in a context, at least (default: 4)"
     )
     of.add_argument(
-        "--min-response-words", type=_whole, default=5, metavar="N", help="words of a response, at least (default: 5)"
+        "--min-response-words",
+        type=typed(int, COUNT),
+        default=5,
+        metavar="N",
+        help="words of a response, at least (default: 5)",
     )
     of.add_argument(
         "--max-tokens",
-        type=_whole,
+        type=typed(int, COUNT),
         default=200,
         metavar="N",
         help="tokens of context and response, one for the end of each turn included: the oldest turns are dropped until "
@@ -117,10 +116,14 @@ def _add_example_options(parser: argparse.ArgumentParser) -> None:
         "your; similarity, near the own profile and far from the other (default: first_person)",
     )
     of.add_argument(
-        "--filter-own", type=_fraction, default=0.6, metavar="S", help="of --filter similarity (default: 0.6)"
+        "--filter-own", type=typed(float, SHARE), default=0.6, metavar="S", help="of --filter similarity (default: 0.6)"
     )
     of.add_argument(
-        "--filter-partner", type=_fraction, default=0.3, metavar="S", help="of --filter similarity (default: 0.3)"
+        "--filter-partner",
+        type=typed(float, SHARE),
+        default=0.3,
+        metavar="S",
+        help="of --filter similarity (default: 0.3)",
     )
     of.add_argument("--filter-test", action="store_true", help="filter validation and test too")
     of.add_argument(

@@ -21,11 +21,11 @@ tabulators between. These are text: score against them, not against what `prepro
 
 import argparse
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
+from fairseq_latent.ranges import COUNT, WORKERS, typed
 
 from .parallel import BLOCK, available_cores
 from .passes import Options, split
@@ -44,15 +44,6 @@ def _moment(text: str) -> datetime:
     return time
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.split",
@@ -64,8 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="conversations.jsonl or conversations.jsonl.gz")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    add("--context-turns", type=int, metavar="N", help="turns in a context (default: 1)")
-    add("--workers", type=_whole(1), default=available_cores(), metavar="N", help="processes (default: all cores)")
+    add("--context-turns", type=typed(int, COUNT), metavar="N", help="turns in a context (default: 1)")
+    add(
+        "--workers",
+        type=typed(int, WORKERS),
+        default=available_cores(),
+        metavar="N",
+        help="processes (default: all cores)",
+    )
     by = parser.add_argument_group("by conversation")
     by.add_argument("--valid", type=parse_share, metavar="SHARE", help=f"{share} (default: 0.05)")
     by.add_argument("--test", type=parse_share, metavar="SHARE", help=f"{share} (default: 0.05)")
@@ -91,13 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     by = parser.add_argument_group("several references")
     by.add_argument(
         "--references",
-        type=_whole(1),
+        type=typed(int, COUNT),
         metavar="N",
         help="test has one line for each context with N different responses or more: the first one in test.tgt, the "
         "others in test.ref1, test.ref2, ...; for fairseq-latent score --reference DIR/test.tgt DIR/test.ref*",
     )
     by.add_argument(
-        "--max-references", type=_whole(1), metavar="N", help="responses that are kept of a context (default: 100)"
+        "--max-references",
+        type=typed(int, COUNT),
+        metavar="N",
+        help="responses that are kept of a context (default: 100)",
     )
     by = parser.add_argument_group("by ids")
     by.add_argument(

@@ -10,7 +10,7 @@ model and of the fairseq dictionary are the same numbers. What follows is
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_together
-from fairseq_latent.symbols import RESERVED, UNK
+from fairseq_latent.ranges import Range, typed
+from fairseq_latent.symbols import RESERVED, UNK, USER_SYMBOLS
 
 from .lines import check_parallel, read_lines
 from .pieces import DICTIONARY, MODEL, Subwords, load_subwords, train_subwords
@@ -88,16 +89,6 @@ def _decode(folder: Path) -> None:
         print(subwords.decode(line))
 
 
-def _between(least: float, most: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = type(least)(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-        return value
-
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.subwords",
@@ -121,21 +112,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--vocab-size",
-        type=_between(1, 10**6),
+        type=typed(int, Range(len(RESERVED) + len(USER_SYMBOLS), 10**6)),
         default=16000,
         metavar="N",
         help="pieces, special ones included (default: 16000)",
     )
     add(
         "--character-coverage",
-        type=_between(0.98, 1.0),
+        type=typed(float, Range(0.98, 1)),
         default=1.0,
         metavar="SHARE",
         help="share of the characters that get a piece; 0.9995 for Japanese or Chinese (default: 1.0)",
     )
     add(
         "--sample",
-        type=_between(1, 10**8),
+        type=typed(int, Range(1, 10**8)),
         default=1_000_000,
         metavar="N",
         help="lines to learn from at most (default: 1000000)",
@@ -143,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, metavar="N", help="of the sample (default: 1)")
     add(
         "--threads",
-        type=_between(1, 64),
+        type=typed(int, Range(1, 64)),
         default=4,
         metavar="N",
         help="at most 64; learnt pieces depend on it slightly (default: 4)",

@@ -8,7 +8,7 @@ one worker; with more, threads race, and vectors differ a little from run to run
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,15 @@ from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, missing_extra, run
 from fairseq_latent.files import written_whole
+from fairseq_latent.ranges import COUNT, SEED, SIZE, WORKERS, Range, typed
 
 from .lines import read_lines, sample_lines
+from .parallel import available_memory
 from .pieces import DICTIONARY
 
 EPOCHS = 5
+WINDOW = Range(1, 1_000)
+COPIES = 3  # of the vectors in memory: inputs, outputs, and those that are returned
 SIDES = ("src", "tgt")
 
 
@@ -84,15 +88,6 @@ def _pieces(folder: Path) -> set[str]:
     return {row.rsplit(" ", 1)[0] for row in read_lines(path)}
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-
-    return number
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -103,20 +98,32 @@ def main(arguments: list[str] | None = None) -> None:
     add = parser.add_argument
     add("data", type=Path, metavar="DIR", help="folder of dict.txt and the encoded text (see preprocess.subwords)")
     add("--out", type=Path, required=True, metavar="FILE", help="text file to write")
-    add("--dimension", type=_whole(1), default=512, metavar="N", help="numbers a vector: --embed-dim (default: 512)")
-    add("--min-count", type=_whole(1), default=5, metavar="N", help="leave out rarer pieces (default: 5)")
-    add("--window", type=_whole(1), default=5, metavar="N", help="pieces before and after (default: 5)")
-    add("--sample", type=_whole(1), default=1_000_000, metavar="N", help="lines at most (default: 1000000)")
-    add("--seed", type=_whole(0), default=1, metavar="N", help="of the sample and of the vectors (default: 1)")
+    add(
+        "--dimension",
+        type=typed(int, SIZE),
+        default=512,
+        metavar="N",
+        help="numbers a vector: --embed-dim (default: 512)",
+    )
+    add("--min-count", type=typed(int, COUNT), default=5, metavar="N", help="leave out rarer pieces (default: 5)")
+    add("--window", type=typed(int, WINDOW), default=5, metavar="N", help="pieces before and after (default: 5)")
+    add("--sample", type=typed(int, COUNT), default=1_000_000, metavar="N", help="lines at most (default: 1000000)")
+    add("--seed", type=typed(int, SEED), default=1, metavar="N", help="of the sample and of the vectors (default: 1)")
     add(
         "--workers",
-        type=_whole(1),
+        type=typed(int, WORKERS),
         default=1,
         metavar="N",
         help="threads; with more than 1, the same seed no longer gives the same vectors (default: 1)",
     )
     options = parser.parse_args(arguments)
     known = _pieces(options.data)
+    needed = COPIES * np.dtype(np.float32).itemsize * len(known) * options.dimension
+    if needed > (memory := available_memory()):
+        raise InputError(
+            f"{len(known):,} pieces with --dimension {options.dimension} take {needed >> 20:,} MB, this machine has "
+            f"{memory >> 20:,}; remedy: a smaller --dimension"
+        )
     files = [options.data / f"train.{side}" for side in SIDES]
     lines = sample_lines(chain.from_iterable(read_lines(path) for path in files), options.sample, options.seed)
     if not lines:

@@ -34,7 +34,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 DEAR = settings(max_examples=max(1, settings.default.max_examples // 20))  # for what takes a second an example
 MOST = 2 << 30  # bytes that an input may cost
 PATIENCE = 60  # seconds after which a command hangs
-ERROR = re.compile(r"(?:\S.*: )?error: \S.*")  # argparse puts the command's name before it
+ERROR = re.compile(r"(?:\S.*: )?error: .*\S.*")  # argparse puts the command's name before it
 
 TOKENS = (
     b"", b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b"\t", b" ", b"\x1b]0;x\a",
@@ -162,6 +162,27 @@ def flags(draw, parser: argparse.ArgumentParser, most: int = 4, without: tuple[s
         count = action.nargs if isinstance(action.nargs, int) else draw(st.integers(1, 2)) if action.nargs else 1
         words += [draw(_value(action)) for _ in range(count)]
     return words
+
+
+class _Asked(Exception):
+    """Carries the parser that a command would have used."""
+
+
+def parser_of(main: Callable, *words: str) -> argparse.ArgumentParser:
+    """The parser of a command, or of its sub-command `words`."""
+
+    def found(parser: argparse.ArgumentParser, *arguments: object):
+        raise _Asked(parser)
+
+    with mock.patch.object(argparse.ArgumentParser, "parse_args", found):
+        try:
+            main([*words])
+        except _Asked as asked:
+            (parser,) = asked.args
+    for word in words:
+        (choices,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
+        parser = choices[word]
+    return parser
 
 
 def _value(action: argparse.Action) -> st.SearchStrategy[str]:

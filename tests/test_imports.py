@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "tasks": GROUND | {"aggressive", "data", "pieces", "ranges", "search", "tasks"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
-WITHOUT_TORCH = ("symbols", "errors", "files")
+WITHOUT_TORCH = ("symbols", "errors", "files", "ranges")
 
 
 def sources(folder: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def test_preprocess_knows_only_the_plugins_ground():
     for path in sources(PREPROCESS):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"torch", "fairseq", "transformers"}, path
-        assert plugin_parts(path) <= {"symbols", "errors", "files", "mecab", "word_vectors"}, path
+        assert plugin_parts(path) <= {"symbols", "errors", "files", "mecab", "ranges", "word_vectors"}, path
 
 
 def test_the_ground_needs_no_torch():

@@ -182,7 +182,7 @@ def test_wrong_flags_are_refused(text, monkeypatch, arguments, words):
 def test_a_coverage_that_sentencepiece_does_not_take_is_refused(text, capsys):
     with pytest.raises(SystemExit):
         subwords.main([str(text), "--character-coverage", "0.97"])
-    assert "0.97 is not between 0.98 and 1.0" in capsys.readouterr().err
+    assert "0.97 is not from 0.98 to 1" in capsys.readouterr().err
     subwords.main([str(text), "--vocab-size", "200", "--character-coverage", "0.98"])
 
 

@@ -1,5 +1,6 @@
 """Vectors: of the dictionary's pieces only, the same for the same seed, and the model starts from them."""
 
+import os
 import random
 import subprocess
 import sys
@@ -92,7 +93,9 @@ def test_same_seed_same_bytes(spm, tmp_path):
     first = learn(spm, tmp_path / "1", "--sample", "500")
     assert learn(spm, tmp_path / "2", "--sample", "500", "--seed", "2") != first
     command = [sys.executable, "-m", "preprocess.vectors", str(spm), "--out", str(tmp_path / "3"), "--dimension", "16"]
-    done = subprocess.run([*command, "--sample", "500"], capture_output=True, text=True, env={"PYTHONHASHSEED": "7"})
+    done = subprocess.run(
+        [*command, "--sample", "500"], capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "7"}
+    )
     assert done.returncode == 0, done.stderr
     assert "pieces have a vector, from 500 lines ->" in done.stdout
     assert (tmp_path / "3").read_text("utf-8") == first

@@ -1,8 +1,9 @@
 """What `python -m preprocess.tweets` takes."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+
+from fairseq_latent.ranges import WORKERS, Range, typed
 
 from ..parallel import available_cores, available_memory
 from ..rules import add_options
@@ -27,15 +28,6 @@ def _shard(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
         raise argparse.ArgumentTypeError(f"{text!r} is no shard, like 3/100")
     return int(number), int(shards)
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdecimal()) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number of {least} or more")
-        return int(text)
-
-    return number
 
 
 def _file(text: str) -> Path:
@@ -78,13 +70,15 @@ def parser() -> argparse.ArgumentParser:
         help="of tweets with the same text keep the first (default), the first of each user, or all",
     )
     add("--each-reply", action="store_true", help="every reply and what it answers is a conversation of two turns")
-    add("--max-turns", type=_at_least(2), default=100, metavar="N", help="longer threads are cut (default: 100)")
+    add(
+        "--max-turns", type=typed(int, Range(2)), default=100, metavar="N", help="longer threads are cut (default: 100)"
+    )
     add("--keep-monologues", action="store_true", help="keep threads of one user")
     add("--keep-crowds", action="store_true", help="keep threads of more than two users")
     add("--memory", type=_megabytes, default=half, metavar="SIZE", help="of the joins, e.g. 8GB (default: half of all)")
     add(
         "--workers",
-        type=_at_least(1),
+        type=typed(int, WORKERS),
         default=available_cores(),
         metavar="N",
         help="processes (default: cores)",

@@ -1,0 +1,101 @@
+"""Property tests: whatever flags the steps of preprocess get, each ends in success or in one line."""
+
+import argparse
+import importlib.util
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preprocess import (
+    check,
+    chitchat,
+    clean,
+    convai2,
+    dailydialog,
+    open2ch,
+    pairs,
+    personas,
+    ptb,
+    realpersonachat,
+    split,
+    subwords,
+    synthetic_persona_chat,
+    vectors,
+)
+from preprocess.side_files import SIDES
+
+from .hostile import DEAR, flags, folder, outcome, parser_of
+from .releases import packed
+from .test_properties_preprocess import CONVERSATIONS, HEADER, TEXT, VECTORS, lines_of
+from .test_properties_readers import (
+    CHITCHAT,
+    CONVAI2,
+    DAILYDIALOG,
+    DEV,
+    FIRST,
+    PERSONAS,
+    PLAIN,
+    PTB,
+    STARRED,
+    table,
+    text_of,
+)
+
+INPUTS = {
+    "x.jsonl": HEADER + lines_of(CONVERSATIONS), "dataset.json": text_of(CHITCHAT), "x.txt": CONVAI2.encode(),
+    "dialogues.json": text_of(DAILYDIALOG), "x.tsv": DEV.encode(), "x_test.csv": table(PLAIN, STARRED).encode(),
+    "r/dialogues/1.json": text_of(FIRST), "r/interlocutors.json": text_of(PERSONAS), "v.txt": VECTORS,
+    "d/dict.txt": "".join(f"\u2581{word} 1\n" for word in ["i", "do", "like", "tea", "ski"]).encode(),
+} | {name: text.encode() for name, text in PTB.items()} | {
+    f"d/{side}.{name}": text.encode() for side in SIDES for name, text in zip(("src", "tgt"), TEXT, strict=True)
+}  # fmt: skip
+OUT = ("--out", "out")
+COMMANDS = {  # main, and words without which there is nothing to do
+    "check": (check.main, "x.jsonl"),
+    "chitchat": (chitchat.main, "--dataset", "dataset.json", *OUT),
+    "convai2": (convai2.main, "x.txt", *OUT),
+    "dailydialog": (dailydialog.main, "dialogues.json", *OUT),
+    "open2ch": (open2ch.main, "x.tsv", *OUT),
+    "pairs": (pairs.main, "d/train.src", "d/train.tgt", *OUT),
+    "ptb": (ptb.main, "ptb", *OUT),
+    "realpersonachat": (realpersonachat.main, "r", *OUT),
+    "synthetic_persona_chat": (synthetic_persona_chat.main, "x_test.csv", *OUT),
+    "clean": (clean.main, "x.jsonl", *OUT),
+    "split": (split.main, "x.jsonl", *OUT, "--valid", "1", "--test", "1"),
+    "personas": (personas.main, "x.jsonl", *OUT, "--valid", "1", "--test", "1", "--min-turns", "1"),
+    "subwords": (subwords.main, "d", "--vocab-size", "40", "--threads", "1"),
+    "vectors": (vectors.main, "d", *OUT, "--dimension", "4", "--min-count", "1"),
+}
+
+
+@cache
+def parser(name: str) -> argparse.ArgumentParser:
+    """Of one of the commands."""
+    return parser_of(COMMANDS[name][0])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@given(st.data())
+def test_flags(name, data):
+    if name == "vectors":
+        pytest.importorskip("gensim")
+    main, *words = COMMANDS[name]
+    with folder() as here:
+        packed(here, INPUTS)
+        outcome(main, *words, *data.draw(flags(parser(name))))
+
+
+@DEAR
+@given(st.data())
+def test_flags_of_tweets(data):
+    if importlib.util.find_spec("duckdb") is None:
+        pytest.skip("duckdb is not installed")
+    from preprocess.tweets.__main__ import main
+
+    from .test_preprocess_tweets import TWEETS, tsv
+
+    with folder() as here:
+        packed(here, {"t/x.tsv": b"".join(tsv(*tweet) for tweet in TWEETS)})
+        outcome(main, "t", *OUT, *data.draw(flags(parser_of(main))))
