@@ -7,13 +7,13 @@ before any data set, checkpoint or process group is touched.
 import sys
 import warnings
 
-from fairseq import checkpoint_utils, ngram_repeat_block, options
+from fairseq import checkpoint_utils, hub_utils, ngram_repeat_block, options
 from fairseq.data import data_utils
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import progress_bar
-from fairseq.models import distributed_fairseq_model
+from fairseq.models import BaseFairseqModel, distributed_fairseq_model
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
@@ -22,6 +22,7 @@ from . import (
     batches,
     budget,
     checkpoints,
+    chosen,
     command_line,
     decoding,
     distributed,
@@ -29,6 +30,8 @@ from . import (
     gpu_flags,
     older_checkpoints,
     ownership,
+    plain_values,
+    trust,
 )
 
 
@@ -39,6 +42,11 @@ def apply() -> None:
     distributed_utils._fairseq_latent = True
     batches.restore_numpy_names()
     checkpoints.allow_checkpoint_types()
+    plain_values.replace_eval()
+    checkpoint_utils.torch = trust.CheckedTorch(checkpoint_utils.torch)
+    checkpoint_utils.load_model_ensemble_and_task = chosen.note_own_task(checkpoint_utils.load_model_ensemble_and_task)
+    hub_utils.from_pretrained = chosen.note_hub(hub_utils.from_pretrained)
+    BaseFairseqModel.from_pretrained = chosen.note_own_class(vars(BaseFairseqModel)["from_pretrained"])
     data_utils.batch_by_size = batches.keep_last_batch(data_utils.batch_by_size)
     FairseqTask.get_batch_iterator = batches.compose_batches_once(FairseqTask.get_batch_iterator)
     FairseqTask.build_generator = decoding.honour_topk_with_topp(FairseqTask.build_generator)
@@ -72,12 +80,13 @@ def apply() -> None:
     Trainer.begin_epoch = budget.warn_of_short_schedules(Trainer.begin_epoch)
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
     Trainer.state_dict = checkpoints.keep_task_state(Trainer.state_dict)
-    Trainer.load_checkpoint = checkpoints.restore_task_state(Trainer.load_checkpoint)
+    Trainer.load_checkpoint = chosen.weights_alone(checkpoints.restore_task_state(Trainer.load_checkpoint))
     progress_bar.progress_bar = command_line.log_once(progress_bar.progress_bar)
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     options.parse_args_and_arch = ownership.note_owner(options.parse_args_and_arch)
     options.parse_args_and_arch = flag_ranges.check_ranges(options.parse_args_and_arch)
     options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
+    options.parse_args_and_arch = chosen.note_task(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")

@@ -78,13 +78,16 @@ def load(
     from fairseq import checkpoint_utils
 
     fairseq_latent.register()
+    from fairseq_latent.compat.chosen import asked_for
+
     # fairseq's configuration sets the root logger to DEBUG
     for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")
     overrides = {"data": str(data), "seed": seed, **task}
-    models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
+    with asked_for(stock=False):
+        models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
     model = models[0]
     if not hasattr(model, "distributions"):
         raise InputError(

@@ -130,7 +130,10 @@ def with_random_weights(trained, path: str, seeds: Sequence[int]) -> Iterator:
     import torch
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
-    config = load_checkpoint_to_cpu(path)["cfg"]["model"]
+    from fairseq_latent.compat.chosen import asked_for
+
+    with asked_for(stock=False):
+        config = load_checkpoint_to_cpu(path)["cfg"]["model"]
     for seed in seeds:
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from fairseq_latent.errors import InputError
+
 from .tables import MISSING
 
 # Flags that name a place or a way to report; two runs that differ in these alone are the same experiment.
@@ -56,21 +58,32 @@ def training_settings(path: str | Path) -> TrainingSettings:
     import fairseq_latent
 
     fairseq_latent.register()
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-    arch, criterion = str(state["cfg"]["model"]["_name"]), str(state["cfg"]["criterion"]["_name"])
+    from fairseq_latent.compat.chosen import asked_for
+
+    with asked_for(stock=False):
+        state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    cfg = state["cfg"]
+    if not cfg["criterion"]:
+        raise InputError(f"{path}: it does not say which --criterion it was trained with")
+    arch, criterion = str(cfg["model"]["_name"]), str(cfg["criterion"]["_name"])
     flags: dict[str, str] = {}
-    for group, values in sorted(state["cfg"].items()):
+    for group, values in sorted(cfg.items()):
         if isinstance(values, Mapping) and group not in UNIMPORTANT_GROUPS:
             flags.update({name: _shown(value) for name, value in values.items() if name not in UNIMPORTANT_FLAGS})
+    try:
+        updates = int(state["optimizer_history"][-1]["num_updates"])
+        seconds = float(state["extra_state"].get("previous_training_time", 0))
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: damaged: its number of updates or its time is no number") from None
     return TrainingSettings(
         arch=arch,
         criterion=criterion,
         flags={name: value for name, value in flags.items() if not name.startswith("_")},
-        updates=int(state["optimizer_history"][-1]["num_updates"]),
-        seconds=float(state["extra_state"].get("previous_training_time", 0)),
+        updates=updates,
+        seconds=seconds,
         parameters=_parameters(state["model"]),
         model=ARCH_MODEL_NAME_REGISTRY.get(arch, arch),
-        own=changed(state["cfg"]["criterion"], CRITERION_DATACLASS_REGISTRY.get(criterion)),
+        own=changed(cfg["criterion"], CRITERION_DATACLASS_REGISTRY.get(criterion)),
     )
 
 
