@@ -6,6 +6,7 @@ Where an "unmended" assertion fails, this fairseq or torch no longer needs the m
 import argparse
 import errno
 import importlib.util
+import inspect
 import io
 import logging
 import os
@@ -182,7 +183,7 @@ def test_a_malicious_checkpoint_is_refused_not_executed(checkpoint, tmp_path, wh
     evil = tmp_path / "evil.pt"
     torch.save(state, evil)
     with pytest.raises(pickle.UnpicklingError):
-        checkpoint_utils.load_checkpoint_to_cpu.__wrapped__(str(evil))
+        inspect.unwrap(checkpoint_utils.load_checkpoint_to_cpu)(str(evil))
     with pytest.raises(InputError, match="evil.pt: refused"):
         checkpoint_utils.load_checkpoint_to_cpu(str(evil))
     assert not mark.exists()
@@ -193,7 +194,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "broken.pt"
     path.write_bytes(content)
     with pytest.raises(Exception) as unmended:  # noqa: B017
-        checkpoint_utils.load_checkpoint_to_cpu.__wrapped__(str(path))
+        inspect.unwrap(checkpoint_utils.load_checkpoint_to_cpu)(str(path))
     assert "broken.pt" not in str(unmended.value)
     with pytest.raises(InputError, match="broken.pt: truncated, or no checkpoint; remedy"):
         checkpoint_utils.load_checkpoint_to_cpu(str(path))
@@ -442,7 +443,7 @@ def test_help_lists_the_flags_of_architecture_task_and_criterion(capsys, monkeyp
         return capsys.readouterr().out
 
     mended = options.parse_args_and_arch
-    assert not any(flag in helped(mended.__wrapped__) for flag in flags)  # unmended
+    assert not any(flag in helped(inspect.unwrap(mended)) for flag in flags)  # unmended
     assert all(flag in helped(mended) for flag in flags)
 
 
