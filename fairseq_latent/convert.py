@@ -1,7 +1,7 @@
 """`fairseq-latent convert`: a decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
 
-What is handed over is GPT-2: blocks, positions, words. Latents, their readers and the role of the other party have no place
-in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role. Our sequences
+What is handed over is the language model: blocks, positions, words. Latents, their encoders and the role of the other party
+have no place in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role. Our sequences
 are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
 """
 
@@ -16,7 +16,7 @@ from .errors import InputError
 TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spiece.model", "spm.model")
 REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
 NOTE = "README.md"
-SEQUENCES = """# A GPT-2 handed over by `fairseq-latent convert`
+SEQUENCES = """# A language model handed over by `fairseq-latent convert`
 
 It reads `<s> turn <eot> turn ... turn </s>` and goes on with `response </s>`. No tokenizer adds these symbols: `{symbols}`
 says in which rows they stand. Fed without `<s>`, the model says something else.
@@ -24,9 +24,9 @@ says in which rows they stand. Fed without `<s>`, the model says something else.
 ```python
 import json
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import AutoModelForCausalLM
 
-model = GPT2LMHeadModel.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
 row = json.load(open(folder + "/{symbols}", encoding="utf-8"))
 turns = [[...], [...]]  # the ids of each turn's tokens, the oldest turn first
 read = [row["<s>"], *turns[0], *(token for turn in turns[1:] for token in (row["<eot>"], *turn)), row["</s>"]]
@@ -39,36 +39,41 @@ to the words of the other party, their role, has no place in this form, nor have
 
 
 def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
-    """Write the decoder of a checkpoint to a new folder; the rows of symbols that are no tokens of GPT-2."""
+    """Write the decoder of a checkpoint to a new folder; the rows of symbols that are no tokens of the language model."""
     import torch
 
     from .evaluation.checkpoint import load
-    from .modules.gpt2 import SYMBOLS, transformers
+    from .modules.language_model import LanguageModelBody
+    from .modules.pretrained import SYMBOLS, configuration, transformers
     from .symbols import EOT
 
     library = transformers()
     trained = load(checkpoint, data, None, cpu=True)
     body = getattr(trained.model.decoder, "body", None)
-    if not hasattr(body, "gpt2"):
-        raise InputError(f"{checkpoint}: its decoder is no GPT-2; {REMEDY}")
-    words = trained.task.target_dictionary
+    if not isinstance(body, LanguageModelBody):
+        raise InputError(f"{checkpoint}: its decoder is no language model; {REMEDY}")
+    words, embedding = trained.task.target_dictionary, trained.model.encoder.embedding
     order, symbols = rows_of(words.symbols)
     rows = {place: row for row, place in enumerate(order)}
-    table = trained.model.encoder.embed_tokens.weight.detach()[torch.tensor(order)]
-    if EOT in symbols:  # --turn-end eos reads it as </s>
-        table[symbols[EOT]] = table[rows[trained.model.encoder.embedding.read_as]]
     ends = {
         "bos_token_id": symbols[words.bos_word],
         "eos_token_id": symbols[words.eos_word],
         "pad_token_id": symbols[words.pad_word],
     }
-    settings = {**body.gpt2.config.to_dict(), **ends, "vocab_size": len(table)}
-    gpt2 = library.GPT2LMHeadModel(library.GPT2Config(**settings))
+    tied = {"vocab_size": len(order), "tie_word_embeddings": embedding.embed_tokens.output is None}
+    fields = json.loads(configuration(body.model)) | ends | tied
+    whole = library.AutoModelForCausalLM.from_config(library.CONFIG_MAPPING[fields["model_type"]].from_dict(fields))
     never = sorted(rows[place] for place in {*trained.task.never_said(), words.pad()})
-    gpt2.generation_config = library.GenerationConfig(**ends, suppress_tokens=never, min_new_tokens=1)
-    gpt2.transformer.load_state_dict(body.gpt2.state_dict() | {"wte.weight": table})
-    gpt2.tie_weights()
-    gpt2.save_pretrained(folder)
+    whole.generation_config = library.GenerationConfig(**ends, suppress_tokens=never, min_new_tokens=1)
+    whole.base_model.load_state_dict(body.model.state_dict(), strict=False)  # all but words, which follow
+    places = torch.tensor(order)
+    read = places.clone()
+    if EOT in symbols:  # --turn-end eos reads it as </s>
+        read[symbols[EOT]] = embedding.read_as
+    with torch.no_grad():
+        whole.get_output_embeddings().weight.copy_(embedding.embed_tokens.whole_output()[places])
+        whole.get_input_embeddings().weight.copy_(embedding.embed_tokens.whole()[read])
+    whole.save_pretrained(folder)
     for name in TOKENIZERS:
         if (Path(data) / name).is_file():
             shutil.copy(Path(data) / name, folder / name)
@@ -93,14 +98,13 @@ def rows_of(symbols: list[str]) -> tuple[list[int], dict[str, int]]:
 
 
 def to_checkpoint(folder: Path, data: str, path: Path) -> None:
-    """Write a checkpoint of a GPT-2 without latents, for `fairseq-generate` and chat, or to be trained further."""
+    """Write a checkpoint of a language model without latents, for `fairseq-generate` and chat, or to be trained further."""
     import torch
 
     import fairseq_latent
 
-    from .modules.gpt2 import transformers
+    from .modules.pretrained import has_end
 
-    library = transformers()
     fairseq_latent.register()
     from fairseq import checkpoint_utils, options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -109,30 +113,20 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
     for talkative in ("fairseq", "hydra"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
-    try:
-        config = library.GPT2Config.from_pretrained(folder)
-    except Exception as error:  # json and hub errors of their own
-        raise InputError(f"{folder}: {' '.join(str(error).split())[:200]}; remedy: copy the folder again") from None
     arguments = [
-        data, "--task", "persona_dialogue", "--arch", "persona_cvae_gpt2", "--no-latents", "--gpt2-path", str(folder),
-        "--embed-dim", config.n_embd, "--layers", config.n_layer, "--heads", config.n_head, "--criterion", "elbo",
-        "--optimizer", "adam", "--cpu", "--batch-size", "8",
+        data, "--task", "persona_dialogue", "--arch", "persona_cvae_gpt2", "--no-latents", "--lm-path", str(folder),
+        "--criterion", "elbo", "--optimizer", "adam", "--cpu", "--batch-size", "8",
     ]  # fmt: skip
-    if isinstance(config.eos_token_id, int):
-        arguments += [
-            "--symbols-from",
-            "end",
-        ]  # what begins and ends its texts begins contexts, ends turns and responses
+    if has_end(str(folder)):  # what begins and ends its texts begins contexts, ends turns and responses
+        arguments += ["--symbols-from", "end"]
     cfg = convert_namespace_to_omegaconf(
         options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
     )
     task = tasks.setup_task(cfg.task)
-    torch.manual_seed(1)  # of the symbols that are no start or end, which GPT-2 lacks
+    torch.manual_seed(1)  # of the symbols that are no start or end, which it lacks
     model = task.build_model(cfg.model)
-    model.encoder.embedding.marks.weight.data.zero_()  # a role that GPT-2 never saw, untrained, would be noise
+    model.encoder.embedding.marks.weight.data.zero_()  # a role that it never saw, untrained, would be noise
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
-    body = model.decoder.body
-    cfg.model.positions, cfg.model.ffn_dim = body.positions.num_embeddings, body.gpt2.config.n_inner or 0
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
     state = {
@@ -145,7 +139,7 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `fairseq-latent convert`."""
-    parser.add_argument("source", type=Path, metavar="FROM", help="checkpoint*.pt, or a GPT-2 folder of transformers")
+    parser.add_argument("source", type=Path, metavar="FROM", help="checkpoint*.pt, or a folder of transformers")
     parser.add_argument(
         "out", type=Path, metavar="TO", help="a new folder for a checkpoint's decoder, or a new *.pt file"
     )
@@ -160,9 +154,11 @@ def main(args: argparse.Namespace) -> None:
         if args.out.suffix != ".pt":
             raise InputError(f"{args.out} is no name of a checkpoint; remedy: one that ends in .pt")
         to_checkpoint(args.source, args.data, args.out)
-        print(f"{args.out}: GPT-2 without latents; fairseq-generate --task persona_dialogue --path {args.out}")
+        print(
+            f"{args.out}: a language model without latents; fairseq-generate --task persona_dialogue --path {args.out}"
+        )
         return
-    from .modules.gpt2 import SYMBOLS
+    from .modules.pretrained import SYMBOLS
 
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -172,4 +168,6 @@ def main(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
-    print(f"{args.out}: GPT2LMHeadModel; rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there")
+    print(
+        f"{args.out}: a language model of transformers; rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there"
+    )

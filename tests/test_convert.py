@@ -11,7 +11,8 @@ import torch
 from fairseq_latent.convert import main, rows_of
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.modules.gpt2 import SYMBOLS, fill_rows
+from fairseq_latent.modules.pretrained import SYMBOLS
+from fairseq_latent.modules.word_table import rows_for
 
 from . import programs
 
@@ -207,7 +208,7 @@ def test_a_trained_model_starts_another(gpt2_bin, folder, tmp_path):
     programs.fit(gpt2_bin, tmp_path / "two", *small, "--gpt2-path", tmp_path / "handed", "--lr", "0", **kind)
     one, two = (programs.parameters(tmp_path / run / "checkpoint_last.pt") for run in ("one", "two"))
     for name in one:
-        if ".gpt2." in name:
+        if ".model." in name:
             torch.testing.assert_close(two[name], one[name])
     torch.testing.assert_close(*(each["encoder.embedding.embed_tokens.weight"][4 : 4 + TOKENS] for each in (one, two)))
 
@@ -219,7 +220,7 @@ def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, 
     assert convert(tmp_path / "one/checkpoint_last.pt", tmp_path / "handed", "--data", data_bin).returncode == 0
     programs.fit(data_bin, tmp_path / "two", *small, "--gpt2-path", tmp_path / "handed", "--lr", "0", **kind)
     one, two = (programs.parameters(tmp_path / run / "checkpoint_last.pt") for run in ("one", "two"))
-    for name in (name for name in one if ".gpt2." in name or name.endswith("embed_tokens.weight")):
+    for name in (name for name in one if ".model." in name or name.endswith("embed_tokens.weight")):
         torch.testing.assert_close(two[name], one[name], msg=name)
     (tmp_path / "handed" / SYMBOLS).write_text("[1]")
     assert "these are not the rows of symbols; remedy" in refused(
@@ -229,9 +230,10 @@ def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, 
 
 def test_ids_of_gpt2_are_not_among_the_rows_of_symbols():
     """Of five rows two are symbols': 0, 1 and 2 are ids, 3 and 4 none."""
-    table, embedding = torch.arange(10.0).view(5, 2), torch.nn.Embedding(5, 2)
-    assert fill_rows(embedding, ["</s>", "2", "3", "0", "tea"], table, {"</s>": 4, "tea": 3}) == ["3"]
-    assert embedding.weight[[0, 1, 3, 4]].tolist() == table[[4, 2, 0, 3]].tolist()
+    table = torch.arange(10.0).view(5, 2)
+    rows, lacking = rows_for(["</s>", "2", "3", "0", "tea"], table, {"</s>": 4, "tea": 3})
+    assert lacking == ["3"]
+    assert rows[[0, 1, 3, 4]].tolist() == table[[4, 2, 0, 3]].tolist()
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_what_cannot_be_converted(gpt2_bin, data_bin, folder, tmp_path):
     for source, out, data, message in (
         (folder, "there", gpt2_bin, "is there already; remedy"),
         (folder, "new", gpt2_bin, "no name of a checkpoint; remedy"),
-        (tmp_path / "t_cvae/checkpoint_last.pt", "new", data_bin, "its decoder is no GPT-2; remedy"),
+        (tmp_path / "t_cvae/checkpoint_last.pt", "new", data_bin, "its decoder is no language model; remedy"),
         (tmp_path / "nothing.pt", "new", gpt2_bin, "no such checkpoint; remedy"),
         (tmp_path / "broken", "new.pt", gpt2_bin, "remedy: copy the folder again"),
         (folder, "new.pt", data_bin, "does not have the data's words; remedy.*GPT2="),

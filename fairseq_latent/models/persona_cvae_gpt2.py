@@ -8,79 +8,27 @@ paper and its released code differ, the options have both.
 
 from argparse import Namespace
 from dataclasses import dataclass, field
-from typing import Optional
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 from fairseq.models import register_model, register_model_architecture
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from ..modules.gpt2 import (
-    GPT2Body,
-    end_of_text,
-    fill_rows,
-    fresh_gpt2,
-    pretrained_gpt2,
-    rows_of_symbols,
-    start_of_text,
-    train_rows,
-)
+from ..modules.language_model import LanguageModelBody
+from ..modules.latent_encoders import BlocksReader, LatentReader, copy_blocks
 from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
-from ..modules.persona_latents import LatentReader, PersonaEmbedding, PersonaLatents, copy_blocks
-from ..ranges import DEPTH, POSITIONS, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
-from ..symbols import EOT, RESERVED, USER_SYMBOLS
+from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
+from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
+from ..symbols import EOT
+from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
 from .latent_model import LatentModel, set_defaults
 
-SYMBOLS = (*RESERVED, *USER_SYMBOLS)
 LONGEST_NUMBER = 9  # digits
 
 
 @dataclass
-class PersonaCVAEConfig(FairseqDataclass):
-    embed_dim: int = field(default=1024, metadata={"help": "width of GPT-2, and of both latents (D)", "range": SIZE})
-    layers: int = field(default=24, metadata={"help": "GPT-2's blocks", "range": DEPTH})
-    heads: int = field(default=16, metadata={"help": "GPT-2's attention heads", "range": SIZE})
-    ffn_dim: int = field(
-        default=0,
-        metadata={
-            "help": "width of GPT-2's feed-forward layers; 0: four times --embed-dim, or as --gpt2-path",
-            "range": SIZE_OR_NONE,
-        },
-    )
-    positions: int = field(
-        default=1024,
-        metadata={"help": "GPT-2's positions: the longest context and response together", "range": POSITIONS},
-    )
-    dropout: float = field(
-        default=0.1, metadata={"help": "dropout on GPT-2's embeddings and sublayers", "range": SHARE_BELOW_ONE}
-    )
-    attention_dropout: float = field(
-        default=0.1,
-        metadata={
-            "help": "dropout on its attention weights; on a CPU, training is faster without",
-            "range": SHARE_BELOW_ONE,
-        },
-    )
-    gpt2_path: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "folder of a GPT-2 in transformers' form (GPT-2, DialoGPT, ...); without it weights are random"
-        },
-    )
-    symbols_from: ChoiceEnum(["mean", "end"]) = field(
-        default="mean",
-        metadata={
-            "help": "symbols that --gpt2-path lacks start near the mean of its rows (the released code); or <eot> and </s> "
-            "as its own end of text, which ends turns and responses in DialoGPT, and <s> as its own start of text"
-        },
-    )
-    freeze_embeddings: bool = field(
-        default=False,
-        metadata={
-            "help": "train neither words nor positions of --gpt2-path, but symbols (<eot>, </s>), which it lacks"
-        },
-    )
+class PersonaCVAEConfig(LanguageModelConfig):
     no_latents: bool = field(default=False, metadata={"help": "GPT-2 alone, as in DialoGPT: no profile is read"})
     inject_after: str = field(
         default="auto",
@@ -88,6 +36,17 @@ class PersonaCVAEConfig(FairseqDataclass):
             "help": "blocks after which the latents' vectors are mixed in again: auto (evenly spread, 5,11,17,23 of 24; in "
             "small models fewer), every-4, none, or numbers from 1 between commas"
         },
+    )
+    latents_at: ChoiceEnum(["start", "after_bos"]) = field(
+        default="start",
+        metadata={
+            "help": "where the latents stand: before everything, as in the paper, where every token attends to the first of "
+            "them whatever it holds (an attention sink), or after <s>"
+        },
+    )
+    inject_scale: ChoiceEnum(["raw", "state"]) = field(
+        default="raw",
+        metadata={"help": "mix in the latents' vectors as they are, as in the paper, or as long as the states there"},
     )
     inject_weight: float = field(
         default=0.5, metadata={"help": "share of the latents' own vectors in the mixture", "range": SHARE}
@@ -121,9 +80,13 @@ class PersonaCVAEConfig(FairseqDataclass):
             "vector, which a fader is"
         },
     )
-    reader_init: ChoiceEnum(["random", "gpt2"]) = field(
+    reader_init: ChoiceEnum(["random", "gpt2", "lm"]) = field(
         default="random",
-        metadata={"help": "start them from N(0, 0.02), or as the first blocks of GPT-2, with its heads and GELU"},
+        metadata={
+            "help": "start them from N(0, 0.02), as the first blocks of GPT-2, with its heads and GELU, or as copies of the "
+            "language model's first blocks, whatever it is, without its causal mask",
+            "argparse_alias": "--latent-encoder-init",
+        },
     )
     latent_head_dim: int = field(
         default=0,
@@ -133,11 +96,12 @@ class PersonaCVAEConfig(FairseqDataclass):
         default="vector",
         metadata={"help": "the prior's fader is the state in its slot, or one number between 0 and 1"},
     )
-    fader_direction: ChoiceEnum(["signs", "ones"]) = field(
+    fader_direction: ChoiceEnum(["signs", "ones", "blend"]) = field(
         default="signs",
         metadata={
-            "help": "a fader of s is s * (1, -1, 1, ...), or s * (1, 1, ...) as the paper has it, which GPT-2 cannot see: "
-            "each of its LayerNorms takes away what all dimensions have in common"
+            "help": "a fader of s is s * (1, -1, 1, ...); or s * (1, 1, ...) as the paper has it, which GPT-2 cannot see: "
+            "each of its LayerNorms takes away what all dimensions have in common; or blend, s * u + (1 - s) * v with "
+            "orthogonal u and v, which RMSNorms see too: they take away lengths"
         },
     )
 
@@ -148,7 +112,7 @@ class PersonaCVAEModel(LatentModel):
 
     encoder: PersonaEncoder
     decoder: PersonaDecoder
-    freezes_rows = False  # some rows of the word table are not trained
+    found_options: dict  # of the language model's folder, for the checkpoint, which is loaded without it
 
     @property
     def posterior_inputs(self) -> tuple[str, ...]:
@@ -166,23 +130,38 @@ class PersonaCVAEModel(LatentModel):
         dictionary = task.target_dictionary
         if task.source_dictionary != dictionary:
             raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
-        points = _check(cfg)
-        embed_tokens = nn.Embedding(len(dictionary), cfg.embed_dim)
-        nn.init.normal_(embed_tokens.weight, std=0.02)
-        gpt2 = _gpt2(cfg, dictionary, embed_tokens)
-        body = GPT2Body(gpt2, points, cfg.inject_weight)
+        embed_tokens, model = build_language_model(cfg, dictionary)
+        points = _check(cfg, model)
+        num_latents = 0 if cfg.no_latents else NUM_LATENTS
+        latents = None if cfg.no_latents else _latents(cfg, model)
+        body = LanguageModelBody(
+            model, num_latents, points, cfg.inject_weight, str(cfg.latents_at), str(cfg.inject_scale), cfg.train_blocks
+        )
+        positions = body.positions
+        if positions is None:
+            positions = nn.Embedding(cfg.positions, cfg.embed_dim)
+            nn.init.normal_(positions.weight, std=0.02)
         end_of_turn = dictionary.index(EOT) if EOT in dictionary else -1
         read_as = dictionary.eos() if str(cfg.turn_end) == "eos" else end_of_turn
-        embedding = PersonaEmbedding(embed_tokens, body.positions, dictionary, end_of_turn, read_as)
-        if cfg.freeze_embeddings:
+        embedding = PersonaEmbedding(
+            embed_tokens, positions, body.offset, cfg.positions, dictionary, end_of_turn, read_as
+        )
+        if cfg.freeze_embeddings and body.positions is not None:
             body.positions.requires_grad_(False)
-            train_rows(embed_tokens, [dictionary.index(symbol) for symbol in SYMBOLS if symbol in dictionary])
-        response = body.positions.num_embeddings // 4  # of the positions that context and response share
-        context = body.positions.num_embeddings - response - 1  # <s> has one
-        encoder = PersonaEncoder(dictionary, embedding, None if cfg.no_latents else _latents(cfg, gpt2), context)
-        model = cls(encoder, PersonaDecoder(dictionary, embedding, body, response), encoder.latent_dim)
-        model.freezes_rows = cfg.freeze_embeddings
-        return model
+        response = cfg.positions // 4  # of the positions that context and response share
+        context = cfg.positions - response - 1  # <s> has one
+        encoder = PersonaEncoder(dictionary, embedding, latents, context)
+        made = cls(encoder, PersonaDecoder(dictionary, embedding, body, response), encoder.latent_dim)
+        made.found_options = {name: getattr(cfg, name) for name in FOUND}
+        if cfg.train_blocks and latents is not None:
+            embedding.marks.weight.data[OTHER].zero_()  # nothing would teach it: see `LanguageModelBody`
+        return made
+
+    def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
+        """Checkpoints from before other language models were bodies call theirs `gpt2`."""
+        super().upgrade_state_dict_named(state_dict, name)
+        for key in [key for key in state_dict if ".body.gpt2." in key]:
+            state_dict[key.replace(".body.gpt2.", ".body.model.")] = state_dict.pop(key)
 
     def distributions(
         self,
@@ -224,52 +203,30 @@ class PersonaCVAEModel(LatentModel):
         return {"fader_kl": self.encoder.latents.fader_kl(fader, similarity)}
 
 
-def _gpt2(cfg: PersonaCVAEConfig, dictionary, embed_tokens: nn.Embedding) -> nn.Module:
-    """Fresh, or from a folder, whose word table then fills ours; InputError where it is of other words than the data."""
-    sizes, dropouts = (cfg.embed_dim, cfg.layers, cfg.heads), (cfg.dropout, cfg.attention_dropout)
-    if not cfg.gpt2_path:
-        return fresh_gpt2(*sizes, cfg.ffn_dim or 4 * cfg.embed_dim, cfg.positions, *dropouts)
-    gpt2, table = pretrained_gpt2(cfg.gpt2_path, *sizes, *dropouts)
-    # for the checkpoint, which is loaded without that folder
-    cfg.positions, cfg.ffn_dim = gpt2.config.n_positions, gpt2.config.n_inner or 4 * cfg.embed_dim
-    rows = rows_of_symbols(cfg.gpt2_path)
-    copies = {}
-    if str(cfg.symbols_from) == "end":
-        copies = dict.fromkeys((EOT, dictionary.eos_word), end_of_text(gpt2, cfg.gpt2_path))
-        copies[dictionary.bos_word] = start_of_text(gpt2, cfg.gpt2_path)
-    lacking = fill_rows(embed_tokens, dictionary.symbols, table, rows, copies)
-    remedy = (
-        f"remedy: prepare the data with {'SUBWORDS= the data that it was trained on' if rows else 'GPT2=that folder'}"
-    )
-    if len(lacking) > len(dictionary) / 2:
-        raise InputError(f"{cfg.gpt2_path} does not have the data's words; {remedy}")
-    if len(table) > len(rows) and (beyond := [symbol for symbol in lacking if symbol.isdecimal()]):  # rows of ids
-        raise InputError(f"{cfg.gpt2_path} has no token {beyond[0]}, which the data has; {remedy}")
-    return gpt2
-
-
-def _latents(cfg: PersonaCVAEConfig, gpt2: nn.Module) -> PersonaLatents:
-    def reader() -> LatentReader:
+def _latents(cfg: PersonaCVAEConfig, model: nn.Module) -> PersonaLatents:
+    def reader() -> nn.Module:
+        if str(cfg.reader_init) == "lm":
+            return BlocksReader(model, cfg.reader_layers, cfg.reader_dropout)
         made = LatentReader(
             cfg.embed_dim, cfg.reader_layers, cfg.reader_heads, cfg.reader_ffn_dim, str(cfg.reader_activation),
             str(cfg.reader_norm), cfg.reader_dropout,
         )  # fmt: skip
         if str(cfg.reader_init) == "gpt2":
-            copy_blocks(made, gpt2)
+            copy_blocks(made, model)
         return made
 
     head_dim = cfg.latent_head_dim or 4 * cfg.embed_dim
     return PersonaLatents(reader(), reader(), cfg.embed_dim, head_dim, str(cfg.fader_mode), str(cfg.fader_direction))
 
 
-def _check(cfg: PersonaCVAEConfig) -> list[int]:
+def _check(cfg: PersonaCVAEConfig, model: nn.Module) -> list[int]:
     """The blocks after which latents are mixed in; InputError for what no model can be."""
-    for name in ("heads", "reader_heads"):
-        if cfg.embed_dim % getattr(cfg, name):
-            raise InputError(
-                f"--{name.replace('_', '-')} {getattr(cfg, name)} does not divide --embed-dim {cfg.embed_dim}; "
-                "remedy: one that does"
-            )
+    if str(cfg.reader_init) != "lm" and cfg.embed_dim % cfg.reader_heads:
+        raise InputError(
+            f"--reader-heads {cfg.reader_heads} does not divide --embed-dim {cfg.embed_dim}; remedy: one that does"
+        )
+    if str(cfg.reader_init) == "gpt2" and model.config.model_type != "gpt2":
+        raise InputError(f"--reader-init gpt2 of a {model.config.model_type}; remedy: --latent-encoder-init lm")
     if str(cfg.reader_init) == "gpt2":
         asked = (cfg.reader_heads, str(cfg.reader_activation), str(cfg.reader_norm))
         if asked != (cfg.heads, "gelu", "pre") or cfg.reader_layers > cfg.layers:
@@ -278,7 +235,22 @@ def _check(cfg: PersonaCVAEConfig) -> list[int]:
                 f"--reader-activation gelu --reader-norm pre --reader-ffn-dim {cfg.ffn_dim or 4 * cfg.embed_dim}, and "
                 f"--reader-layers of at most {cfg.layers}"
             )
-    return [] if cfg.no_latents else injection_points(cfg.inject_after, cfg.layers)
+    if str(cfg.reader_init) == "lm" and cfg.reader_layers > cfg.layers:
+        raise InputError(
+            f"--reader-layers {cfg.reader_layers}: the language model has {cfg.layers}; remedy: at most these"
+        )
+    points = [] if cfg.no_latents else injection_points(cfg.inject_after, cfg.layers)
+    frozen = cfg.layers - cfg.train_blocks if cfg.train_blocks else 0
+    if (
+        frozen
+        and not cfg.no_latents
+        and not (cfg.inject_weight and any(frozen <= point < cfg.layers for point in points))
+    ):
+        raise InputError(
+            f"--train-blocks {cfg.train_blocks}: no gradient would reach the latents, which enter below; remedy: "
+            f"--inject-after {frozen}, the lowest that is trained, or more of them"
+        )
+    return points
 
 
 def injection_points(text: str, layers: int) -> list[int]:

@@ -69,10 +69,10 @@ class LanguageModelBody(nn.Module):
         return DynamicCache(config=self.model.config)
 
     def forward(self, latents: Tensor, vectors: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
-        """Latents (B, L, D), vectors (B, S, D) at positions (B, S), the latents' not counted -> states of the vectors (B, S, D).
+        """Latents (B, L, D), vectors (B, S, D) at positions (B, S) that leave latents out -> the vectors' states (B, S, D).
 
-        mask (B, L + S): false at pads; the latents' part stands where the latents do. With a cache, the mask also covers what
-        was read before, and the latents, L = 0 but the first time, are not read again: the cache holds them as they were mixed.
+        mask (B, L + S): false at pads, true at the latents, where they stand. With a cache, it also covers what was read
+        before, and the latents, L = 0 but the first time, are not read again: the cache holds them as they were mixed.
         """
         count = latents.size(1)
         first = 1 if self.at == "after_bos" and count else 0
@@ -127,7 +127,8 @@ class LanguageModelBody(nn.Module):
             if point < self.frozen:
                 latents = latents.detach()
             if self.scale == "state":
-                latents = latents * (here.norm(dim=-1, keepdim=True) / latents.norm(dim=-1, keepdim=True).clamp(min=1e-6)).detach()
+                lengths = [each.detach().norm(dim=-1, keepdim=True) for each in (here, latents)]
+                latents = latents * (lengths[0] / lengths[1].clamp(min=1e-6))
             mixed = (1 - self.weight) * here + self.weight * latents
             states = rows.index_copy(0, places, mixed.to(states.dtype)).view_as(states)
             return (states, *output[1:]) if isinstance(output, tuple) else states

@@ -66,9 +66,7 @@ def attend(
             parts = query.float(), key.float(), value.float()
             attended = F.scaled_dot_product_attention(*parts, attention_mask, dropout, causal, scale=scaling)
     else:
-        attended = F.scaled_dot_product_attention(
-            query, key, value, attention_mask, dropout, causal, scale=scaling
-        )
+        attended = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout, causal, scale=scaling)
     attended = attended.transpose(1, 2)
     return (attended if sentences is None else sentences.packing.pack(attended).unsqueeze(0)), None
 
@@ -89,7 +87,7 @@ def packed_states(
     causal: bool = True,
     watch: Callable[[Packing], None] | None = None,
 ) -> Tensor:
-    """Vectors (B, S, D) at positions (B, S), mask (B, S) false at pads on any side -> the model's states (B, S, D), 0 at pads.
+    """Vectors (B, S, D) at positions (B, S), mask (B, S) false at pads, wherever -> states (B, S, D), 0 at pads.
 
     `watch` is called with the packing before the model runs.
     """

@@ -6,14 +6,15 @@ import math
 import torch
 import torch.nn.functional as F
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
 from .drawing import draw
-from .gpt2 import GPT2Body
+from .language_model import LanguageModelBody
 from .persona_latents import PersonaEmbedding, PersonaLatents, Tokens
+from .word_table import WordTable
 
 OF_FADER = 0x5EED  # its noise is another stream than that of Zp
 
@@ -26,7 +27,7 @@ class PersonaEncoder(FairseqEncoder):
         self.embedding, self.latents, self.longest = embedding, latents, longest
 
     @property
-    def embed_tokens(self) -> nn.Embedding:
+    def embed_tokens(self) -> WordTable:
         """The word table."""
         return self.embedding.embed_tokens
 
@@ -89,9 +90,9 @@ class PersonaEncoder(FairseqEncoder):
 
 
 class PersonaDecoder(FairseqIncrementalDecoder):
-    """GPT-2 over (Zp, fader, context, response); the end of the context is the response's first input."""
+    """A language model over (Zp, fader, context, response); the end of the context is the response's first input."""
 
-    def __init__(self, dictionary, embedding: PersonaEmbedding, body: GPT2Body, longest: int):
+    def __init__(self, dictionary, embedding: PersonaEmbedding, body: LanguageModelBody, longest: int):
         super().__init__(dictionary)
         self.embedding, self.body, self.longest = embedding, body, longest
 
@@ -119,7 +120,7 @@ class PersonaDecoder(FairseqIncrementalDecoder):
 
     def project(self, states: Tensor) -> Tensor:
         """(..., D) -> logits (..., V), by the word table."""
-        return F.linear(states, self.embedding.embed_tokens.weight)
+        return self.embedding.embed_tokens.project(states)
 
     def _joined(self, latents: Tensor, context: Tokens, prev_output_tokens: Tensor) -> Tokens:
         """Context and response as one sequence; its mask covers the latents too."""
@@ -133,7 +134,7 @@ class PersonaDecoder(FairseqIncrementalDecoder):
     def _step(self, latents: Tensor, context: Tokens, prev_output_tokens: Tensor, incremental_state: dict) -> Tensor:
         """The state of the last word; all before it stand in the cache, or go there now."""
         read = self._joined(latents, context, prev_output_tokens)
-        state = self.get_incremental_state(incremental_state, "gpt2")
+        state = self.get_incremental_state(incremental_state, "body")
         cache = self.body.new_cache() if state is None else state["cache"]
         if seen := cache.get_seq_length():
             new = seen - latents.size(1)
@@ -141,12 +142,12 @@ class PersonaDecoder(FairseqIncrementalDecoder):
         else:
             new = 0
         states = self.body(latents, read.vectors[:, new:], read.positions[:, new:], read.mask, cache)
-        self.set_incremental_state(incremental_state, "gpt2", {"cache": cache})
+        self.set_incremental_state(incremental_state, "body", {"cache": cache})
         return states[:, -1:]
 
     def reorder_incremental_state(self, incremental_state, new_order: Tensor) -> None:
         """For beams."""
-        state = self.get_incremental_state(incremental_state, "gpt2")
+        state = self.get_incremental_state(incremental_state, "body")
         if state is not None:
             state["cache"].reorder_cache(new_order)
 
@@ -156,7 +157,7 @@ class PersonaDecoder(FairseqIncrementalDecoder):
 
 
 class DecodedReply:
-    """A batch of responses waiting for Zp (..., B, D), each of which is one pass through GPT-2.
+    """A batch of responses waiting for Zp (..., B, D), each of which is one pass through the language model.
 
     similarity (B,): the fader's posterior, what training shows the decoder.
     """
@@ -179,7 +180,7 @@ class DecodedReply:
 
         dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
         """
-        score = VocabularyScorer(self.decoder.embedding.embed_tokens.weight, self.words, dtype, words)
+        score = VocabularyScorer(self.decoder.embedding.embed_tokens.whole_output(), self.words, dtype, words)
         training = self.decoder.training
         self.decoder.eval()
         try:

@@ -1,6 +1,7 @@
 """What Cho et al. (2022) infer about the other party: the perception variable Zp and the fader variable.
 
-All parts read tokens through one embedding: words and positions of GPT-2, and a role for what the other party said.
+All parts read tokens through one embedding: words and positions of the language model, and a role for what the other party
+said.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from .activations import ACTIVATIONS
+from .word_table import WordTable
 
 ZP, FADER, OTHER = range(3)  # rows that follow the word table
 LOGVAR_RANGE = 8.0
@@ -31,11 +32,24 @@ class Tokens:
 
 
 class PersonaEmbedding(nn.Module):
-    """Embeds contexts, profiles and responses; the symbol `end_of_turn` gets the vector of the symbol `read_as`."""
+    """Embeds contexts, profiles and responses of at most `longest` tokens together.
 
-    def __init__(self, embed_tokens: nn.Embedding, positions: nn.Embedding, dictionary, end_of_turn: int, read_as: int):
+    positions: the body's table, whose first row is `offset`, or one for the latents' encoders alone. The symbol
+    `end_of_turn` gets the vector of the symbol `read_as`.
+    """
+
+    def __init__(
+        self,
+        embed_tokens: WordTable,
+        positions: nn.Embedding,
+        offset: int,
+        longest: int,
+        dictionary,
+        end_of_turn: int,
+        read_as: int,
+    ):
         super().__init__()
-        self.embed_tokens, self.positions = embed_tokens, positions
+        self.embed_tokens, self.positions, self.offset, self.longest = embed_tokens, positions, offset, longest
         self.marks = nn.Embedding(3, embed_tokens.embedding_dim)
         nn.init.normal_(self.marks.weight, std=0.02)
         self.bos, self.pad, self.eos = dictionary.bos(), dictionary.pad(), dictionary.eos()
@@ -57,14 +71,16 @@ class PersonaEmbedding(nn.Module):
         """(B, S) d1 <eot> d2 ... </s> -> (B, 1 + S) with <s> before; nobody's role, positions from 0."""
         return self._read(tokens, with_end=True, remedy="a smaller --max-partner-tokens")
 
+    def position_vectors(self, positions: Tensor) -> Tensor:
+        """(B, S) -> (B, S, D)"""
+        return F.embedding(positions + self.offset, self.positions.weight)
+
     def _read(
         self, tokens: Tensor, with_end: bool, remedy: str = "a shorter context, without its oldest turns"
     ) -> Tokens:
         tokens = F.pad(tokens, (1, 0), value=self.bos)
-        if tokens.size(1) > self.positions.num_embeddings:
-            raise InputError(
-                f"{tokens.size(1)} tokens, --positions of the model are {self.positions.num_embeddings}; remedy: {remedy}"
-            )
+        if tokens.size(1) > self.longest:
+            raise InputError(f"{tokens.size(1)} tokens, --positions of the model are {self.longest}; remedy: {remedy}")
         mask = tokens.ne(self.pad) if with_end else tokens.ne(self.pad) & tokens.ne(self.eos)
         read = (
             tokens
@@ -74,41 +90,9 @@ class PersonaEmbedding(nn.Module):
         return Tokens(self.embed_tokens(read), (mask.cumsum(1) - 1).clamp(min=0), mask)
 
     def response(self, tokens: Tensor, start: Tensor) -> Tokens:
-        """(B, T) at positions from `start` (B,) on; what comes after a response may be pads, nothing looks there."""
+        """(B, T) at positions from `start` (B,) on."""
         positions = start.unsqueeze(1) + torch.arange(tokens.size(1), device=tokens.device)
-        longest = self.positions.num_embeddings - 1
-        return Tokens(
-            self.embed_tokens(tokens), positions.clamp(max=longest), torch.ones_like(tokens, dtype=torch.bool)
-        )
-
-
-class LatentReader(nn.Module):
-    """Layers that look both ways over tokens, and slots for latents before them.
-
-    The last layer's states at the slots are given as they are. With pre-LN layers nothing norms them, so that a slot can
-    hold any vector, a constant one too.
-    """
-
-    def __init__(
-        self, embed_dim: int, layers: int, heads: int, ffn_dim: int, activation: str, norm: str, dropout: float
-    ):
-        super().__init__()
-        layer = nn.TransformerEncoderLayer(
-            embed_dim, heads, ffn_dim, dropout, ACTIVATIONS[activation], batch_first=True, norm_first=norm == "pre"
-        )
-        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        for parameter in self.layers.parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
-        self.dropout = dropout
-
-    def forward(self, slots: Tensor, tokens: Tokens, positions: nn.Embedding) -> Tensor:
-        """(B, L, D) without positions -> (B, L, D)."""
-        count = slots.size(1)
-        inputs = torch.cat([slots, tokens.vectors + positions(tokens.positions)], dim=1)
-        hidden = F.pad(~tokens.mask, (count, 0))
-        states = self.layers(F.dropout(inputs, self.dropout, self.training), src_key_padding_mask=hidden)
-        return states[:, :count]
+        return Tokens(self.embed_tokens(tokens), positions.clamp(max=self.longest - 1), tokens.ne(self.pad))
 
 
 class GaussianHead(nn.Module):
@@ -135,13 +119,14 @@ class PersonaLatents(nn.Module):
 
     A fader is a number s from 0 to 1 along a direction, s * (1, 1, ...) in the paper. But all of GPT-2's blocks read through
     LayerNorms, which subtract the mean over dimensions: a constant vector is nothing to them, whatever s. Along
-    (1, -1, 1, -1, ...), as long and with a mean of 0, they see it.
+    (1, -1, 1, -1, ...), as long and with a mean of 0, they see it. RMSNorms, as in Llama, see a direction, but not how far a
+    vector goes in it: s * u + (1 - s) * v, with u and v orthogonal, turns from v to u.
     """
 
     def __init__(
         self,
-        prior: LatentReader,
-        recognition: LatentReader,
+        prior: nn.Module,
+        recognition: nn.Module,
         embed_dim: int,
         head_dim: int,
         fader_mode: str,
@@ -151,10 +136,9 @@ class PersonaLatents(nn.Module):
         self.prior_reader, self.recognition_reader = prior, recognition
         self.prior_head, self.recognition_head = GaussianHead(embed_dim, head_dim), GaussianHead(embed_dim, head_dim)
         self.fader_mode = fader_mode
-        ones = torch.ones(embed_dim)
-        if direction == "signs":
-            ones[1::2] = -1
-        self.register_buffer("direction", ones, persistent=False)
+        start, direction = fader_line(direction, embed_dim)
+        self.register_buffer("start", start, persistent=False)
+        self.register_buffer("direction", direction, persistent=False)
 
     def prior(self, context: Tokens, embedding: PersonaEmbedding) -> DiagonalGaussian:
         """p(Zp|C) over (B, D)."""
@@ -165,22 +149,24 @@ class PersonaLatents(nn.Module):
         return self.recognition_head(self._slot(self.recognition_reader, profile, embedding))
 
     def recognition_parameters(self) -> list[nn.Parameter]:
-        """Those that q(Zp|P) shares with nothing."""
-        return [*self.recognition_reader.parameters(), *self.recognition_head.parameters()]
+        """Those that q(Zp|P) shares with nothing; a language model's position table is the body's too."""
+        shared = {id(each) for each in self.prior_reader.parameters()}
+        own = [*self.recognition_reader.parameters(), *self.recognition_head.parameters()]
+        return [each for each in own if id(each) not in shared]
 
     def fader(self, z: Tensor, context: Tokens, embedding: PersonaEmbedding) -> Tensor:
         """(B, D) -> the mean of p(fader|C, Zp), (B, D)."""
         mark = embedding.marks.weight[FADER].expand_as(z)
-        state = self.prior_reader(torch.stack([z.to(mark.dtype), mark], 1), context, embedding.positions)[:, 1]
+        state = self.prior_reader(torch.stack([z.to(mark.dtype), mark], 1), context, embedding.position_vectors)[:, 1]
         return state if self.fader_mode == "vector" else self.of_number(state.mean(-1).sigmoid())
 
     def of_number(self, value: Tensor) -> Tensor:
         """(B,) -> (B, D): the fader of a value, by hand or the similarity in training."""
-        return value.unsqueeze(-1) * self.direction
+        return self.start + value.unsqueeze(-1) * self.direction
 
     def number(self, fader: Tensor) -> Tensor:
         """(B, D) -> (B,): how far a fader goes in its direction."""
-        return (fader * self.direction).mean(-1)
+        return ((fader - self.start) * self.direction).sum(-1) / self.direction.square().sum()
 
     def fader_kl(self, fader: Tensor, similarity: Tensor) -> Tensor:
         """(B, D), (B,) -> (B,) nats: KL of two Gaussians of variance 1, the posterior's mean the similarity's fader.
@@ -190,28 +176,16 @@ class PersonaLatents(nn.Module):
         return 0.5 * (fader.float() - self.of_number(similarity.float())).square().mean(-1)
 
     @staticmethod
-    def _slot(reader: LatentReader, tokens: Tokens, embedding: PersonaEmbedding) -> Tensor:
+    def _slot(reader: nn.Module, tokens: Tokens, embedding: PersonaEmbedding) -> Tensor:
         slot = embedding.marks.weight[ZP].expand(tokens.vectors.size(0), 1, -1)
-        return reader(slot, tokens, embedding.positions)[:, 0]
+        return reader(slot, tokens, embedding.position_vectors)[:, 0]
 
 
-def copy_blocks(reader: LatentReader, gpt2: nn.Module) -> None:
-    """Start a reader's layers as GPT-2's first blocks; InputError where their shapes differ."""
-    for layer, block in zip(reader.layers.layers, gpt2.h[: len(reader.layers.layers)], strict=True):
-        attention, theirs, mlp = layer.self_attn, block.attn, block.mlp  # GPT-2's matrices stand the other way round
-        pairs = [
-            (attention.in_proj_weight, theirs.c_attn.weight.T), (attention.in_proj_bias, theirs.c_attn.bias),
-            (attention.out_proj.weight, theirs.c_proj.weight.T), (attention.out_proj.bias, theirs.c_proj.bias),
-            (layer.linear1.weight, mlp.c_fc.weight.T), (layer.linear1.bias, mlp.c_fc.bias),
-            (layer.linear2.weight, mlp.c_proj.weight.T), (layer.linear2.bias, mlp.c_proj.bias),
-            (layer.norm1.weight, block.ln_1.weight), (layer.norm1.bias, block.ln_1.bias),
-            (layer.norm2.weight, block.ln_2.weight), (layer.norm2.bias, block.ln_2.bias),
-        ]  # fmt: skip
-        with torch.no_grad():
-            for ours, given in pairs:
-                if ours.shape != given.shape:
-                    raise InputError(
-                        f"--reader-init gpt2: a layer has {tuple(ours.shape)} where GPT-2 has {tuple(given.shape)}; "
-                        "remedy: --reader-ffn-dim of 4 * --embed-dim"
-                    )
-                ours.copy_(given)
+def fader_line(kind: str, embed_dim: int) -> tuple[Tensor, Tensor]:
+    """Where the line of all faders starts, and where it leads from 0 to 1: two vectors (D,)."""
+    ones = torch.ones(embed_dim)
+    signs = torch.where(torch.arange(embed_dim) % 2 == 0, ones, -ones)
+    if kind == "blend":
+        pairs = torch.where(torch.arange(embed_dim) % 4 < 2, ones, -ones)  # a mean of 0, orthogonal to the signs
+        return pairs, signs - pairs
+    return torch.zeros(embed_dim), signs if kind == "signs" else ones

@@ -13,11 +13,18 @@ from torch import Tensor, nn
 from ..errors import InputError, missing_extra
 from .packed_attention import packed_states, use_packed_attention
 
-SYMBOLS = "fairseq_symbols.json"  # beside the weights: rows of the word table that are no ids of the model, {symbol: row}
+SYMBOLS = (
+    "fairseq_symbols.json"  # beside the weights: rows of the word table that are no ids of the model, {symbol: row}
+)
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "hidden_dropout", "dropout", "residual_dropout", "embed_pdrop")
 ATTENTION_DROPOUTS = ("attn_pdrop", "attention_dropout")
 UNSAVED = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "auto_map")
+# heads of other models, on which no next word depends
+BESIDE = ("multiple_choice_head.", "score.", "classifier.", "qa_outputs.", "v_head.")
+MASKS = (".attn.bias", ".attn.masked_bias")  # which old versions of transformers saved
 CHECKED_TOKENS = 10
+TOLERANCE = 1e-3  # of the largest logit
+REMEDY = "remedy: a decoder-only language model, e.g. GPT-2, DialoGPT, Llama, SmolLM2, Qwen, OPT, GPT-NeoX"
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ def transformers():
     except ImportError:
         raise missing_extra("transformers", "lm") from None
     transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # `of_folder` looks at what it would warn of
     return transformers
 
 
@@ -66,7 +74,9 @@ def of_configuration(text: str, dropout: float, attention_dropout: float) -> nn.
         fields = json.loads(text)
         config = library.CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
     except Exception as error:  # what is no JSON, no mapping, no known type, no value of its field
-        raise InputError(f"--lm-config: {' '.join(str(error).split())[:200]}; remedy: leave it to the checkpoint") from None
+        raise InputError(
+            f"--lm-config: {' '.join(str(error).split())[:200]}; remedy: leave it to the checkpoint"
+        ) from None
     _set_dropouts(config, dropout, attention_dropout)
     config.vocab_size, config.pad_token_id = 1, None  # its words are ours
     return _without_words(library.AutoModel.from_config(config, trust_remote_code=False))
@@ -80,10 +90,12 @@ def configuration(model: nn.Module) -> str:
 
 
 def of_folder(folder: str, positions: int, dropout: float, attention_dropout: float) -> LanguageModel:
-    """Read a decoder-only model in `transformers`' form; InputError if it is no such model, or not computed as it is there."""
+    """Read a decoder-only model in `transformers`' form; InputError for others, and for what would be computed otherwise."""
     library = transformers()
     if not (Path(folder) / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json there; remedy: a language model's folder in the form of transformers")
+        raise InputError(
+            f"{folder}: no config.json there; remedy: a language model's folder in the form of transformers"
+        )
     try:
         config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         _refuse_other_kinds(config, folder, positions)
@@ -99,6 +111,11 @@ def of_folder(folder: str, positions: int, dropout: float, attention_dropout: fl
         raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
+    unknown = [name for name in report["unexpected_keys"] if not (name.startswith(BESIDE) or name.endswith(MASKS))]
+    if unknown:
+        raise InputError(
+            f"{folder} has weights that nobody looks at, e.g. {min(unknown)}; remedy: a plain {config.model_type}"
+        )
     return _taken_apart(model.eval(), folder)
 
 
@@ -106,14 +123,13 @@ def _refuse_other_kinds(config, folder: str, positions: int) -> None:
     """What is no decoder-only language model, or one that this body would compute otherwise."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    remedy = "remedy: a decoder-only language model, e.g. GPT-2, DialoGPT, Llama, SmolLM2, Qwen, OPT, GPT-NeoX"
     if getattr(config, "is_encoder_decoder", False) or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise InputError(f"{folder} has a model of type {config.model_type}, which is no language model of its own; {remedy}")
+        raise InputError(f"{folder} has a model of type {config.model_type}, which is no language model; {REMEDY}")
     if getattr(config, "quantization_config", None):
-        raise InputError(f"{folder}: its weights are quantised, which cannot be trained; remedy: the folder in full precision")
+        raise InputError(f"{folder}: its weights are quantised, which are not trained; remedy: those in full precision")
     width = getattr(config, "word_embed_proj_dim", config.hidden_size)
     if width != config.hidden_size:
-        raise InputError(f"{folder}: words of {width} dimensions in a body of {config.hidden_size}; {remedy}")
+        raise InputError(f"{folder}: words of {width} dimensions in a body of {config.hidden_size}; {REMEDY}")
     window = getattr(config, "sliding_window", None)
     slides = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
     if window and slides and getattr(config, "use_sliding_window", True) and window < positions:
@@ -131,15 +147,17 @@ def _set_dropouts(config, dropout: float, attention_dropout: float) -> None:
 def _taken_apart(model: nn.Module, folder: str) -> LanguageModel:
     """Body and tables, if together they are the model: its own logits of ten tokens are the test."""
     words, head = model.get_input_embeddings().weight, model.get_output_embeddings()
-    ids = torch.linspace(0, len(words) - 1, CHECKED_TOKENS).long().unsqueeze(0)
+    count = min(CHECKED_TOKENS, getattr(model.config, "max_position_embeddings", CHECKED_TOKENS))
+    ids = torch.linspace(0, len(words) - 1, count).long().unsqueeze(0)
     expected = model(input_ids=ids, use_cache=False).logits[0]
-    half = CHECKED_TOKENS // 2
-    remedy = "remedy: a decoder-only language model, e.g. GPT-2, DialoGPT, Llama, SmolLM2, Qwen, OPT, GPT-NeoX"
+    if not expected.isfinite().all():
+        raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
+    half = count // 2
     if not _near(model(input_ids=ids[:, :half], use_cache=False).logits[0], expected[:half]):
-        raise InputError(f"{folder}: a token sees those after it, as in BERT; {remedy}")
+        raise InputError(f"{folder}: a token sees those after it, as in BERT; {REMEDY}")
     body = _without_words(model.base_model)
     use_packed_attention(body)
-    places = torch.arange(CHECKED_TOKENS).unsqueeze(0)
+    places = torch.arange(count).unsqueeze(0)
     states = packed_states(body, words[ids[0]].unsqueeze(0), places, torch.ones_like(ids, dtype=torch.bool))
     output = head.weight
     found = F.linear(states[0], output)
@@ -147,7 +165,7 @@ def _taken_apart(model: nn.Module, folder: str) -> LanguageModel:
         off = (found - expected).abs().max().item()
         raise InputError(
             f"{folder}: its logits are not its states times its output table (off by up to {off:.2g}): scaled, shifted or "
-            f"capped ones are not supported; {remedy}"
+            f"capped ones are not supported; {REMEDY}"
         )
     tied = output is words or torch.equal(output, words)
     ends = _row(body.config.eos_token_id, words), _row(body.config.bos_token_id, words)
@@ -155,7 +173,7 @@ def _taken_apart(model: nn.Module, folder: str) -> LanguageModel:
 
 
 def _near(found: Tensor, expected: Tensor) -> bool:
-    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 def _row(token: Any, words: Tensor) -> int | None:
@@ -167,6 +185,15 @@ def _row(token: Any, words: Tensor) -> int | None:
 def _without_words(model: nn.Module) -> nn.Module:
     model.set_input_embeddings(nn.Identity())
     return model
+
+
+def has_end(folder: str) -> bool:
+    """Whether its configuration names a token that ends texts; InputError where it cannot be read."""
+    try:
+        config = transformers().AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # json and hub errors of their own
+        raise InputError(f"{folder}: {' '.join(str(error).split())[:200]}; remedy: copy the folder again") from None
+    return bool(config.eos_token_id) or config.eos_token_id == 0
 
 
 def rows_of_symbols(folder: str | Path) -> Mapping[str, int]:

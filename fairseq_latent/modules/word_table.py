@@ -12,7 +12,7 @@ NEW_ROW_SPREAD = 1e-5  # of the covariance of the rows that are there
 class WordTable(nn.Embedding):
     """A table (V, D) of N(0, 0.02), tied to the output, or with `untied` an output table of its own.
 
-    With `trained` rows only these have a gradient and a state in the optimiser; a checkpoint holds one whole table either way.
+    With `trained` rows only these have a gradient, and a state in the optimiser; checkpoints hold whole tables either way.
     """
 
     def __init__(self, count: int, embed_dim: int, trained: Sequence[int] | None = None, untied: bool = False):

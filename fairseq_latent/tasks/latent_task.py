@@ -117,6 +117,9 @@ class LatentTask(FairseqTask):
             add_missing_options(cfg)
         check_config(cfg, ARCH_MODEL_REGISTRY.get(getattr(cfg, "_name", None) or getattr(cfg, "arch", None)))
         self._model = super().build_model(cfg, from_checkpoint)
+        with open_dict(cfg) if OmegaConf.is_config(cfg) else contextlib.nullcontext():
+            for option, value in getattr(self._model, "found_options", {}).items():
+                setattr(cfg, option, value)  # fairseq may have built the model from a copy
         return self._model
 
     def build_criterion(self, cfg, from_checkpoint=False):

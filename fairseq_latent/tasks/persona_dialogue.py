@@ -114,15 +114,6 @@ class PersonaDialogueTask(DialogueTask):
                 f"{folder}: its tokenizer is not that of {data}; remedy: prepare the data with GPT2=that folder"
             )
 
-    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """fairseq's, unless it would move what should stay."""
-        groups = getattr(getattr(optimizer, "optimizer", None), "param_groups", ())
-        if getattr(self._model, "freezes_rows", False) and any(group.get("weight_decay") for group in groups):
-            raise InputError(
-                "--weight-decay moves the words that --freeze-embeddings keeps; remedy: --weight-decay 0, or no frozen words"
-            )
-        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
-
     def build_generator(self, models, args, **kwargs):
         """fairseq's; no symbol of ours within a response, and less of what it has already."""
         if self.cfg.fader is not None and any(getattr(model.encoder, "latents", None) is None for model in models):

@@ -1,4 +1,4 @@
-"""Folders for `--gpt2-path`: what they hold has to be what our decoder computes with."""
+"""Folders for `--lm-path`: what they hold has to be what our decoder computes with."""
 
 import importlib.util
 
@@ -6,12 +6,24 @@ import pytest
 import torch
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.modules.gpt2 import pretrained_gpt2
+from fairseq_latent.modules import pretrained
 
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
-SIZES = {"embed_dim": 16, "layers": 2, "heads": 2, "dropout": 0.1, "attention_dropout": 0.1}
+
+def read(folder):
+    return pretrained.of_folder(str(folder), positions=32, dropout=0.1, attention_dropout=0.1)
+
+
+def logits(found, tokens):
+    """By our body and tables."""
+    from fairseq_latent.modules.packed_attention import packed_states
+
+    places = torch.arange(tokens.size(1)).expand_as(tokens)
+    with torch.no_grad():
+        states = packed_states(found.body, found.words[tokens], places, torch.ones_like(tokens, dtype=torch.bool))
+    return states @ (found.words if found.output is None else found.output).T
 
 
 def saved(folder, kind: str = "GPT2LMHeadModel", **options):
@@ -39,20 +51,24 @@ def add_weights(folder, **weights) -> None:
 def test_blocks_and_words_are_those_of_the_folder(tmp_path, kind):
     from transformers import GPT2LMHeadModel
 
-    gpt2, table = pretrained_gpt2(str(saved(tmp_path, kind)), **SIZES)
+    found = read(saved(tmp_path, kind))
     model = GPT2LMHeadModel.from_pretrained(tmp_path).eval()
-    assert torch.equal(table, model.transformer.wte.weight)
+    assert torch.equal(found.words, model.transformer.wte.weight) and found.output is None
     tokens = torch.tensor([[3, 1, 39]])
-    states = gpt2(inputs_embeds=table[tokens]).last_hidden_state
-    torch.testing.assert_close(states @ table.T, model(tokens).logits)
+    torch.testing.assert_close(logits(found, tokens), model(tokens).logits)
 
 
-def test_an_output_table_of_its_own_is_refused(tmp_path):
+def test_an_output_table_of_its_own_is_read(tmp_path):
+    """Whether the configuration says so, or the weights alone."""
+    from transformers import GPT2LMHeadModel
+
     saved(tmp_path / "said", tie_word_embeddings=False)
     add_weights(saved(tmp_path / "unsaid"), **{"lm_head.weight": (40, 16)})
-    for folder in ("said", "unsaid"):
-        with pytest.raises(InputError, match="its output table is not its word table.*; remedy: a GPT-2 whose"):
-            pretrained_gpt2(str(tmp_path / folder), **SIZES)
+    tokens = torch.tensor([[3, 1, 39]])
+    for folder in (tmp_path / "said", tmp_path / "unsaid"):
+        found = read(folder)
+        assert not torch.equal(found.output, found.words)
+        torch.testing.assert_close(logits(found, tokens), GPT2LMHeadModel.from_pretrained(folder).eval()(tokens).logits)
 
 
 def test_an_output_table_that_is_equal_all_the_same(tmp_path):
@@ -63,21 +79,21 @@ def test_an_output_table_that_is_equal_all_the_same(tmp_path):
     model = GPT2LMHeadModel.from_pretrained(tmp_path)
     model.lm_head.weight.data = model.transformer.wte.weight.data.clone()
     model.save_pretrained(tmp_path)
-    pretrained_gpt2(str(tmp_path), **SIZES)
+    assert read(tmp_path).output is None
 
 
 @pytest.mark.parametrize("name", ["lm_head.bias", "transformer.h.0.attn.adapter.weight", "transformer.h.2.ln_1.weight"])
 def test_weights_that_nobody_would_look_at_are_refused(tmp_path, name):
     add_weights(saved(tmp_path), **{name: (16,)})
-    with pytest.raises(InputError, match=f"has weights that GPT-2 lacks, e.g. {name}; remedy"):
-        pretrained_gpt2(str(tmp_path), **SIZES)
+    with pytest.raises(InputError, match=f"has weights that nobody looks at, e.g. {name}; remedy"):
+        read(tmp_path)
 
 
 def test_heads_beside_the_next_word_stay_behind(tmp_path):
     """And the masks that old versions of transformers saved."""
     masks = {"transformer.h.0.attn.bias": (1, 1, 32, 32), "transformer.h.0.attn.masked_bias": ()}
     add_weights(saved(tmp_path), **masks, **{"score.weight": (2, 16), "v_head.summary.weight": (1, 16)})
-    pretrained_gpt2(str(tmp_path), **SIZES)
+    read(tmp_path)
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
@@ -87,14 +103,12 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     model.transformer.h[1].ln_2.weight.data[3] = float("nan")
     model.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="weights that are no finite numbers; remedy"):
-        pretrained_gpt2(str(tmp_path), **SIZES)
+        read(tmp_path)
 
 
 def test_any_other_difference_is_refused(tmp_path, monkeypatch):
     """Whatever a later transformers or a setting of the folder may do."""
-    from fairseq_latent.modules.gpt2 import GPT2Body
-
-    forward = GPT2Body.forward
-    monkeypatch.setattr(GPT2Body, "forward", lambda *arguments: forward(*arguments) + 0.1)
-    with pytest.raises(InputError, match="our logits are not those of transformers"):
-        pretrained_gpt2(str(saved(tmp_path)), **SIZES)
+    packed = pretrained.packed_states
+    monkeypatch.setattr(pretrained, "packed_states", lambda *arguments: packed(*arguments) + 0.1)
+    with pytest.raises(InputError, match="its logits are not its states times its output table"):
+        read(saved(tmp_path))
