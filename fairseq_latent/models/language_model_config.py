@@ -45,7 +45,7 @@ class LanguageModelConfig(FairseqDataclass):
     positions: int = field(
         default=1024,
         metadata={
-            "help": "the longest context and response together, in tokens; a table of --lm-path may have fewer",
+            "help": "the longest context and response together, in tokens; lowered to what --lm-path has",
             "range": POSITIONS,
         },
     )
@@ -142,15 +142,14 @@ def _take_sizes(cfg: LanguageModelConfig, read: LanguageModel) -> None:
     config = read.config
     cfg.embed_dim, cfg.layers, cfg.heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
     cfg.lm_config, cfg.untied_output = configuration(read.body), read.output is not None
-    if table := position_table(read.body):
-        rows = table.num_embeddings - getattr(table, "offset", 0)
-        if cfg.positions > rows:
-            logger.info(f"{cfg.gpt2_path} has {rows} positions: --positions {cfg.positions} is lowered to that")
-            cfg.positions = rows
-    elif (most := getattr(config, "max_position_embeddings", None)) and cfg.positions + NUM_LATENTS > most:
-        raise InputError(
-            f"--positions {cfg.positions}: {cfg.gpt2_path} was trained with {most}; remedy: --positions {most - NUM_LATENTS}"
-        )
+    table = position_table(read.body)
+    if table is None:  # latents take positions of their own
+        most = getattr(config, "max_position_embeddings", cfg.positions + NUM_LATENTS) - NUM_LATENTS
+    else:
+        most = table.num_embeddings - getattr(table, "offset", 0)
+    if cfg.positions > most:
+        logger.info(f"{cfg.gpt2_path} was trained with positions for {most} tokens: --positions is lowered to that")
+        cfg.positions = most
 
 
 def _fill(cfg: LanguageModelConfig, dictionary, embed_tokens: WordTable, read: LanguageModel) -> None:
