@@ -1,8 +1,8 @@
 """`fairseq-latent convert`: a decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
 
 What is handed over is the language model: blocks, positions, words. Latents, their encoders and the role of the other party
-have no place in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role. Our sequences
-are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
+have no place in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role.
+Our sequences are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
 """
 
 import argparse
@@ -168,6 +168,4 @@ def main(args: argparse.Namespace) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
-    print(
-        f"{args.out}: a language model of transformers; rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there"
-    )
+    print(f"{args.out}: rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there")
