@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from fairseq_latent import __version__
+from fairseq_latent import __version__, ranges
 from fairseq_latent.errors import run
 
 COMMANDS = {
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int | None:
         args = _parser(arguments).parse_args(arguments)
+        ranges.check(vars(args), {"seed": ranges.SEED, "seeds": ranges.SEED})
         return args.main(args)
 
     return run(command)

@@ -106,7 +106,7 @@ def test_bad_numbers_of_resamples(files, capsys, number):
 
 
 def test_negative_seed(files, capsys):
-    assert "--seed -1: negative" in fails(capsys, *TWO, "--seed", "-1")
+    assert "--seed -1 is out of range; remedy: from 0" in fails(capsys, *TWO, "--seed", "-1")
 
 
 def three_systems(files):

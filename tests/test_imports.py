@@ -28,15 +28,16 @@ MAY_IMPORT = {
     "failures": {"errors"},
     "rendezvous": {"errors"},
     "search": set(),
+    "generation": {"errors", "ranges"},
     "pieces": {"errors"},
     "word_vectors": {"errors"},
     "mecab": {"errors"},
-    "compat": {"budget", "errors", "failures", "files", "ranges", "rendezvous", "search", "compat"},
+    "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
     "models": GROUND | {"gaussian", "losses", "ranges", "selection", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "ranges", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"aggressive", "data", "pieces", "ranges", "search", "tasks"},
+    "tasks": GROUND | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files", "ranges")

@@ -6,7 +6,7 @@ They are checked where a task, an architecture or a criterion of this plugin is 
 import argparse
 import functools
 
-from .. import ranges
+from .. import generation, ranges
 from ..ranges import AMOUNT, COUNT, POSITIVE, SHARE, SHARE_BELOW_ONE, Numbers, Range
 from .ownership import owners
 
@@ -132,11 +132,14 @@ def check_ranges(parse_args_and_arch):
     @functools.wraps(parse_args_and_arch)
     def wrapped(*args, **kwargs):
         parsed = parse_args_and_arch(*args, **kwargs)
-        values = vars(parsed if isinstance(parsed, argparse.Namespace) else parsed[0])
+        flags = parsed if isinstance(parsed, argparse.Namespace) else parsed[0]
+        values = vars(flags)
         if ours := owners(values):
             own = {name: allowed for owner in ours for name, allowed in ranges.declared_by(owner).items()}
             finite = {name: ranges.FINITE for name, value in values.items() if isinstance(value, float)}
             ranges.check(values, {**finite, **RANGES, **own})
+            if "beam" in values:
+                generation.check_flags(flags)
         return parsed
 
     return wrapped

@@ -9,6 +9,7 @@ import torch
 
 import fairseq_latent
 from fairseq_latent.errors import InputError
+from fairseq_latent.generation import require_finite
 
 from .io import PIECE
 
@@ -94,6 +95,7 @@ def load(
             f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion, gru_vae or "
             "persona_cvae_gpt2"
         )
+    require_finite(model, path)
     if split is not None:
         task.load_dataset(split)
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")

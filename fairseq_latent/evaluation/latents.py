@@ -74,6 +74,7 @@ def statistics(
     from tqdm import tqdm
 
     from fairseq_latent.gaussian import DiagonalGaussian
+    from fairseq_latent.generation import DIVERGED
     from fairseq_latent.losses import active_units, mutual_information
 
     from .checkpoint import load
@@ -99,6 +100,9 @@ def statistics(
     if not rows:
         raise InputError(f"{data}: split {split}: every pair is too long for the model; remedy: shorter pairs")
     columns = {name: torch.cat(parts) for name, parts in rows.items()}
+    for name, values in columns.items():
+        if not values.isfinite().all():
+            raise InputError(f"{path}: {name} of {split} is no number, {DIVERGED}")
     order = columns.pop("id").argsort()
     columns = {name: values[order] for name, values in columns.items()}
     count, tokens = len(order), int(columns["tokens"].sum())

@@ -17,9 +17,11 @@ class LatentModel(FairseqEncoderDecoderModel):
     """A child builds encoder and decoder and says what `distributions` are; the encoder draws the latent for decoding.
 
     posterior_inputs: what the posterior reads beside context and response, keywords of `distributions`.
+    aligns: the decoder's attention to the context is what --print-alignment asks for.
     """
 
     posterior_inputs: tuple[str, ...] = ()
+    aligns = False
 
     def __init__(self, encoder, decoder, latent_dim: int):
         super().__init__(encoder, decoder)

@@ -199,6 +199,7 @@ class TCVAEModel(LatentModel):
     """--arch t_cvae"""
 
     response_alone = False  # the posterior reads context and response
+    aligns = True
 
     def __init__(self, encoder: TCVAEEncoder, decoder: TCVAEDecoder, latent_dim: int, posterior_input: str):
         super().__init__(encoder, decoder, latent_dim)

@@ -19,6 +19,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
 from torch import nn
 
+from .. import generation
 from ..aggressive import AggressivePhase, InnerLoop
 from ..errors import InputError
 from ..pieces import gpt2_tokens
@@ -251,6 +252,9 @@ class LatentTask(FairseqTask):
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; with several latents an example all their hypotheses are printed, and no batch changes a sample."""
+        generation.check_models(models, args, (kwargs.get("extra_gen_cls_kwargs") or {}).get("lm_model"))
+        if args is not self._generation:
+            generation.check_flags(args)
         if self.cfg.latent_samples > 1 and args is not self._generation:  # once, however many generators are built
             self.nbest, self._generation = getattr(args, "nbest", 1), args
             args.nbest = self.nbest * self.cfg.latent_samples
@@ -279,7 +283,14 @@ class LatentTask(FairseqTask):
             sample["id"] = torch.arange(len(net_input["noise_seed"]), device=net_input["noise_seed"].device)
         elif num_latents > 1 and torch.is_tensor(sample.get("id")):
             sample["id"] = sample["id"].repeat_interleave(num_latents)
-        hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        if constraints is None and getattr(search, "supports_constraints", False):
+            raise InputError(
+                "--constraints: there are none; remedy: fairseq-interactive, which reads them behind a tab"
+            )
+        try:
+            hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        except AssertionError as error:
+            raise generation.explained(error, generator, net_input, constraints) or error from None
         return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
 
 

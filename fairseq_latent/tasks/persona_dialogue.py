@@ -14,6 +14,8 @@ import numpy as np
 from fairseq import utils
 from fairseq.data import data_utils
 from fairseq.tasks import register_task
+from fairseq.token_generation_constraints import unpack_constraints
+from torch import Tensor
 
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..errors import InputError
@@ -135,8 +137,20 @@ class PersonaDialogueTask(DialogueTask):
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Decode from the context alone: the profile stays here."""
+        if constraints is not None:
+            self._refuse_unsaid(constraints)
         net_input = {name: value for name, value in sample["net_input"].items() if name not in POSTERIOR_INPUTS}
         return super().inference_step(generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints)
+
+    def _refuse_unsaid(self, constraints: Tensor) -> None:
+        """InputError for words that no response has: a search would look for them until its end."""
+        words, unsaid = self.target_dictionary, set(self.never_said())
+        for constraint in (constraint for row in constraints for constraint in unpack_constraints(row)):
+            if found := unsaid.intersection(constraint.tolist()):
+                what = "a word that the dictionary lacks" if words.unk() in found else words[min(found)]
+                raise InputError(
+                    f"--constraints: {what}, which no response has; remedy: words of the data's dict.tgt.txt"
+                )
 
 
 def read_similarity(path: Path, count: int) -> np.ndarray:
