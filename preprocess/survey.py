@@ -24,7 +24,8 @@ class Survey:
 
     ids (N,): digests, until they were compared; positions (N,): where (seed, root) falls in [0, 1), -1 without a reply;
     times (N,): in microseconds since 1970, of the first turn that has one, or NEVER; speakers: digests of those of the
-    first conversation, of the second, ..., `speaker_counts` (N,) of them each. `header`: lines before the first one.
+    first conversation, of the second, ..., `speaker_counts` (N,) of them each, and then also `roots` (N,): digests of
+    (seed, root). `header`: lines before the first one.
     """
 
     ids: np.ndarray
@@ -32,6 +33,7 @@ class Survey:
     times: np.ndarray
     speakers: np.ndarray
     speaker_counts: np.ndarray
+    roots: np.ndarray
     has_ids: bool
     header: int
 
@@ -46,7 +48,7 @@ def survey(path: Path, seed: int, times: bool, speakers: bool, workers: int, blo
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    arrays = (joined(name) for name in ("ids", "positions", "times", "speakers", "speaker_counts"))
+    arrays = (joined(name) for name in ("ids", "positions", "times", "speakers", "speaker_counts", "roots"))
     found = Survey(*arrays, any(part.has_ids for part in parts), parts[0].header)
     refuse_repeated_ids(path, found.ids)
     return replace(found, ids=found.ids[:0].copy())  # that was all they were for, and they are as large as the rest
@@ -58,7 +60,7 @@ def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, 
     for _, record in checked(first, data, path):
         identity, turns = record["id"], record["turns"]
         ids.append(_hash(seed, identity))
-        roots.append(_hash(seed, whole_id(identity)) if "#" in identity else ids[-1])
+        roots.append(root_digest(seed, identity) if "#" in identity else ids[-1])
         replied.append(len(turns) > 1)
         named = named or has_ids(record)
         if by_time:
@@ -67,14 +69,21 @@ def _survey_block(first: int, data: bytes, path: str, seed: int, by_time: bool, 
             present = {turn["speaker"] for turn in turns}
             speakers += map(digest, present)
             counts.append(len(present))
-    positions = np.where(np.array(replied, bool), _fractions(numbers(roots)), -1.0)
-    arrays = (numbers(ids), positions, np.array(times, np.int64), numbers(speakers), np.array(counts, np.int64))
+    whole = numbers(roots)
+    positions = np.where(np.array(replied, bool), _fractions(whole), -1.0)
+    asked = whole if by_speaker else whole[:0]
+    arrays = (numbers(ids), positions, np.array(times, np.int64), numbers(speakers), np.array(counts, np.int64), asked)
     return Survey(*arrays, named, header=sum(1 for _ in block_lines(first, data)) - len(ids))
 
 
 def position(seed: int, conversation_id: str) -> float:
     """Where (seed, conversation) falls in [0, 1), evenly; equal for all parts of a conversation."""
-    return float(_fractions(numbers([_hash(seed, whole_id(conversation_id))]))[0])
+    return float(_fractions(numbers([root_digest(seed, conversation_id)]))[0])
+
+
+def root_digest(seed: int, conversation_id: str) -> bytes:
+    """What stands for (seed, conversation); equal for all parts and branches of a conversation."""
+    return _hash(seed, whole_id(conversation_id))
 
 
 def _hash(seed: int, identity: str) -> bytes:

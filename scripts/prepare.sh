@@ -15,6 +15,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              what is trained on one goes on on the other
              VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
              PERSONAS=yes: a persona data set, from conversations with a profile of both speakers; then also
+             SELF_DESCRIPTIONS=yes: profiles out of what each speaker says in other conversations of training;
+             SELF_DESCRIPTION_FLAGS: further flags of preprocess.self_descriptions;
              PERSONA_FLAGS: further flags of preprocess.personas, in place of CONTEXT_TURNS and SPLIT_FLAGS;
              WORD_VECTORS=FILE: similarity by these; GPT2=FOLDER: its tokens in place of SentencePiece's
   The text in between stays in DATA_BIN_FOLDER.text. To start over, remove both folders."
@@ -34,6 +36,7 @@ done
 read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
 read -ra split_flags <<<"${SPLIT_FLAGS:-}"
 case ${PERSONAS:=no} in yes | no) ;; *) die "PERSONAS=$PERSONAS is unknown; remedy: yes or no" ;; esac
+case ${SELF_DESCRIPTIONS:=no} in yes | no) ;; *) die "SELF_DESCRIPTIONS=$SELF_DESCRIPTIONS is unknown; remedy: yes or no" ;; esac
 encoded=$text/spm made=$text/split.json fields=(src tgt)
 if [[ -n ${SUBWORDS:-} ]]; then
     [[ -z ${GPT2:-} ]] || die "SUBWORDS and GPT2 are both set; remedy: one of them"
@@ -47,14 +50,18 @@ if [[ $PERSONAS == yes ]]; then
     done
     [[ -z ${VECTOR_DIMENSION:-} || -z ${GPT2:-} ]] || die "VECTOR_DIMENSION is for SentencePiece; remedy: leave it out, or GPT2"
     [[ -z ${WORD_VECTORS:-} || -f $WORD_VECTORS ]] || die "WORD_VECTORS=$WORD_VECTORS: no such file; remedy: word vectors"
+    [[ -z ${SELF_DESCRIPTION_FLAGS:-} || $SELF_DESCRIPTIONS == yes ]] ||
+        die "SELF_DESCRIPTION_FLAGS without SELF_DESCRIPTIONS=yes; remedy: both, or neither"
     made=$text/personas.json fields+=(partner own)
     [[ -z ${GPT2:-} ]] || encoded=$text/bpe
 else
-    for name in PERSONA_FLAGS WORD_VECTORS GPT2; do
+    [[ $SELF_DESCRIPTIONS == no ]] || die "SELF_DESCRIPTIONS is for persona data sets; remedy: PERSONAS=yes, or leave it out"
+    for name in PERSONA_FLAGS SELF_DESCRIPTION_FLAGS WORD_VECTORS GPT2; do
         [[ -z ${!name:-} ]] || die "$name is for persona data sets; remedy: PERSONAS=yes, or leave it out"
     done
 fi
 read -ra persona_flags <<<"${PERSONA_FLAGS:-}"
+read -ra description_flags <<<"${SELF_DESCRIPTION_FLAGS:-}"
 tokenizer_files=(encoder.json vocab.bpe vocab.json merges.txt tokenizer.json spiece.model)
 tokenizer() { for file in "${tokenizer_files[@]}"; do [[ ! -f $GPT2/$file ]] || cat "$GPT2/$file"; done; }
 [[ -z ${GPT2:-} || -n $(tokenizer | head -c 1) ]] ||
@@ -76,6 +83,8 @@ INPUT=$(digest <"$conversations")"
 [[ -z ${VECTOR_DIMENSION:-} ]] || options+=$'\n'"VECTOR_DIMENSION=$VECTOR_DIMENSION"
 [[ $PERSONAS == no ]] || options+=$'\n'"PERSONAS=yes"
 [[ -z ${persona_flags[*]-} ]] || options+=$'\n'"PERSONA_FLAGS=${persona_flags[*]}"
+[[ $SELF_DESCRIPTIONS == no ]] || options+=$'\n'"SELF_DESCRIPTIONS=yes"
+[[ -z ${description_flags[*]-} ]] || options+=$'\n'"SELF_DESCRIPTION_FLAGS=${description_flags[*]}"
 [[ -z ${WORD_VECTORS:-} ]] || options+=$'\n'"WORD_VECTORS=$(digest <"$WORD_VECTORS")"
 [[ -z ${GPT2:-} ]] || options+=$'\n'"GPT2=$(tokenizer | digest)"
 [[ -z ${SUBWORDS:-} ]] || options+=$'\n'"SUBWORDS=$(digest <"$SUBWORDS/spm.model")"
@@ -131,17 +140,37 @@ split_pairs() {
     side test "$TEST"
 }
 
+# describe_selves NAME FLAGS...: sets `clean` to the conversations of `clean` with profiles, made again as long as `made` is not.
+describe_selves() {
+    local name=$1
+    shift
+    run python -m preprocess.self_descriptions "$clean" --out "$text/$name.jsonl" --report "$text/$name.txt" --seed "$SEED" \
+        "${shares[@]}" "$@" ${description_flags[@]+"${description_flags[@]}"}
+    clean=$text/$name.jsonl
+}
+
 # split_personas: contexts, responses, and the profiles of both.
 split_personas() {
     [[ ! -f $made ]] || return 0
-    local train=$clean shares=() side clean share
+    local train=$clean shares=() sides=() side clean share
     for side in valid test; do
         share=$VALID
         [[ $side == valid ]] || share=$TEST
-        if is_file "$share"; then clean_into "$text/$side.clean.jsonl" "$share" && share=$clean; fi
-        shares+=("--$side" "$share")
+        if is_file "$share"; then shares+=("--$side" 0); else shares+=("--$side" "$share"); fi
     done
-    run python -m preprocess.personas "$train" --out "$text" --seed "$SEED" "${shares[@]}" ${GPT2:+--gpt2 "$GPT2"} \
+    for side in valid test; do
+        share=$VALID
+        [[ $side == valid ]] || share=$TEST
+        if is_file "$share"; then
+            clean_into "$text/$side.clean.jsonl" "$share"
+            [[ $SELF_DESCRIPTIONS == no ]] || describe_selves "$side.profiles" --history "$train"
+            share=$clean
+        fi
+        sides+=("--$side" "$share")
+    done
+    clean=$train
+    [[ $SELF_DESCRIPTIONS == no ]] || describe_selves profiles
+    run python -m preprocess.personas "$clean" --out "$text" --seed "$SEED" "${sides[@]}" ${GPT2:+--gpt2 "$GPT2"} \
         ${WORD_VECTORS:+--similarity embedding --vectors "$WORD_VECTORS"} ${persona_flags[@]+"${persona_flags[@]}"}
 }
 
@@ -184,7 +213,7 @@ not_made() {
     local names=SAMPLES
     [[ -f $text/vectors.txt ]] || names+='|VECTOR_DIMENSION'
     [[ -f $encoded/dict.txt ]] || names+='|VOCABULARY|COVERAGE|SUBWORDS'
-    [[ -f $made ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS|PERSONA_FLAGS|WORD_VECTORS|GPT2'
+    [[ -f $made ]] || names+='|CONTEXT_TURNS|VALID|TEST|SEED|SPLIT_FLAGS|PERSONA_FLAGS|SELF_DESCRIPTIONS|SELF_DESCRIPTION_FLAGS|WORD_VECTORS|GPT2'
     [[ -f $made || -f $text/clean.jsonl ]] || names+='|MAX_WORDS|CLEAN_FLAGS|INPUT'
     printf '%s' "$names"
 }

@@ -1,11 +1,13 @@
 """PERSONAS=yes in scripts/prepare/*.sh: from a self-written release to a data-bin with profiles and faders."""
 
+import json
+import re
 import subprocess
 
 import pytest
 
 from .releases import packed
-from .test_prepare_scripts import ROOT, bash, options
+from .test_prepare_scripts import ROOT, bash, options, thread
 from .test_prepare_scripts import prepare as prepare  # a fixture
 from .test_preprocess_convai2 import SKI, TEA, episode, first_side, offered, second_side, with_candidates
 from .test_preprocess_realpersonachat import dialogue as japanese
@@ -125,6 +127,58 @@ def test_synthetic_persona_chat(prepare, tmp_path, official):
     assert plain.returncode == 2 and not (tmp_path / "plain.text/train.partner").exists()
 
 
+def chat(number, place):
+    """A conversation of chitchat-dataset's form between two of three people who come again; 6 turns of 6 words and more."""
+    people = ("p", "q", "r")
+    texts = (f"you know I have a boat in {place}{at} ." for at in range(6))
+    return {
+        "start": "t",
+        "messages": [
+            [{"sender": people[(number + at % 2) % 3], "text": text, "timestamp": "t"}] for at, text in enumerate(texts)
+        ],
+    }
+
+
+def test_chitchat_has_profiles_from_history(prepare, tmp_path):
+    pytest.importorskip("lemminflect")
+    (tmp_path / "own.json").write_text(json.dumps({f"c{number}": chat(number, f"Elm{number}x") for number in range(9)}))
+    turns = [{"speaker": "pq"[at % 2], "text": f"you see my goat in Oak{at} ?"} for at in range(6)]
+    (tmp_path / "test.jsonl").write_text(json.dumps({"id": "own", "turns": turns}) + "\n")
+    flags = {"PERSONAS": "yes", "READ_FLAGS": f"--dataset {tmp_path}/own.json", "VALID": "2"}
+    prepare("chitchat", TEST=f"{tmp_path}/test.jsonl", SELF_DESCRIPTION_FLAGS="--sentences 5", **flags)
+    assert [command.split()[0] for command in prepare.commands] == [
+        "chitchat",
+        "clean",
+        "clean",
+        "self_descriptions",
+        "self_descriptions",
+        "personas",
+        "subwords",
+    ]
+    found = options(prepare.text)
+    assert (found["SELF_DESCRIPTIONS"], found["SELF_DESCRIPTION_FLAGS"]) == ("yes", "--sentences 5")
+    valid = {line.split(":")[0] for line in prepare.lines("valid.ids")}
+    assert len(valid) == 2 and {line.split(":")[0] for line in prepare.lines("test.ids")} == {"own"}
+    for side in SIDES:
+        for field in ("partner", "own"):
+            for identity, profile in zip(prepare.lines(f"{side}.ids"), prepare.lines(f"{side}.{field}"), strict=True):
+                assert len(profile.split(" <eot> ")) == 5
+                heard = {f"c{each}" for each in re.findall(r"Elm(\d)x", profile)}
+                assert heard and not heard & (valid | {identity.split(":")[0]}) and "Oak" not in profile
+    assert "speakers of conversations kept" in (prepare.text / "profiles.txt").read_text()
+    prepare("chitchat", TEST=f"{tmp_path}/test.jsonl", SELF_DESCRIPTION_FLAGS="--sentences 5", **flags)
+    assert [command.split()[0] for command in prepare.commands] == ["subwords"]
+
+
+def test_tweets_with_profiles_are_split_by_conversation(prepare, tmp_path):
+    pytest.importorskip("duckdb")
+    packed(
+        tmp_path / "archive", {"a.txt": "".join(thread(10 * n, 2018, "is it so", "I have a boat") for n in range(1, 3))}
+    )
+    refused = prepare("twitter_en", tmp_path / "archive", PERSONAS="yes", REFERENCES="3")
+    assert "REFERENCES is not for PERSONAS=yes, which splits by conversation; remedy: " in refused.stderr
+
+
 def test_other_corpora_have_no_profiles(prepare, tmp_path):
     (tmp_path / "c").write_text("1 your persona: i ski.\n2 hi\thello\n")
     refused = prepare("convai2", tmp_path / "c", PERSONAS="yes", VALID="0", TEST="0")
@@ -138,6 +192,12 @@ def test_other_corpora_have_no_profiles(prepare, tmp_path):
         ({"GPT2": "x"}, "GPT2 is for persona data sets; remedy: "),
         ({"WORD_VECTORS": "x"}, "WORD_VECTORS is for persona data sets; remedy: "),
         ({"PERSONA_FLAGS": "--seed 2"}, "PERSONA_FLAGS is for persona data sets; remedy: "),
+        ({"SELF_DESCRIPTIONS": "yes"}, "SELF_DESCRIPTIONS is for persona data sets; remedy: "),
+        ({"PERSONAS": "yes", "SELF_DESCRIPTIONS": "1"}, "SELF_DESCRIPTIONS=1 is unknown; remedy: yes or no"),
+        (
+            {"PERSONAS": "yes", "SELF_DESCRIPTION_FLAGS": "--strict"},
+            "SELF_DESCRIPTION_FLAGS without SELF_DESCRIPTIONS=yes",
+        ),
         ({"PERSONAS": "yes", "SPLIT_FLAGS": "--seed 2"}, "SPLIT_FLAGS is not for PERSONAS=yes; remedy: "),
         ({"PERSONAS": "yes", "CONTEXT_TURNS": "2"}, "CONTEXT_TURNS is not for PERSONAS=yes; remedy: "),
         ({"PERSONAS": "yes", "GPT2": "x", "VECTOR_DIMENSION": "8"}, "VECTOR_DIMENSION is for SentencePiece; remedy: "),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import check, clean, personas, split, subwords, vectors
+from preprocess import check, clean, personas, self_descriptions, split, subwords, vectors
 from preprocess.side_files import SIDES
 
 from .hostile import altered, edited, folder, outcome, refused_or_written
@@ -123,6 +123,26 @@ def test_personas(data, flags):
         (here / "x.jsonl").write_bytes(data)
         found = outcome(personas.main, here / "x.jsonl", "--out", here / "out", "--workers", "1", *flags)
         refused_or_written(found, here / "out")
+
+
+DESCRIPTIONS = (
+    ("--replace",), (), ("--replace", "--valid", "1", "--test", "1", "--min-sentences", "1"),
+    ("--replace", "--strict", "--questions", "--min-words", "1", "--min-sentences", "1", "--sentences", "1"),
+)  # fmt: skip
+
+
+@given(FILES, st.sampled_from(DESCRIPTIONS), edited(b"c0:1\nc2:3\n"), st.sampled_from(("", "--ids", "--history")))
+def test_self_descriptions(data, flags, ids, source):
+    pytest.importorskip("lemminflect")
+    pytest.importorskip("MeCab")
+    with folder() as here:
+        packed(here, {"x.jsonl": data, "ids/train.ids": ids, "y.jsonl": lines_of(CONVERSATIONS)})
+        given_by = {"": (), "--ids": ("--ids", here / "ids"), "--history": ("--history", here / "y.jsonl")}[source]
+        flags = (*flags, "--few-speakers", *given_by, "--workers", "1")
+        found = outcome(self_descriptions.main, here / "x.jsonl", "--out", here / "out.jsonl", *flags)
+        refused_or_written(found, here / "out.jsonl")
+        if not found.code:
+            assert not outcome(check.main, here / "out.jsonl").code
 
 
 VECTORS = b"4 2\ntea 1 0\ni 0.5 0.5\nski 0 1\nlike -1 0\n"

@@ -78,5 +78,22 @@ conversations() {
     )
 }
 
+# split_of_tweets: by time and with references, or, with PERSONAS=yes, by conversation and with profiles out of what users say
+# elsewhere, and without word vectors.
+split_of_tweets() {
+    local name from test_from until references
+    if [[ ${PERSONAS:-no} == yes ]]; then
+        for name in FROM TEST_FROM UNTIL REFERENCES; do
+            [[ -z ${!name:-} ]] || die "$name is not for PERSONAS=yes, which splits by conversation; remedy: leave it out"
+        done
+        export SELF_DESCRIPTIONS=${SELF_DESCRIPTIONS:-yes} VALID=${VALID:-0.01} TEST=${TEST:-0.01} VECTOR_DIMENSION=${VECTOR_DIMENSION-}
+        return
+    fi
+    from=${FROM-2017-01-01} test_from=${TEST_FROM-2019-01-01} until=${UNTIL-2020-01-01} references=${REFERENCES-3}
+    SPLIT_FLAGS="${from:+--from $from} ${test_from:+--test-from $test_from} ${until:+--until $until} \
+${references:+--references $references} ${SPLIT_FLAGS:-}"
+    export SPLIT_FLAGS VALID=${VALID:-0.01} TEST=${TEST:-${test_from:+all}}
+}
+
 # prepare NAME: clean, split, learn subwords, binarise.
 prepare() { run bash "$ROOT/scripts/prepare.sh" "$text/$1.jsonl" "$data"; }
