@@ -129,6 +129,10 @@ REMEDIES = (
         "a flag needs the package {1}, which is not installed; remedy: install it, or leave out the flag",
     ),
     (
+        r"Valid paths \[(.*)\] will be ignored",
+        "validation sets that no flag names: {1}; remedy: --combine-valid-subsets, or --ignore-unused-valid-subsets",
+    ),
+    (
         r"Could not infer language pair",
         "no data found; remedy: a folder made by fairseq-preprocess, and --source-lang src --target-lang tgt",
     ),

@@ -6,13 +6,16 @@ in one line with <eot> between them.
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
+from fairseq import utils
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from ..data.binarised import check_files, parts
 from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
@@ -47,9 +50,10 @@ class DialogueTask(LatentTask, TranslationTask):
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """Read one split; refuse sides that are not parallel, empty ones, and pads among the words."""
+        self._check_files(split, epoch, combine)
         empty = f"{self.cfg.data}: split {split} is empty; remedy: fairseq-preprocess a file with lines"
         try:
-            with self._untruncated():
+            with self._as_it_is():
                 super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         except AssertionError as error:
             raise InputError(
@@ -62,6 +66,11 @@ class DialogueTask(LatentTask, TranslationTask):
             raise InputError(empty) from error
         if len(self.datasets[split]) == 0:
             raise InputError(empty)
+        if self.datasets[split].tgt is None:
+            raise InputError(
+                f"{self.cfg.data}: split {split} has contexts without responses; remedy: fairseq-preprocess with "
+                f"--target-lang {self.cfg.target_lang}"
+            )
         pad = self.target_dictionary.pad()
         if holds(self.datasets[split].tgt, pad):
             raise InputError(
@@ -71,14 +80,34 @@ class DialogueTask(LatentTask, TranslationTask):
         self._truncate(self.datasets[split], split)
         self.datasets[split] = SeededDataset(self.datasets[split], self.cfg.seed)
 
+    def folder(self, split: str, epoch: int) -> str:
+        """Where the split lies: the training set's shards take turns."""
+        folders = utils.split_paths(self.cfg.data)
+        return folders[0] if split != self.cfg.train_subset else folders[(epoch - 1) % len(folders)]
+
+    def _check_files(self, split: str, epoch: int, combine: bool) -> None:
+        """Refuse files that are damaged, or of another dictionary."""
+        folder, sides = self.folder(split, epoch), (self.cfg.source_lang, self.cfg.target_lang)
+        dictionaries = (self.source_dictionary, self.target_dictionary)
+        for one, other in (sides, sides[::-1]):
+            for part in parts(folder, split, f".{one}-{other}.{self.cfg.source_lang}", combine):
+                for side, dictionary in zip(sides, dictionaries, strict=True):
+                    check_files(os.path.join(folder, f"{part}.{one}-{other}.{side}"), len(dictionary))
+
     @contextlib.contextmanager
-    def _untruncated(self) -> Iterator[None]:
-        """fairseq would leave out the newest turns."""
-        truncate, self.cfg.truncate_source = self.cfg.truncate_source, False
+    def _as_it_is(self) -> Iterator[None]:
+        """fairseq would leave out the newest turns, and take the first part of a split -1 times."""
+        truncate, times = self.cfg.truncate_source, self.cfg.upsample_primary
+        self.cfg.truncate_source, self.cfg.upsample_primary = False, self.first_part_times
         try:
             yield
         finally:
-            self.cfg.truncate_source = truncate
+            self.cfg.truncate_source, self.cfg.upsample_primary = truncate, times
+
+    @property
+    def first_part_times(self) -> int:
+        """How often `train` is taken beside train1, train2, …; fairseq's default is -1, which it cannot read."""
+        return max(1, self.cfg.upsample_primary)
 
     def _truncate(self, pairs, split: str) -> None:
         if not self.cfg.truncate_source:

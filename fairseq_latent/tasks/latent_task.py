@@ -96,6 +96,18 @@ class LatentTask(FairseqTask):
         self._inner_of: int | None = None  # the update whose inner loop has run
         self._inner_steps = 0
 
+    @classmethod
+    def load_dictionary(cls, filename):
+        """fairseq's; what is no dictionary is named."""
+        try:
+            return super().load_dictionary(filename)
+        except OSError:
+            raise
+        except Exception as error:  # fairseq has no kind of its own for what it cannot decode
+            why = str(error).partition(". ")[0]
+            what = "not UTF-8" if "encoding" in why else f"no fairseq dictionary ({why})"
+            raise InputError(f"{filename}: {what}; remedy: the one that fairseq-preprocess wrote") from error
+
     # --- building --------------------------------------------------------------------------------------------------
 
     def get_batch_iterator(self, dataset, *args, **kwargs):

@@ -12,11 +12,12 @@ from typing import Optional
 
 import numpy as np
 from fairseq import utils
-from fairseq.data import data_utils
+from fairseq.data import ConcatDataset, data_utils
 from fairseq.tasks import register_task
 from fairseq.token_generation_constraints import unpack_constraints
 from torch import Tensor
 
+from ..data.binarised import check_files, parts
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..errors import InputError
 from ..pieces import gpt2_tokens, pieces_of
@@ -76,21 +77,30 @@ class PersonaDialogueTask(DialogueTask):
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         if self._model is not None and not getattr(self._model, "posterior_inputs", ()):
             return  # it has no use for profiles
-        folders = utils.split_paths(self.cfg.data)
-        folder = Path(folders[0] if split != self.cfg.train_subset else folders[(epoch - 1) % len(folders)])
-        prefix = folder / f"{split}.{self.cfg.partner}-None.{self.cfg.partner}"
-        profiles = data_utils.load_indexed_dataset(str(prefix), self.target_dictionary, self.cfg.dataset_impl)
-        if profiles is None:
+        folder, pairs = Path(self.folder(split, epoch)), self.datasets[split]
+        rest = f".{self.cfg.partner}-None.{self.cfg.partner}"
+        prefix = folder / f"{split}{rest}"
+        found = {part: self._read_profiles(f"{folder / part}{rest}") for part in parts(folder, split, rest, combine)}
+        if found[split] is None:
             return
-        pairs = self.datasets[split]
+        times = [self.first_part_times if len(found) > 1 else 1] + [1] * (len(found) - 1)
+        profiles = ConcatDataset(list(found.values()), times) if len(found) > 1 else found[split]
         if len(profiles) != len(pairs):
             raise InputError(f"{prefix}: {len(profiles)} profiles of {len(pairs)} pairs; {PREPARE}, again")
-        similarity = read_similarity(folder / f"{split}.fader", len(pairs))
+        similarity = np.concatenate([
+            np.tile(read_similarity(folder / f"{part}.fader", len(of_part)), count)
+            for (part, of_part), count in zip(found.items(), times, strict=True)
+        ])  # fmt: skip
         long = int((np.asarray(profiles.sizes) > self.cfg.max_partner_tokens).sum())
         if long:
             logger.warning(f"{prefix}: {long:,} profiles cut at --max-partner-tokens {self.cfg.max_partner_tokens}")
         pad = self.target_dictionary.pad()
         self.datasets[split] = PersonaDataset(pairs, profiles, similarity, pad, self.cfg.max_partner_tokens)
+
+    def _read_profiles(self, prefix: str):
+        """The profiles of a part of a split; None where it has none."""
+        check_files(prefix, len(self.target_dictionary))
+        return data_utils.load_indexed_dataset(prefix, self.target_dictionary, self.cfg.dataset_impl)
 
     def build_model(self, cfg, from_checkpoint=False):
         """A checkpoint brings GPT-2's weights, without the folder that they came from."""

@@ -15,6 +15,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 from omegaconf import II
 
+from ..data.binarised import check_files, parts
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
@@ -73,6 +74,8 @@ class TextVAETask(LatentTask):
         """Read one split; refuse an empty one and pads among the words; tell of what can't be learnt."""
         paths = utils.split_paths(self.cfg.data)
         prefix = os.path.join(paths[(epoch - 1) % len(paths)], split)
+        for part in parts(os.path.dirname(prefix), split, "", combine):
+            check_files(os.path.join(os.path.dirname(prefix), part), len(self.dictionary))
         empty = f"{prefix}: split {split} is empty; remedy: {PREPROCESS} {paths[0]}, of files with lines"
         try:
             sentences = data_utils.load_indexed_dataset(prefix, self.dictionary, self.cfg.dataset_impl, combine=combine)
