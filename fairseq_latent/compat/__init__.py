@@ -31,6 +31,7 @@ from . import (
     older_checkpoints,
     ownership,
     plain_values,
+    shards,
     trust,
 )
 
@@ -49,6 +50,7 @@ def apply() -> None:
     BaseFairseqModel.from_pretrained = chosen.note_own_class(vars(BaseFairseqModel)["from_pretrained"])
     data_utils.batch_by_size = batches.keep_last_batch(data_utils.batch_by_size)
     FairseqTask.get_batch_iterator = batches.compose_batches_once(FairseqTask.get_batch_iterator)
+    FairseqTask.get_batch_iterator = shards.give_each_shard_work(FairseqTask.get_batch_iterator)
     FairseqTask.build_generator = decoding.honour_topk_with_topp(FairseqTask.build_generator)
     FairseqTask.inference_step = decoding.number_beams_in_batch(FairseqTask.inference_step)
     ngram_repeat_block.NGramRepeatBlock._no_repeat_ngram = decoding._no_repeat_ngram
@@ -85,6 +87,7 @@ def apply() -> None:
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     options.parse_args_and_arch = ownership.note_owner(options.parse_args_and_arch)
     options.parse_args_and_arch = flag_ranges.check_ranges(options.parse_args_and_arch)
+    options.parse_args_and_arch = shards.share_split(options.parse_args_and_arch)
     options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
     options.parse_args_and_arch = chosen.note_task(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
