@@ -1,6 +1,7 @@
 """Work-arounds for data and batches: `compat.apply` puts them in place."""
 
 import functools
+import inspect
 import types
 
 import numpy as np
@@ -38,15 +39,30 @@ def keep_last_batch(batch_by_size):
 def compose_batches_once(get_batch_iterator):
     """Batches are composed with seed + the epoch in which the iterator is made, so a resumed run trains on others.
 
-    Compose with one seed for all epochs; the order of batches still changes with the epoch. Since d871f616; delete when
+    Where one iterator serves all epochs, compose with one seed for all; the order of batches still changes with the
+    epoch. Where batches are composed anew for each epoch (data in shards, --update-epoch-batch-itr, rebuild_batches,
+    data sets that forbid it) they depend on nothing else, and stay fairseq's. Since d871f616; delete when
     FairseqTask.get_batch_iterator composes with `seed` alone.
     """
+    signature = inspect.signature(get_batch_iterator)
 
     @functools.wraps(get_batch_iterator)
-    def wrapped(self, *args, seed=1, epoch=1, **kwargs):
-        iterator = get_batch_iterator(self, *args, seed=seed - epoch, epoch=epoch, **kwargs)
-        if hasattr(iterator, "seed"):
-            iterator.seed = seed
+    def wrapped(self, *args, **kwargs):
+        call = signature.bind(self, *args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments
+        made_once = not (
+            given["disable_iterator_cache"]
+            or given["update_epoch_batch_itr"]
+            or getattr(self.cfg, "rebuild_batches", False)
+            or not self.can_reuse_epoch_itr(given["dataset"])
+        )
+        if not made_once:
+            return get_batch_iterator(*call.args, **call.kwargs)
+        seed = given["seed"]
+        given["seed"] = seed - given["epoch"]
+        iterator = get_batch_iterator(*call.args, **call.kwargs)
+        iterator.seed = seed
         return iterator
 
     return wrapped
