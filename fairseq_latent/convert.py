@@ -130,8 +130,8 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
     state = {
-        "args": None, "cfg": plain, "model": model.state_dict(), "task_state": {}, "optimizer_history": [history],
-        "extra_state": {"train_iterator": {"epoch": 1}},
+        "args": None, "cfg": plain, "model": model.state_dict(), "task_state": task.state_dict(),
+        "optimizer_history": [history], "extra_state": {"train_iterator": {"epoch": 1}},
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(path))

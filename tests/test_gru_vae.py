@@ -7,6 +7,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.modules.recurrent import DecodedSentence
+from fairseq_latent.vocabulary import digest
 
 from .tiny import build_criterion, build_model, gradients, sentence_batch, sentences, widened
 
@@ -275,10 +276,20 @@ def test_a_checkpoint_comes_with_its_words_and_its_head(text_task):
     trained.add_bow_head(5)
     built.load_state_dict(trained.state_dict(), strict=True)
     assert torch.equal(built.bow_head[0].weight, trained.bow_head[0].weight)
-    state = trained.state_dict()
-    state["dictionary_digest"] += 1
+    state = text_task.state_dict()
+    text_task.load_state_dict(state)
+    text_task.load_state_dict({})  # older than this state
     with pytest.raises(InputError, match="another dictionary"):
-        built.load_state_dict(state, strict=True)
+        text_task.load_state_dict({**state, "dictionary_digest": state["dictionary_digest"] + 1})
+
+
+def test_an_older_checkpoint_has_its_words_among_its_weights(text_task):
+    """The buffer `dictionary_digest`, 63 bits."""
+    model = model_of(text_task)
+    of_words = torch.tensor(digest(text_task.dictionary))
+    model.load_state_dict({**model.state_dict(), "dictionary_digest": of_words}, strict=True)
+    with pytest.raises(InputError, match="another dictionary"):
+        model.load_state_dict({**model.state_dict(), "dictionary_digest": of_words + 1}, strict=True)
 
 
 def test_seeds_belong_to_sentences(text_task):

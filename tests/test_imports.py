@@ -30,14 +30,15 @@ MAY_IMPORT = {
     "search": set(),
     "generation": {"errors", "ranges"},
     "pieces": {"errors"},
+    "vocabulary": {"errors"},
     "word_vectors": {"errors"},
     "mecab": {"errors"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
-    "models": GROUND | {"gaussian", "losses", "ranges", "selection", "modules", "models"},
+    "models": GROUND | {"gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "ranges", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks"},
+    "tasks": GROUND | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks", "vocabulary"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files", "ranges")

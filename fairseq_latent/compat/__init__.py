@@ -14,6 +14,8 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import progress_bar
 from fairseq.models import BaseFairseqModel, distributed_fairseq_model
+from fairseq.models.ema.ema import EMA
+from fairseq.optim import fp16_optimizer
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
@@ -31,6 +33,7 @@ from . import (
     older_checkpoints,
     ownership,
     plain_values,
+    resuming,
     shards,
     trust,
 )
@@ -56,14 +59,15 @@ def apply() -> None:
     ngram_repeat_block.NGramRepeatBlock._no_repeat_ngram = decoding._no_repeat_ngram
     # the compiled extension bans </s> where n = 1, and takes neither half precision nor more than 1,024 places
     ngram_repeat_block.is_cuda_extension_usable = lambda: False
-    checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
-        checkpoint_utils.load_checkpoint_to_cpu
-    )
     checkpoint_utils.load_checkpoint_to_cpu = older_checkpoints.give_prior_a_bias(
         checkpoint_utils.load_checkpoint_to_cpu
     )
-    PathManager.copy = staticmethod(checkpoints.copy_whole)
+    checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
+        checkpoint_utils.load_checkpoint_to_cpu
+    )
+    PathManager.copy = staticmethod(checkpoints.copy_whole(PathManager.copy))
     checkpoint_utils.torch_persistent_save = checkpoints.save_whole(checkpoint_utils.torch_persistent_save)
+    checkpoint_utils.checkpoint_paths = checkpoints.list_negative_bests(checkpoint_utils.checkpoint_paths)
     distributed_utils._broadcast_object_slow = distributed.unpickle_own_objects(
         distributed_utils._broadcast_object_slow
     )
@@ -81,8 +85,13 @@ def apply() -> None:
     )
     Trainer.begin_epoch = budget.warn_of_short_schedules(Trainer.begin_epoch)
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
-    Trainer.state_dict = checkpoints.keep_task_state(Trainer.state_dict)
-    Trainer.load_checkpoint = chosen.weights_alone(checkpoints.restore_task_state(Trainer.load_checkpoint))
+    Trainer.state_dict = resuming.keep_states(Trainer.state_dict)
+    Trainer.load_checkpoint = resuming.begin_moving_average(Trainer.load_checkpoint)
+    Trainer.load_checkpoint = chosen.weights_alone(resuming.restore_states(Trainer.load_checkpoint))
+    EMA._step_internal = resuming.average_tied_weights_once(EMA._step_internal)
+    mixed_precision = fp16_optimizer._FP16OptimizerMixin
+    mixed_precision.state_dict = resuming.keep_master_weights(mixed_precision.state_dict)
+    mixed_precision.load_state_dict = resuming.restore_master_weights(mixed_precision.load_state_dict)
     progress_bar.progress_bar = command_line.log_once(progress_bar.progress_bar)
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     options.parse_args_and_arch = ownership.note_owner(options.parse_args_and_arch)

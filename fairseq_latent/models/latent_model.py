@@ -1,6 +1,5 @@
 """What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
 
-import hashlib
 from argparse import Namespace
 
 import torch
@@ -11,6 +10,7 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
 from ..selection import choose_noise
+from ..vocabulary import check_words
 
 
 class LatentModel(FairseqEncoderDecoderModel):
@@ -22,13 +22,13 @@ class LatentModel(FairseqEncoderDecoderModel):
 
     posterior_inputs: tuple[str, ...] = ()
     aligns = False
+    refuses_diverged = True  # asked by compat.checkpoints: weights that are not finite are not loaded
 
     def __init__(self, encoder, decoder, latent_dim: int):
         super().__init__(encoder, decoder)
         self.latent_dim = latent_dim
         self.bow_head: BagOfWordsHead | None = None
         self.num_updates = 0
-        self.register_buffer("dictionary_digest", torch.tensor(digest(decoder.dictionary)))
 
     def forward(
         self,
@@ -98,13 +98,13 @@ class LatentModel(FairseqEncoderDecoderModel):
             self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
 
     def upgrade_state_dict_named(self, state_dict, name):
-        """Refuse weights that were trained with other words; take the bag-of-words head as the checkpoint has it."""
+        """Take the bag-of-words head as the checkpoint has it; refuse weights that were trained with other words.
+
+        The task's state says which (`LatentTask.check_state`); checkpoints older than that have it among the weights.
+        """
         super().upgrade_state_dict_named(state_dict, name)
-        if int(state_dict.setdefault("dictionary_digest", self.dictionary_digest)) != int(self.dictionary_digest):
-            raise InputError(
-                "this checkpoint was trained with another dictionary than the data's dict.tgt.txt; "
-                "remedy: the data-bin folder of its training"
-            )
+        old = state_dict.pop(f"{name}.dictionary_digest" if name else "dictionary_digest", None)
+        check_words(None if old is None else int(old), self.decoder.dictionary)
         self.bow_head = fit_bow_head(self.bow_head, state_dict, f"{name}.bow_head." if name else "bow_head.")
         if self.bow_head is not None:
             self.bow_head.to(self.encoder.embed_tokens.weight)
@@ -113,12 +113,6 @@ class LatentModel(FairseqEncoderDecoderModel):
         """Remember the update for the criterion's schedules."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
-
-
-def digest(dictionary) -> int:
-    """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
-    words = "\n".join(dictionary.symbols).encode()
-    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little") >> 1
 
 
 def set_defaults(args: Namespace, **values) -> None:

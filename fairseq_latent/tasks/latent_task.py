@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..pieces import gpt2_tokens
 from ..ranges import AMOUNT, COUNT, check_config
 from ..search import SeededSampling, content_seeds, expand_contexts, regroup
+from ..vocabulary import check_words, digest
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class LatentTask(FairseqTask):
     """The base of `dialogue` and `text_vae`."""
 
     reads_context = True  # the decoded text answers another one
+    restores_state = True  # asked by compat.resuming: a training that goes on has the state of its task
 
     def __init__(self, cfg, *args, **kwargs):
         check_config(cfg, type(self))
@@ -236,19 +238,27 @@ class LatentTask(FairseqTask):
                 )
 
     def state_dict(self) -> dict:
-        """Whether training is aggressive belongs to a checkpoint."""
-        state = dict(super().state_dict())
+        """Whether training is aggressive belongs to a checkpoint, and which words its weights are of.
+
+        The words stand here and not among the weights, all of which an average or --store-ema takes for numbers.
+        """
+        state = {**super().state_dict(), "dictionary_digest": digest(self.target_dictionary)}
         if self._phase is not None:
             state["aggressive"] = self._phase.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
         """What `state_dict` gave, of this task or one trained without."""
-        state = dict(state_dict)
+        self.check_state(state_dict)
+        state = {name: value for name, value in state_dict.items() if name != "dictionary_digest"}
         phase = state.pop("aggressive", None)
         super().load_state_dict(state)
         if phase is not None and self._phase is not None:
             self._phase = AggressivePhase.from_state(phase, self.cfg.aggressive_updates)
+
+    def check_state(self, state_dict: dict) -> None:
+        """Refuse the checkpoint of a model that was trained with other words."""
+        check_words(state_dict.get("dictionary_digest"), self.target_dictionary)
 
     # --- decoding --------------------------------------------------------------------------------------------------
 
