@@ -42,6 +42,7 @@ COMMANDS = {
     ),
     "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
     "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
+    "average": ("fairseq_latent.average", "the mean of several checkpoints, or the average that --store-ema kept"),
     "convert": ("fairseq_latent.convert", "a GPT-2 between a checkpoint and a folder in the form of transformers"),
     "weights": (
         "fairseq_latent.commands.weights",
