@@ -137,7 +137,7 @@ share_out() {
 train() {
     local data=$1 folder=$2
     shift 2
-    local flags updates epochs rest shared launch trained_updates trained_epochs
+    local flags updates epochs rest shared launch trained_updates trained_epochs held=''
     [[ ${PROCESSES:-1} =~ ^[1-9][0-9]*$ ]] || die "PROCESSES=$PROCESSES is no number of processes; remedy: PROCESSES=2"
     share_out "${PROCESSES:-1}" "$@"
     read -ra launch <<<"${LAUNCH:-}"
@@ -154,9 +154,10 @@ train() {
     flags=$(printf '%q ' "$data" "${rest[@]}")
     flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx "$data"/dict.txt "$data"/train.idx "$data"/train.fader 2>/dev/null | digest || true)"
     mkdir -p "$folder"
-    exec 9>"$folder/lock" # held by the training too: it outlives a script that was killed
-    if command -v flock >/dev/null && ! flock -n 9; then
-        die "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
+    exec 9>>"$folder/lock" # held by the training too: it outlives a script that was killed
+    if command -v flock >/dev/null; then
+        flock -n 9 || die "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
+        held=$(cd "$folder" && pwd -P) # fairseq-train itself locks what is not (compat/turns.py)
     fi
     if ! compgen -G "$folder/checkpoint*.pt" >/dev/null; then
         rm -f "$folder/done" # nothing is trained yet: any flags will do
@@ -175,7 +176,7 @@ train() {
         fi
     fi
     printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
-    run "${training[@]}" >"$folder/train.out" 2>&1 ||
+    FAIRSEQ_LATENT_LOCKED=$held run "${training[@]}" >"$folder/train.out" 2>&1 ||
         die "training $folder failed: $(grep -E '^error: ' "$folder/train.out" | tail -n 1 || tail -n 1 "$folder/train.out")"
     printf '%s %s\n' "$updates" "$epochs" >"$folder/done"
 }

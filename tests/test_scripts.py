@@ -449,6 +449,15 @@ def test_a_run_is_trained_by_one_process_at_a_time(recorded, tmp_path):
     assert not recorded.arguments.exists()
 
 
+def test_a_training_knows_that_its_recipe_holds_the_lock(recorded, tmp_path):
+    """fairseq-train locks the folder itself, unless this variable says so: compat/turns.py."""
+    held = f'printf "%s" "$FAIRSEQ_LATENT_LOCKED" >{tmp_path}/held'
+    stub(tmp_path / "bin/fairseq-train", f"{held}; flock -n {tmp_path}/run/lock touch {tmp_path}/free; exit 0")
+    assert recorded(ROOT / "scripts/recipes/t_cvae.sh").returncode == 0
+    assert (tmp_path / "held").read_text() == str((tmp_path / "run").resolve())
+    assert not (tmp_path / "free").exists()
+
+
 def test_parallel_jobs_end_with_what_they_started(tmp_path):
     """One job fails: the other, and the program it runs, are ended; the same at SIGTERM."""
     naptime = f"97.{os.getpid()}"  # found again by its name

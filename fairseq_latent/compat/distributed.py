@@ -15,6 +15,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.distributed.utils import distributed_main as fairseq_distributed_main
 
 from .. import rendezvous
+from . import turns
 
 
 def unpickle_own_objects(broadcast_object_slow):
@@ -77,6 +78,7 @@ def call_main_anywhere(call_main):
 
     @functools.wraps(call_main)
     def wrapped(cfg, main, **kwargs):
+        main = turns.train_in_turn(main)
         training = cfg.distributed_training
         under_torchrun = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
         if under_torchrun and training.distributed_world_size == 1:
