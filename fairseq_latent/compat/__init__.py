@@ -93,12 +93,12 @@ def apply() -> None:
     mixed_precision.state_dict = resuming.keep_master_weights(mixed_precision.state_dict)
     mixed_precision.load_state_dict = resuming.restore_master_weights(mixed_precision.load_state_dict)
     progress_bar.progress_bar = command_line.log_once(progress_bar.progress_bar)
-    options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     options.parse_args_and_arch = ownership.note_owner(options.parse_args_and_arch)
     options.parse_args_and_arch = flag_ranges.check_ranges(options.parse_args_and_arch)
     options.parse_args_and_arch = shards.share_split(options.parse_args_and_arch)
     options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
     options.parse_args_and_arch = chosen.note_task(options.parse_args_and_arch)
+    options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"fairseq\.")
