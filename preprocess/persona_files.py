@@ -18,7 +18,7 @@ from .persona_examples import Dialogue, Drop, Example, Lengths, Wanted, examples
 from .side_files import SIDES, refuse_leftovers
 from .similarity import Similarity
 
-FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "candidates")
+FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "own_fader", "candidates")
 TABLE, REPORT = "personas.txt", "personas.json"
 SUMS = (
     "turns",
@@ -51,7 +51,7 @@ class Writer:
                 counts["fader squared"] += fader * fader
                 counts["faders of 0"] += fader == 0
                 counts["with candidates"] += example.candidates != ""
-                yield columns(example, fader)
+                yield columns(example, fader, self.similarity(example.response, example.own))
 
     def fields(self, code: int, wanted: Wanted, filtered: bool) -> tuple[str, ...]:
         """The names of a side's fields: candidates are one of them where any example has some."""
@@ -67,10 +67,11 @@ class Writer:
                 yield example
 
 
-def columns(example: Example, fader: float) -> list[str]:
-    """The line of each of FIELDS."""
+def columns(example: Example, fader: float, own_fader: float) -> list[str]:
+    """The line of each of FIELDS; faders are the response's similarities with the other party's profile and its own."""
     source, partner, own = (f" {EOT} ".join(texts) for texts in (example.context, example.partner, example.own))
-    return [source, example.response, partner, own, example.id, f"{fader:.4f}", example.candidates]
+    faders = [f"{value:.4f}" for value in (fader, own_fader)]
+    return [source, example.response, partner, own, example.id, *faders, example.candidates]
 
 
 def account(side: str, counts: Counter[str]) -> Account:

@@ -5,6 +5,7 @@
     .partner     the profile of the other party, its sentences joined by " <eot> "
     .own         the profile of who responds
     .fader       how much of the other party's profile the response carries, a number in [0, 1] (preprocess/similarity.py)
+    .own_fader   the same of the profile of who responds
     .ids         conversation:turn, the response's place in its conversation, from 0
     .candidates  the replies that were offered, tabs between them, blank for none; no file for a side without any
 
@@ -44,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.personas",
         description="Write train|valid|test.src (contexts), .tgt (responses), .partner and .own (the profiles of the other "
-        "party and of who responds), .fader (their similarity), .ids and, where there are any, .candidates from "
-        "conversations with personas.",
+        "party and of who responds), .fader and .own_fader (their similarities to the response), .ids and, where there are "
+        "any, .candidates from conversations with personas.",
     )
     add = parser.add_argument
     add(

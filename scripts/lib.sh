@@ -152,7 +152,7 @@ train() {
     fi
     budget_and_rest "$@"
     flags=$(printf '%q ' "$data" "${rest[@]}")
-    flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx "$data"/dict.txt "$data"/train.idx "$data"/train.fader 2>/dev/null | digest || true)"
+    flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx "$data"/dict.txt "$data"/train.idx "$data"/train.{fader,own_fader} 2>/dev/null | digest || true)"
     mkdir -p "$folder"
     exec 9>>"$folder/lock" # held by the training too: it outlives a script that was killed
     if command -v flock >/dev/null; then

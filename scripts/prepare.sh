@@ -199,7 +199,7 @@ binarise_personas() {
     for field in partner own; do
         binarise --only-source --source-lang "$field"
     done
-    for field in fader candidates; do
+    for field in fader own_fader candidates; do
         for side in train valid test; do
             [[ ! -f $text/$side.$field ]] || cp "$text/$side.$field" "$text/data-bin.part/"
         done

@@ -111,6 +111,28 @@ def test_decoding_without_profiles_is_decoding_with_them(persona_bin, trained, t
     assert all(len(beams) == 3 for beams in expected.values())
 
 
+def test_the_own_profile_in_place_of_the_others(persona_bin, tmp_path, refused):
+    """A corpus whose own profiles are another one's partner profiles trains the same model, which decodes without them."""
+    data, bare = tmp_path / "data", tmp_path / "bare"
+    for folder in (data, bare):
+        folder.mkdir()
+    for path in persona_bin.iterdir():
+        own = path.name.replace("partner-None.partner", "own-None.own").replace(".fader", ".own_fader")
+        shutil.copy(path, data / own)
+        if own == path.name:
+            shutil.copy(path, bare)
+    of_own = ("--profile-of", "own")
+    assert "own-None.own.idx is not there; remedy: PERSONAS=yes" in refused(fit, persona_bin, tmp_path / "no", *of_own)
+    fit(persona_bin, tmp_path / "partner", "--max-update", "2", "--lr", "0.05")
+    fit(data, tmp_path / "own", "--max-update", "2", "--lr", "0.05", *of_own)
+    last = tmp_path / "own/checkpoint_last.pt"
+    programs.assert_same_parameters(tmp_path / "partner/checkpoint_last.pt", last)
+    assert (
+        programs.decode(bare, last, *SAMPLED).hypotheses()
+        == programs.decode(data, last, *SAMPLED, *of_own).hypotheses()
+    )
+
+
 def test_no_symbol_is_ever_said_and_the_fader_is_set_by_hand(persona_bin, trained):
     printed = [programs.decode(persona_bin, trained, *SAMPLED, "--fader", value).text for value in ("0", "1")]
     assert not any("<eot>" in line for text in printed for line in text.splitlines() if line.startswith("H-"))

@@ -63,8 +63,9 @@ def test_convai2_to_a_data_bin_of_gpt2s_tokens(prepare, tmp_path, own_gpt2):
     assert (folder / "dict.tgt.txt").read_bytes() == (folder / "dict.src.txt").read_bytes()
     fields = {"src": "src-tgt.src", "tgt": "src-tgt.tgt", "partner": "partner-None.partner", "own": "own-None.own"}
     for side, examples in (("train", 6), ("valid", 2), ("test", 4), ("test1", 3)):
-        faders = (folder / f"{side}.fader").read_text().splitlines()
-        assert len(faders) == examples and all(0 <= float(fader) <= 1 for fader in faders)
+        for name in ("fader", "own_fader"):
+            faders = (folder / f"{side}.{name}").read_text().splitlines()
+            assert len(faders) == examples and all(0 <= float(fader) <= 1 for fader in faders)
         for field, name in fields.items():
             found = data_utils.load_indexed_dataset(str(folder / f"{side}.{name}"), dictionary)
             rows = [gpt2.decode(dictionary.string(tokens)) for tokens in found]

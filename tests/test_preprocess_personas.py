@@ -18,7 +18,7 @@ from preprocess.survey import position
 from .releases import real
 from .test_preprocess_convai2 import SKI, TEA, episode, first_side, offered, second_side, with_candidates
 
-FIELDS = ("src", "tgt", "partner", "own", "ids", "fader")
+FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "own_fader")
 SPOKEN = (
     "hello , how are you ?",
     "i am fine and i drink tea",
@@ -244,6 +244,10 @@ def test_faders_are_the_similarity_with_the_other_profile(prepare, folder, tmp_p
     faders = dict(zip(train["ids"], map(float, train["fader"]), strict=True))
     assert all(0 <= value <= 1 for value in faders.values())
     assert faders["c:3"] == 0  # yes
+    swapped = dict(zip(zip(train["tgt"], train["own"], strict=True), train["own_fader"], strict=True))
+    for response, partner, fader in zip(train["tgt"], train["partner"], train["fader"], strict=True):
+        assert swapped.get((response, partner), fader) == fader  # the same measure, of either profile
+    assert train["own_fader"] != train["fader"]
     report = json.loads((folder / "personas.json").read_text())
     assert report["splits"]["train"]["fader"]["mean"] == pytest.approx(sum(faders.values()) / len(faders), abs=1e-3)
     if name == "f1":

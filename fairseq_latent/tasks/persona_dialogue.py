@@ -1,8 +1,9 @@
 """Task `persona_dialogue`: context -> response, and in training the other party's profile for the latents to learn from.
 
 Reads what task `dialogue` reads and, where the data folder has them, `SPLIT.partner-None.partner`, the profiles, and
-`SPLIT.fader`, a line each with the similarity of profile and response. Profiles never reach a model that decodes. Without
-them this is the task `dialogue`, for models that need no profile.
+`SPLIT.fader`, a line each with the similarity of profile and response; with `--profile-of own`, `SPLIT.own-None.own` and
+`SPLIT.own_fader`. Profiles never reach a model that decodes. Without them this is the task `dialogue`, for models that need
+no profile.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Optional
 import numpy as np
 from fairseq import utils
 from fairseq.data import ConcatDataset, data_utils
+from fairseq.dataclass import ChoiceEnum
 from fairseq.tasks import register_task
 from fairseq.token_generation_constraints import unpack_constraints
 from torch import Tensor
@@ -33,6 +35,13 @@ PREPARE = "remedy: PERSONAS=yes when the data is prepared"
 
 @dataclass
 class PersonaDialogueConfig(DialogueConfig):
+    profile_of: ChoiceEnum(["partner", "own"]) = field(
+        default="partner",
+        metadata={
+            "help": "whose profile q(Zp|P) reads, in training alone: the other party's, as in the paper, or that of who "
+            "responds, a positive control"
+        },
+    )
     partner: str = field(default="partner", metadata={"help": "suffix of the other party's profiles"})
     max_partner_tokens: int = field(
         default=128, metadata={"help": "longer profiles are cut, in training", "range": Range(2)}
@@ -78,9 +87,13 @@ class PersonaDialogueTask(DialogueTask):
         if self._model is not None and not getattr(self._model, "posterior_inputs", ()):
             return  # it has no use for profiles
         folder, pairs = Path(self.folder(split, epoch)), self.datasets[split]
-        rest = f".{self.cfg.partner}-None.{self.cfg.partner}"
+        own = str(self.cfg.profile_of) == "own"
+        field = "own" if own else self.cfg.partner
+        rest = f".{field}-None.{field}"
         prefix = folder / f"{split}{rest}"
         found = {part: self._read_profiles(f"{folder / part}{rest}") for part in parts(folder, split, rest, combine)}
+        if found[split] is None and own:
+            raise InputError(f"--profile-of own: {prefix}.idx is not there; {PREPARE}")
         if found[split] is None:
             return
         times = [self.first_part_times if len(found) > 1 else 1] + [1] * (len(found) - 1)
@@ -88,7 +101,7 @@ class PersonaDialogueTask(DialogueTask):
         if len(profiles) != len(pairs):
             raise InputError(f"{prefix}: {len(profiles)} profiles of {len(pairs)} pairs; {PREPARE}, again")
         similarity = np.concatenate([
-            np.tile(read_similarity(folder / f"{part}.fader", len(of_part)), count)
+            np.tile(read_similarity(folder / f"{part}.{'own_fader' if own else 'fader'}", len(of_part)), count)
             for (part, of_part), count in zip(found.items(), times, strict=True)
         ])  # fmt: skip
         long = int((np.asarray(profiles.sizes) > self.cfg.max_partner_tokens).sum())
