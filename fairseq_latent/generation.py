@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .memory import require_memory
 from .ranges import AMOUNT, COUNT, FINITE, Range, check
 
 RANGES = {
@@ -26,6 +27,8 @@ RANGES = {
     "diverse_beam_strength": FINITE,
     "diversity_rate": FINITE,
 }
+LEAST_STEPS = 20  # tokens of a response that memory has to suffice for; most have more
+OBJECTS = 3000  # bytes of a finished hypothesis
 DIVERGED = "its training has diverged; remedy: an earlier checkpoint"
 
 
@@ -117,3 +120,23 @@ def _first_words(generator, net_input: dict) -> Tensor:
     start = torch.full_like(net_input["src_tokens"][:, :1], generator.eos)
     with torch.no_grad():
         return model.forward_decoder(start, model.forward_encoder(net_input), [{} for _ in model.models])[0]
+
+
+def require_room(generator: object, model: nn.Module, source: Tensor, num_latents: int) -> None:
+    """Refuse, before anything is expanded, more hypotheses of contexts (B, S) at once than the machine can hold.
+
+    Counted is what is needed at least: an attention cache of a few tokens, scores of one step, the finished hypotheses.
+    """
+    contexts, length = source.shape
+    rows = contexts * num_latents * generator.beam_size
+    steps = min(generator.max_len, int(generator.max_len_a * length) + generator.max_len_b)
+    layers = sum(name.endswith(("self_attn", ".attn")) for name, _ in model.decoder.named_modules())
+    width = getattr(getattr(model.encoder, "embed_tokens", None), "embedding_dim", 1)
+    number = next(model.parameters()).element_size()
+    cached = 2 * layers * (length + min(steps, LEAST_STEPS)) * width * number
+    on_device = rows * (cached + 2 * number * generator.vocab_size + 12 * steps)
+    free = None if source.device.type != "cuda" else torch.cuda.mem_get_info(source.device)[0]
+    latents = f"{num_latents:,} latents (--latent-samples, --replies) and " if num_latents > 1 else ""
+    what = f"{latents}--beam {generator.beam_size}, for {contexts:,} contexts at once"
+    remedy = "fewer" if contexts == 1 else "fewer, or a smaller --batch-size"
+    require_memory(on_device + (rows * OBJECTS if free is None else 0), what, remedy, free)

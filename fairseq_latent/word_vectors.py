@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 
 from .errors import InputError
+from .memory import TooLarge, bounded_lines
 
 LONGEST = 10_000  # bytes of a word in the binary form, and of its first line
 WIDEST = 100_000  # numbers of a vector
@@ -44,6 +45,8 @@ def load_vectors(path: str | Path) -> WordVectors:
         plain = io.BufferedReader(gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
         try:
             return WordVectors(*_table(_binary(plain) if binary else _text(plain)), sha256)
+        except TooLarge as error:
+            raise InputError(f"{path}: {error}") from None
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
             form = "word2vec's binary form" if binary else "word2vec's or GloVe's text form"
             raise InputError(f"{path} has no vectors in {form} ({error or 'too large for the memory'}); "
@@ -77,7 +80,7 @@ def _text(file: IO[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
     """(word, its numbers). Words of GloVe 840B hold spaces: the width tells where they end."""
     count = width = None
     found = 0
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(bounded_lines(file), 1):
         fields = line.rstrip(b" \r\n").split(b" ")
         if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
             count, width = _counts(fields)

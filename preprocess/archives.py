@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.memory import TooLarge, bounded_lines, read_bounded
 
 from .lines import decode
 
@@ -44,10 +45,12 @@ class Member:
         number = 0
         try:
             with self.open() as file:
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(bounded_lines(file), 1):
                     if number == 1:
                         line = line.removeprefix(codecs.BOM_UTF8)
                     yield number, decode(line.removesuffix(b"\n").removesuffix(b"\r"))
+        except TooLarge as error:
+            raise InputError(f"{self.where}:{number + 1}: {error}") from None
         except InputError as error:
             raise InputError(f"{self.where}:{number}: {error}") from None
         except UNREADABLE as error:
@@ -57,7 +60,9 @@ class Member:
         """The whole file, with the errors of `lines`."""
         try:
             with self.open() as file:
-                data = file.read().removeprefix(codecs.BOM_UTF8)
+                data = read_bounded(file).removeprefix(codecs.BOM_UTF8)
+        except TooLarge as error:
+            raise InputError(f"{self.where}: {error}") from None
         except UNREADABLE as error:
             raise _damaged(self.where, error) from None
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.memory import TooLarge, bounded_lines
 
 
 def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
@@ -15,10 +16,12 @@ def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with opener(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(bounded_lines(file), 1):
                 if number == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 yield number, line.removesuffix(b"\n").removesuffix(b"\r")
+    except TooLarge as error:
+        raise InputError(f"{path}:{number + 1}: {error}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}:{number + 1}: damaged gzip file ({error}); remedy: copy the file again") from None
 

@@ -13,7 +13,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.memory import TooLarge, bounded_lines
 from fairseq_latent.ranges import WORKERS
 
 BLOCK = 1 << 20  # bytes: some thousand conversations
-CGROUPS = Path("/sys/fs/cgroup")
 STOPS = (signal.SIGINT, signal.SIGTERM)
 BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
 
@@ -100,15 +100,6 @@ def block_lines(first: int, data: bytes) -> Iterator[tuple[int, bytes]]:
         yield number, line.removesuffix(b"\r")
 
 
-def available_memory() -> int:
-    """Bytes of memory, of the machine or of what a cluster gave this process."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # there is no such limit, or it is "max"
-            memory = min(memory, int((CGROUPS / limit).read_text()))
-    return memory
-
-
 def available_cores() -> int:
     """The cores that this process may use: what a cluster gave it, not what the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -121,11 +112,13 @@ def _blocks(path: str | Path, block_bytes: int) -> Iterator[Block]:
         try:
             while data := file.read(block_bytes):
                 if not data.endswith(b"\n"):
-                    data += file.readline()
+                    data += next(bounded_lines(file), b"")
                 # a byte order mark is passed over
                 block = Block(first, data.removeprefix(b"\xef\xbb\xbf") if first == 1 else data, plain.tell())
                 yield block
                 first += block.lines
+        except TooLarge as error:
+            raise InputError(f"{path}:{first}: {error}") from None
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(
                 f"{path}:{first}: damaged gzip file, here or later ({error}); remedy: copy the file again"

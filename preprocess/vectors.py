@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, missing_extra, run
 from fairseq_latent.files import written_whole
+from fairseq_latent.memory import available_memory
 from fairseq_latent.ranges import COUNT, SEED, SIZE, WORKERS, Range, typed
 
 from .lines import read_lines, sample_lines
-from .parallel import available_memory
 from .pieces import DICTIONARY
 
 EPOCHS = 5

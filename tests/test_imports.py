@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "gaussian": set(),
     "ranges": {"errors"},
+    "memory": {"errors"},
     "schedules": {"errors"},
     "losses": {"gaussian"},
     "selection": {"gaussian"},
@@ -28,10 +29,10 @@ MAY_IMPORT = {
     "failures": {"errors"},
     "rendezvous": {"errors"},
     "search": set(),
-    "generation": {"errors", "ranges"},
+    "generation": {"errors", "memory", "ranges"},
     "pieces": {"errors"},
     "vocabulary": {"errors"},
-    "word_vectors": {"errors"},
+    "word_vectors": {"errors", "memory"},
     "mecab": {"errors"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "tasks": GROUND | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks", "vocabulary"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
-WITHOUT_TORCH = ("symbols", "errors", "files", "ranges")
+WITHOUT_TORCH = ("symbols", "errors", "files", "memory", "ranges")
 
 
 def sources(folder: Path) -> list[Path]:
@@ -95,7 +96,7 @@ def test_preprocess_knows_only_the_plugins_ground():
     for path in sources(PREPROCESS):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"torch", "fairseq", "transformers"}, path
-        assert plugin_parts(path) <= {"symbols", "errors", "files", "mecab", "ranges", "word_vectors"}, path
+        assert plugin_parts(path) <= {"symbols", "errors", "files", "mecab", "memory", "ranges", "word_vectors"}, path
 
 
 def test_the_ground_needs_no_torch():

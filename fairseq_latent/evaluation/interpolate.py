@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.memory import require_memory
 
 from .checkpoint import Trained, load
 from .io import PIECE
@@ -84,6 +85,8 @@ def main(args: argparse.Namespace) -> None:
     for name, least in (("steps", FEWEST), ("beam", 1), ("max_length", 1)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")
+    hypotheses = args.steps * args.beam
+    require_memory(3000.0 * hypotheses, f"--steps {args.steps} --beam {args.beam}", "fewer")  # finished ones alone
     trained = load(args.path, args.data, args.split, cpu=args.cpu)
     if getattr(trained.task, "reads_context", True):
         raise InputError(f"{args.path}: no sentence VAE, its latent answers a context; remedy: a checkpoint of gru_vae")

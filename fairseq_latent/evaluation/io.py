@@ -10,10 +10,11 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
-RECORD = re.compile(r"([STHD])-(\d+)\t(.*)", re.DOTALL)
+RECORD = re.compile(r"([STHD])-([0-9]+)\t(.*)", re.DOTALL)
+LONGEST_ID = 18  # digits: no data set has more examples
 FAIRSEQ_LOG = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ")
 LAST_LINE = re.compile(r"Generate .* with beam=\d+: ")
-TRANSLATED = re.compile(r"Translated ([\d,]+) sentences")
+TRANSLATED = re.compile(r"Translated ([0-9,]{1,25}) sentences")
 GPT2_IDS = re.compile(r"\d+( \d+)*")
 PIECE = "\u2581"  # SentencePiece's mark of a word's beginning
 
@@ -139,6 +140,10 @@ def _collect(path: str | Path, lines: list[tuple[int, str]]) -> dict[int, _Block
         if record is None:
             continue
         kind, text = record[1], record[3]
+        if len(record[2]) > LONGEST_ID:
+            raise InputError(
+                f"{path}: line {number}: an id of {len(record[2])} digits; remedy: the unedited output of fairseq-generate"
+            )
         block = blocks.setdefault(int(record[2]), _Block())
         getattr(block, kind).append(_scored(path, number, kind, text) if kind in "HD" else text)
         if len(block.S) > 1 or len(block.T) > 1:
@@ -161,10 +166,11 @@ def _scored(path: str | Path, number: int, kind: str, text: str) -> tuple[float,
 
 
 def _check_ids(path: str | Path, blocks: dict[int, _Block]) -> None:
-    missing = sorted(set(range(max(blocks) + 1)) - set(blocks))
+    missing = max(blocks) + 1 - len(blocks)  # counted, not listed: one id can be as large as it likes
     if missing:
+        first = next(number for number, found in enumerate(sorted(blocks)) if found != number)
         raise InputError(
-            f"{path}: {len(missing)} of {max(blocks) + 1} ids are missing (first: {missing[0]}), "
+            f"{path}: {missing} of {max(blocks) + 1} ids are missing (first: {first}), "
             "so the run was stopped, skipped sentences or is one shard; remedy: generate again without "
             "--skip-invalid-size-inputs-valid-test, or join all shards with cat"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_latent.errors import InputError, missing_extra
+from fairseq_latent.memory import require_memory
 
 PERPLEXITY = 30.0  # neighbours that t-SNE looks at; fewer where there are few points
 FEWEST = 2
@@ -72,6 +73,12 @@ def sample_pairs(
 
     if min(num_prior, num_posterior) < FEWEST:
         raise InputError(f"{num_prior} and {num_posterior} samples are too few for a picture; remedy: {FEWEST} or more")
+    floats = 100  # of a sample at least: its latent, t-SNE's neighbours and gradients
+    require_memory(
+        4.0 * floats * (num_prior + num_posterior),
+        f"--prior {num_prior} --posterior {num_posterior}",
+        "some hundred each",
+    )
     require_tsne()
     texts: dict[int, tuple[str, str]] = {}
     samples: dict[int, dict[str, LatentSamples]] = {example: {} for example in examples}

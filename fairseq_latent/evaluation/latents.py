@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
+from fairseq_latent.memory import require_memory
 
 from .own_json import OTHER_FORM, number, read_json, text, whole
 from .tables import Column, render
@@ -83,6 +84,9 @@ def statistics(
     for flag, samples in (("importance", importance_samples), ("prior", prior_samples)):
         if samples < 0:
             raise InputError(f"--{flag}-samples {samples}; remedy: a positive number, or 0 for none")
+        require_memory(
+            12.0 * samples, f"--{flag}-samples {samples}", "fewer"
+        )  # of one sentence: three numbers a sample
     trained = load(path, data, split, seed, cpu)
     dictionary = trained.task.target_dictionary
     pad, count_words = dictionary.pad(), word_counter(data, dictionary)

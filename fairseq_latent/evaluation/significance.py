@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairseq_latent.memory import require_memory
+
 FEWEST = 40  # 95 % of 40 leaves one resample on either side
 CHUNK = 32  # resamples in memory at a time
 LEVEL = 0.05
@@ -39,6 +41,8 @@ class Bootstrap:
     def sums(self, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each (contexts, k) table its sums in each resample, (resamples, k)."""
         joined = np.concatenate(tables, axis=1)
+        needed = self.resamples * joined.shape[1] * joined.itemsize
+        require_memory(needed, f"--bootstrap {self.resamples}", "1000, or 10000 for small p-values")
         sums = np.concatenate([weights @ joined for weights in self.weights(len(joined))])
         return np.split(sums, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
 

@@ -293,6 +293,8 @@ class LatentTask(FairseqTask):
             net_input["noise_seed"] = content_seeds(net_input["src_tokens"], pad, self.cfg.seed)
         net_input.update(self.drawing())
         num_latents = 1 if isinstance(generator, SequenceScorer) else self.cfg.latent_samples
+        if not isinstance(generator, SequenceScorer):
+            generation.require_room(generator, models[0], net_input["src_tokens"], num_latents)
         if num_latents > 1:
             net_input = expand_contexts(net_input, num_latents)
             if prefix_tokens is not None:

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
+from fairseq_latent.memory import available_memory
 from fairseq_latent.ranges import WORKERS, Range, typed
 
-from ..parallel import available_cores, available_memory
+from ..parallel import available_cores
 from ..rules import add_options
 
 REPEATED = ("first", "user", "keep")
