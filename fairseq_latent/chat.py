@@ -5,16 +5,19 @@ what it believes of you. The first reply goes on with the conversation, or the o
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .errors import InputError
+from .errors import InputError, printable
 from .evaluation import sampling_flags
 from .evaluation.checkpoint import Trained, load
 from .pieces import Pieces, pieces_of
 from .symbols import EOT
 
+LONGEST_NUMBER = 9  # digits
+NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
 HELP = "a number: the reply that goes on with the conversation; /new: another one; /quit"
 
 
@@ -106,11 +109,14 @@ class Conversation:
             self.turns, self.replies = [], []
             yield "(a new conversation)"
         elif line.isdecimal() and self.replies:
-            if 1 <= int(line) <= len(self.replies):
-                self.turns[-1] = self.replies[int(line) - 1].text
+            number = int(line) if len(line) <= LONGEST_NUMBER else 0
+            if 1 <= number <= len(self.replies):
+                self.turns[-1] = self.replies[number - 1].text
                 yield f"({line} goes on)"
             else:
                 yield f"({HELP})"
+        elif NO_TEXT.search(line):
+            yield f"(not in the terminal's encoding: {line}; type it again)"
         elif line.startswith("/") or not line:
             yield f"({HELP})"
         else:
@@ -159,13 +165,15 @@ def main(args: argparse.Namespace) -> None:
     generation = GenerationConfig(max_len_a=0, max_len_b=args.max_length, **search)
     talk = Conversation(Partner(trained, pieces_of(args.data), args.replies, generation), args.context_turns)
     typed = sys.stdin.isatty()
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")  # what is no text is told, and the conversation goes on
     if typed:
         print(f"({HELP})")
     while line := _typed(typed):
         if line.strip() == "/quit":
             break
         for shown in talk.hear(line.strip()):
-            print(shown, flush=True)
+            print(printable(shown), flush=True)
 
 
 def _typed(prompt: bool) -> str:

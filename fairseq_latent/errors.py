@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 2
@@ -23,6 +23,7 @@ INTERRUPTED = 128 + signal.SIGINT  # what a shell reports for a command that was
 
 # Control characters (terminal escapes, line breaks), turned writing direction, and bytes that were no UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+LAYOUT = "\t\n"  # of a page of text
 
 
 class InputError(Exception):
@@ -32,6 +33,43 @@ class InputError(Exception):
 def printable(text: str) -> str:
     """Text as one line that does to a terminal nothing but appear there: what is not printable as \\u and four digits."""
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Page:
+    """A stream that a person reads: its text keeps lines and tabs, everything else of it is `printable`."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's; a progress bar returns to its line's beginning."""
+        start = "\r" if text.startswith("\r") else ""
+        kept = UNPRINTABLE.sub(
+            lambda found: found[0] if found[0] in LAYOUT else printable(found[0]), text[len(start) :]
+        )
+        self._stream.write(start + kept)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """As the stream's."""
+        for line in lines:
+            self.write(line)
+
+
+@contextmanager
+def read_by_people() -> Iterator[None]:
+    """Nothing that a command says can control a terminal. What it writes to a file or pipe is data, and stays as it is."""
+    before = sys.stdout, sys.stderr
+    if sys.stdout.isatty():
+        sys.stdout = Page(sys.stdout)
+    sys.stderr = Page(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def missing_extra(package: str, extra: str) -> InputError:
@@ -59,7 +97,7 @@ def run(main: Callable[[], int | None]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _terminated_like_exit():
+        with _terminated_like_exit(), read_by_people():
             code = main() or 0
             sys.stdout.flush()  # here, where a closed pipe is still ours to handle
             return code

@@ -1,6 +1,8 @@
 """`fairseq-latent chat`: what is typed, what is shown, and what a model hears of it."""
 
+import io
 import json
+from unittest import mock
 
 import pytest
 
@@ -103,3 +105,26 @@ def test_chatting_with_a_model_that_has_no_fader(data_bin, tmp_path):
     ):
         done = programs.tool(*command, *flags, stdin="hello\n")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "０" * 4300, "0000000001"])
+def test_a_number_of_many_digits_is_no_reply(talk, digits):
+    assert said(talk, "a", digits)[1][0].startswith("(a number")
+
+
+def test_bytes_that_are_no_text_are_told_and_the_conversation_goes_on(talk):
+    shown = said(talk, "a", "tea \udcff", "b")
+    assert shown[1] == ["(not in the terminal's encoding: tea \udcff; type it again)"]
+    assert talk.partner.heard == [["a"], ["a", "a 0", "b"]]
+
+
+def test_a_terminal_is_not_controlled(data_bin, tmp_path, monkeypatch):
+    """Neither by what is typed nor by bytes of another encoding."""
+    programs.fit(data_bin, tmp_path, "--max-update", "1")
+    typed = io.TextIOWrapper(io.BytesIO(b"t\xffa\nt\x1b]0;x\x07\x00\xe2\x80\xae \xe8\x8c\xb6\n"), encoding="utf-8")
+    with mock.patch.object(io, "StringIO", lambda _: typed):  # what `programs.tool` makes of its stdin
+        done = programs.tool("chat", data_bin, "--path", tmp_path / "checkpoint_last.pt", "--cpu", "--replies", "1")
+    assert done.returncode == 0 and not done.stderr
+    first, second, *_ = done.stdout.splitlines()
+    assert first == "(not in the terminal's encoding: t\\udcffa; type it again)"
+    assert second == "(unknown to the model: t\\u001b]0;x\\u0007\\u0000\\u202e 茶)"
