@@ -12,7 +12,18 @@ from types import TracebackType
 from .errors import EXIT_CODE, INTERRUPTED, TRACEBACK, InputError, describe, printable
 
 # Whose errors of files are a user's mistake: in other modules' they are for who wrote those.
-OURS = {"fairseq", "fairseq_cli", "fairseq_latent", "preprocess", "torch", "numpy", "omegaconf", "hydra", "iopath"}
+OURS = {
+    "fairseq",
+    "fairseq_cli",
+    "fairseq_latent",
+    "preprocess",
+    "torch",
+    "numpy",
+    "omegaconf",
+    "hydra",
+    "iopath",
+    "tensorboardX",
+}
 LONGEST_MISMATCH = 160  # characters of the first of torch's list
 
 # (pattern in the message, one line with the remedy): the first that matches; {0} is the match, {1} its first group.
@@ -127,6 +138,18 @@ REMEDIES = (
     (
         r"[Pp]lease (?:run pip )?install (?:the )?([\w-]+)",
         "a flag needs the package {1}, which is not installed; remedy: install it, or leave out the flag",
+    ),
+    (
+        r"--finetune-from-model (.*) does not exist",
+        "--finetune-from-model {1}: no such file; remedy: check the path",
+    ),
+    (
+        r"Index file doesn't match expected format",
+        "--dataset-impl is not the form of this data; remedy: leave it out",
+    ),
+    (
+        r"local variable 'valid_losses'",
+        "--skip-remainder-batch leaves no update in an epoch; remedy: a smaller --batch-size or --update-freq",
     ),
     (
         r"Valid paths \[(.*)\] will be ignored",

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -53,6 +54,20 @@ class Numbers:
         return f"{self.count} numbers between commas, each {self.each}"
 
 
+@dataclass(frozen=True)
+class JSONObject:
+    """A flag with settings by name."""
+
+    def __contains__(self, text: str) -> bool:
+        try:
+            return isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            return False
+
+    def __str__(self) -> str:
+        return 'JSON, e.g. {"beam": 5}'
+
+
 FINITE = Range()
 COUNT = Range(1)
 AMOUNT = Range(0)
@@ -68,16 +83,21 @@ WORKERS = Range(1, 1_024)  # processes or threads
 SEED = Range(0, 2**31 - 1)  # NumPy takes 32 bits; updates and epochs are added to it
 
 
+Allowed = Range | Numbers | JSONObject
+
+
 def declared_by(owner: type | None) -> dict[str, Range]:
     """The ranges of a registered class's flags: field(metadata={"range": …}) in its dataclass."""
     config = getattr(owner, "__dataclass", None)  # where fairseq's registries keep it
     return {field.name: field.metadata["range"] for field in fields(config or Range) if "range" in field.metadata}
 
 
-def check(values: Mapping[str, object], ranges: Mapping[str, Range | Numbers]) -> None:
+def check(values: Mapping[str, object], ranges: Mapping[str, Allowed]) -> None:
     """Refuse the first value outside its range, by its flag; None and interpolations are no numbers."""
     for name, allowed in ranges.items():
         value = values.get(name)
+        if isinstance(value, list) and not value:
+            raise InputError(f"--{name.replace('_', '-')} [] holds no number; remedy: {allowed}")
         for one in value if isinstance(value, Iterable) and not isinstance(value, str) else [value]:
             if _outside(one, allowed):
                 huge = isinstance(one, int | float) and abs(one) > LARGEST and allowed.most == math.inf
@@ -101,8 +121,8 @@ def typed(kind: type[int] | type[float], allowed: Range) -> Callable[[str], int 
     return number
 
 
-def _outside(value: object, allowed: Range | Numbers) -> bool:
-    if isinstance(allowed, Numbers):
+def _outside(value: object, allowed: Allowed) -> bool:
+    if not isinstance(allowed, Range):
         return isinstance(value, str) and value not in allowed
     return isinstance(value, int | float) and not isinstance(value, bool) and value not in allowed
 

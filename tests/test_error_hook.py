@@ -133,6 +133,9 @@ def test_what_an_error_names_does_nothing_to_the_terminal(command, hooked):
     ("CUDA out of memory. Tried to allocate 2.00 GiB.", "the GPU is out of memory"),
     ("Please install DeepSpeed: pip install deepspeed", "the package DeepSpeed"),
     ("please run pip install pyarrow to use --use_plasma_view", "the package pyarrow"),
+    ("--finetune-from-model x.pt does not exist", "x.pt: no such file"),
+    ("Index file doesn't match expected format. Make sure that ...", "--dataset-impl is not the form of this data"),
+    ("Valid paths ['valid1'] will be ignored. Set --combine-val", "--combine-valid-subsets"),
     ("Minimum loss scale reached (0.0001). Your loss is probably exploding.", "training diverged"),
 ])  # fmt: skip
 def test_what_torch_and_fairseq_say_is_one_line_with_a_remedy(command, hooked, message, said):

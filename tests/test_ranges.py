@@ -45,6 +45,36 @@ def test_what_is_inside(allowed, inside, outside, words):
     assert str(allowed) == words
 
 
+def test_settings_by_name():
+    settings = ranges.JSONObject()
+    assert "{}" in settings and '{"beam": 5}' in settings
+    assert not any(text in settings for text in ("garbage", "[1]", "", "[" * 10**5))
+
+
+@pytest.mark.parametrize("flags, cause", [
+    (("inverse_sqrt", "--warmup-updates", "0"), "--warmup-updates is 0; remedy"),
+    (("polynomial_decay",), "needs --total-num-update; remedy"),
+    (("tri_stage",), "needs its three stages"),
+    (("tri_stage", "--phase-ratio", "0.1,0.2"), "whose sum is 1"),
+])  # fmt: skip
+def test_schedules_that_lack_something(flags, cause):
+    with pytest.raises(InputError, match=cause):
+        parsed("--task", "dialogue", "--arch", "t_cvae_tiny", "--lr-scheduler", *flags)
+
+
+def test_schedules_that_lack_nothing():
+    ours = ("--task", "dialogue", "--arch", "t_cvae_tiny", "--lr-scheduler")
+    assert parsed(*ours, "inverse_sqrt") and parsed(*ours, "polynomial_decay", "--total-num-update", "9")
+    assert parsed(*ours, "tri_stage", "--phase-ratio", "0.1,0.4,0.5") and parsed(
+        *ours, "tri_stage", "--hold-steps", "9"
+    )
+
+
+def test_an_empty_list_is_no_number():
+    with pytest.raises(InputError, match=r"--update-freq \[\] holds no number; remedy: 1 or more"):
+        parsed("--task", "dialogue", "--arch", "t_cvae_tiny", "--update-freq", "[]")
+
+
 def test_lists_are_checked_one_by_one_and_what_is_no_number_is_none():
     allowed = {"lr": Range(0), "max_tokens": Range(1), "batch_size": Range(1)}
     ranges.check({"lr": [0.1, 0.0], "max_tokens": None, "batch_size": "${dataset.batch_size}"}, allowed)

@@ -7,6 +7,7 @@ import argparse
 import functools
 
 from .. import generation, ranges
+from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, POSITIVE, SHARE, SHARE_BELOW_ONE, Numbers, Range
 from .ownership import owners
 
@@ -14,13 +15,15 @@ OFF_OR_AMOUNT = Range(-1)  # -1: not at all
 BETAS = Numbers(2, SHARE_BELOW_ONE)
 
 # fairseq's name of a flag -> its numbers. Delete when its dataclasses declare them.
-RANGES: dict[str, Range | Numbers] = {
+RANGES: dict[str, ranges.Allowed] = {
     # data, and translation's part of ours
     "max_source_positions": COUNT,
     "max_target_positions": COUNT,
     "num_batch_buckets": AMOUNT,
     "upsample_primary": OFF_OR_AMOUNT,
-    "num_workers": AMOUNT,
+    "eval_bleu_args": ranges.JSONObject(),
+    "eval_bleu_detok_args": ranges.JSONObject(),
+    "num_workers": Range(0, 1_024),
     "max_tokens": COUNT,
     "max_tokens_valid": COUNT,
     "batch_size": COUNT,
@@ -126,6 +129,26 @@ RANGES: dict[str, Range | Numbers] = {
 }
 
 
+def check_schedule(values: dict) -> None:
+    """Refuse what a learning-rate schedule cannot be computed from."""
+    scheduler = values.get("lr_scheduler")
+    if scheduler == "inverse_sqrt" and values.get("warmup_updates") == 0:
+        raise InputError(
+            "--lr-scheduler inverse_sqrt falls from where the warm-up ends, and --warmup-updates is 0; "
+            "remedy: --warmup-updates 4000, or --lr-scheduler fixed"
+        )
+    if scheduler == "polynomial_decay" and not values.get("total_num_update"):
+        raise InputError("--lr-scheduler polynomial_decay needs --total-num-update; remedy: that of --max-update")
+    if scheduler == "tri_stage":
+        steps = any(values.get(f"{stage}_steps") for stage in ("warmup", "hold", "decay"))
+        ratios = values.get("phase_ratio") or ()
+        if not (steps or (len(ratios) == 3 and abs(sum(ratios) - 1) < 1e-9)):
+            raise InputError(
+                "--lr-scheduler tri_stage needs its three stages; remedy: --warmup-steps, --hold-steps and --decay-steps, "
+                "or --phase-ratio with three shares whose sum is 1"
+            )
+
+
 def check_ranges(parse_args_and_arch):
     """Refuse numbers that no flag can mean, NaN and infinities in any. Delete when fairseq checks them."""
 
@@ -138,6 +161,7 @@ def check_ranges(parse_args_and_arch):
             own = {name: allowed for owner in ours for name, allowed in ranges.declared_by(owner).items()}
             finite = {name: ranges.FINITE for name, value in values.items() if isinstance(value, float)}
             ranges.check(values, {**finite, **RANGES, **own})
+            check_schedule(values)
             if "beam" in values:
                 generation.check_flags(flags)
         return parsed

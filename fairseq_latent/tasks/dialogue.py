@@ -56,6 +56,8 @@ class DialogueTask(LatentTask, TranslationTask):
             with self._as_it_is():
                 super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         except AssertionError as error:
+            if "expected format" in str(error):
+                raise
             raise InputError(
                 f"{self.cfg.data}: split {split}: {error}; remedy: line k of {split}.{self.cfg.target_lang} must answer "
                 f"line k of {split}.{self.cfg.source_lang}, then run fairseq-preprocess again"
