@@ -103,11 +103,16 @@ def test_the_moving_average_is_decoded(data_bin, run, tmp_path):
     assert len(programs.decode(data_bin, tmp_path / "ema.pt", "--max-len-b", "8").hypotheses()) == 21
 
 
-def test_a_training_with_a_moving_average_goes_on(data_bin, run, tmp_path):
-    ema = ("--store-ema", "--ema-decay", "0.9")
-    tmp_path.joinpath("run").mkdir()
-    shutil.copy(of_updates(run, 4)[0], tmp_path / "run/checkpoint_last.pt")
-    programs.fit(data_bin, tmp_path / "run", *ema, "--max-update", "6", "--no-epoch-checkpoints")
+@pytest.mark.parametrize("frequency", [1, 2])
+def test_a_training_with_a_moving_average_goes_on(data_bin, tmp_path, frequency):
+    """From the third update, between two of --ema-update-freq 2."""
+    flags = ("--store-ema", "--ema-decay", "0.9", "--ema-update-freq", frequency, "--no-epoch-checkpoints")
+    flags += ("--max-update", "6", "--disable-validation")
+    run = tmp_path / "whole"
+    programs.fit(data_bin, run, *flags, "--save-interval-updates", "3")
+    (tmp_path / "run").mkdir()
+    shutil.copy(of_updates(run, 3)[0], tmp_path / "run/checkpoint_last.pt")
+    programs.fit(data_bin, tmp_path / "run", *flags)
     one, other = plain(tmp_path / "run/checkpoint_last.pt"), plain(run / "checkpoint_last.pt")
     for name, value in other["extra_state"]["ema"].items():
         assert torch.equal(one["extra_state"]["ema"][name], value), name
@@ -115,7 +120,7 @@ def test_a_training_with_a_moving_average_goes_on(data_bin, run, tmp_path):
 
 def test_a_moving_average_can_begin_later(data_bin, run, tmp_path):
     """Of a checkpoint without one fairseq ends in KeyError: 'model'."""
-    tmp_path.joinpath("run").mkdir()
+    (tmp_path / "run").mkdir()
     state = plain(of_updates(run, 4)[0])
     del state["extra_state"]["ema"]
     torch.save(state, tmp_path / "run/checkpoint_last.pt")

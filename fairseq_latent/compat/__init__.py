@@ -16,6 +16,7 @@ from fairseq.logging import progress_bar
 from fairseq.models import BaseFairseqModel, distributed_fairseq_model
 from fairseq.models.ema.ema import EMA
 from fairseq.optim import fp16_optimizer
+from fairseq.optim.lr_scheduler import reduce_lr_on_plateau
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
@@ -88,6 +89,9 @@ def apply() -> None:
     Trainer.state_dict = resuming.keep_states(Trainer.state_dict)
     Trainer.load_checkpoint = resuming.begin_moving_average(Trainer.load_checkpoint)
     Trainer.load_checkpoint = chosen.weights_alone(resuming.restore_states(Trainer.load_checkpoint))
+    plateau = reduce_lr_on_plateau.ReduceLROnPlateauLRSchedule
+    plateau.state_dict = resuming.keep_plateau(plateau.state_dict)
+    plateau.load_state_dict = resuming.restore_plateau(plateau.load_state_dict)
     EMA._step_internal = resuming.average_tied_weights_once(EMA._step_internal)
     mixed_precision = fp16_optimizer._FP16OptimizerMixin
     mixed_precision.state_dict = resuming.keep_master_weights(mixed_precision.state_dict)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import torch
 from fairseq.file_io import PathManager
+from fairseq.optim.lr_scheduler.reduce_lr_on_plateau import ReduceLROnPlateauLRSchedule
 
 from .checkpoints import read_plain
 
@@ -17,7 +18,9 @@ COUNTS = ("_iter", "_last_overflow_iter", "_last_rescale_iter", "_overflows_sinc
 
 
 def keep_states(state_dict):
-    """A task's state is saved where only decoding looks for it, that of --patience nowhere: see `restore_states`."""
+    """A task's state is saved where only decoding looks for it, how far --patience and --ema-update-freq have counted
+    nowhere: see `restore_states`.
+    """
 
     @functools.wraps(state_dict)
     def wrapped(self):
@@ -27,20 +30,22 @@ def keep_states(state_dict):
         waited = vars(early_stopping()) if self.cfg.checkpoint.patience > 0 else {}
         if "best" in waited:
             state["extra_state"]["early_stop"] = {"best": float(waited["best"]), "num_runs": int(waited["num_runs"])}
+        if self.cfg.ema.store_ema:
+            state["extra_state"]["ema_updates"] = self.ema.update_freq_counter
         return state
 
     return wrapped
 
 
 def restore_states(load_checkpoint):
-    """A training that goes on forgets the state of its task, and how often --patience has waited.
+    """A training that goes on forgets the state of its task, and how far --patience and --ema-update-freq have counted.
 
-    Tasks that ask for it (ours) get theirs. Delete when Trainer.load_checkpoint restores both.
+    Tasks that ask for it (ours) get theirs. Delete when Trainer.load_checkpoint restores all of it.
     """
 
     @functools.wraps(load_checkpoint)
-    def wrapped(self, filename, reset_optimizer=False, *args, **kwargs):
-        extra_state = load_checkpoint(self, filename, reset_optimizer, *args, **kwargs)
+    def wrapped(self, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
+        extra_state = load_checkpoint(self, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
         if extra_state is None:
             return None
         if getattr(self.task, "restores_state", False):
@@ -51,7 +56,40 @@ def restore_states(load_checkpoint):
         checkpoint = self.cfg.checkpoint
         if checkpoint.patience > 0 and not (reset_optimizer or checkpoint.reset_meters):
             vars(early_stopping()).update(extra_state.get("early_stop", {}))
+        if self.cfg.ema.store_ema:
+            self.ema.update_freq_counter = extra_state.get("ema_updates", 0)
+        if not (reset_optimizer or reset_lr_scheduler):
+            look_at_validation(self, extra_state)
         return extra_state
+
+    return wrapped
+
+
+def look_at_validation(trainer, extra_state: dict) -> None:
+    """An epoch's checkpoint is written before reduce_lr_on_plateau looks at its validation, which no resume then does."""
+    iterator, loss = extra_state.get("train_iterator", {}), extra_state.get("val_loss")
+    at_an_end = iterator.get("iterations_in_epoch") == 0 and loss is not None
+    if at_an_end and isinstance(trainer.lr_scheduler, ReduceLROnPlateauLRSchedule):
+        trainer.lr_step(iterator["epoch"] - 1, loss)
+
+
+def keep_plateau(state_dict):
+    """reduce_lr_on_plateau's state lacks the validations that --lr-patience has waited. Delete when it has them."""
+
+    @functools.wraps(state_dict)
+    def wrapped(self):
+        return {**state_dict(self), "num_bad_epochs": self.lr_scheduler.num_bad_epochs}
+
+    return wrapped
+
+
+def restore_plateau(load_state_dict):
+    """What `keep_plateau` kept. Delete with it."""
+
+    @functools.wraps(load_state_dict)
+    def wrapped(self, state_dict):
+        load_state_dict(self, state_dict)
+        self.lr_scheduler.num_bad_epochs = state_dict.get("num_bad_epochs", 0)
 
     return wrapped
 
