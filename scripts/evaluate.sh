@@ -62,15 +62,18 @@ done <<<"$trained"
 samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-preprocess has none
 if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
     samples=$report/first${SAMPLES:-100}
+    make_folders "$report"
+    hold "$report"
     if [[ ! $samples/dict.src.txt -nt $data/test.src-tgt.src.idx ]]; then
         rm -rf "$samples" "$samples.part"
         run python "$ROOT/scripts/first_lines.py" "$data" "${SAMPLES:-100}" "$samples.part" || exit 2
-        mv "$samples.part" "$samples"
+        attempt "$samples" mv "$samples.part" "$samples"
     fi
+    release
 fi
 
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
-fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" ${references[@]+"${references[@]}"}
+run fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" ${references[@]+"${references[@]}"}
 run fairseq-latent report "$@" --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} \
     ${references[@]+"${references[@]}"}
 say "report: $report/report.html and $report/report.md"

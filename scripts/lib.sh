@@ -9,11 +9,29 @@ die() {
     exit 2
 }
 
-# Print a command, then run it.
+# shellcheck source=scripts/files.sh
+source "$ROOT/scripts/files.sh"
+# shellcheck source=scripts/progress.sh
+source "$ROOT/scripts/progress.sh"
+
+# Print a command, then run it; a script tells itself how far it is.
 run() {
-    printf '+ %s\n' "$(printf '%q ' "$@")" >&2
-    "$@"
+    show_command "$@"
+    local words=2
+    [[ $1 != python ]] || words=3
+    if [[ $1 == bash ]]; then "$@"; else watched "${*:1:words}" since "$SECONDS" '' "$@"; fi
 }
+
+# logged LOG COMMAND...: the same, its output at the end of LOG; what it says last is why it failed.
+logged() {
+    local log=$1
+    shift
+    show_command "$@"
+    attempt "$log" touch "$log"
+    watched "$1" since "$SECONDS" "$log" "$@" || die "$1 failed: $(last_words "$log")"
+}
+
+show_command() { printf '%s+ %s\n' "$(_line_start)" "$(printf '%q ' "$@")" >&2; }
 
 # option_value OPTION VALUE: refuse an option without its value.
 option_value() { [[ $# -ge 2 && -n $2 ]] || die "$1 needs a value; remedy: bash ${BASH_SOURCE[1]} --help"; }
@@ -64,9 +82,12 @@ cores() { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getcon
 
 # precision FILE: what --autocast should be on this machine, measured once and noted in FILE: a run that goes on keeps it.
 precision() {
-    mkdir -p "$(dirname "$1")"
-    [[ -s $1 ]] || python "$ROOT/scripts/precision.py" >"$1.part" || die "torch does not import; remedy: fairseq-latent doctor"
-    [[ -s $1 ]] || mv "$1.part" "$1"
+    local measured
+    make_folders "$(dirname "$1")"
+    if [[ ! -s $1 ]]; then
+        measured=$(python "$ROOT/scripts/precision.py") || die "torch does not import; remedy: fairseq-latent doctor"
+        put "$1" printf '%s\n' "$measured"
+    fi
     cat "$1"
 }
 
@@ -144,7 +165,7 @@ train() {
     local training=(fairseq-train)
     [[ -z ${LAUNCH:-} ]] || training=("${launch[@]}" "$(command -v fairseq-train)") # torchrun takes a file
     training+=("$data" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} --distributed-world-size "${PROCESSES:-1}" "${shared[@]}"
-        --save-dir "$folder" --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-100}"
+        --save-dir "$folder" --no-epoch-checkpoints --log-format json --log-interval "${LOG_INTERVAL:-20}"
         --log-file "$folder/train.log")
     if [[ -n ${DRY_RUN:-} ]]; then
         printf '%s&&%s\n' "$(printf '%q ' mkdir -p "$folder")" "$(printf ' %q' "${training[@]}")"
@@ -153,18 +174,16 @@ train() {
     budget_and_rest "$@"
     flags=$(printf '%q ' "$data" "${rest[@]}")
     flags+="data=$(cat "$data"/dict.src.txt "$data"/train.*.idx "$data"/dict.txt "$data"/train.idx "$data"/train.{fader,own_fader} 2>/dev/null | digest || true)"
-    mkdir -p "$folder"
-    exec 9>>"$folder/lock" # held by the training too: it outlives a script that was killed
-    if command -v flock >/dev/null; then
-        flock -n 9 || die "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
-        held=$(cd "$folder" && pwd -P) # fairseq-train itself locks what is not (compat/turns.py)
-    fi
+    make_folders "$folder"
+    lock "$folder/lock" refuse \
+        "$folder is being trained by another process; remedy: wait for it, or end it: fuser -k $folder/lock"
+    ! command -v flock >/dev/null || held=$(cd "$folder" && pwd -P) # fairseq-train itself locks what is not (compat/turns.py)
     if ! compgen -G "$folder/checkpoint*.pt" >/dev/null; then
         rm -f "$folder/done" # nothing is trained yet: any flags will do
     elif [[ $(cat "$folder/flags" 2>/dev/null) != "$flags" ]]; then
         die "$folder was trained with other flags or data ($folder/flags); remedy: another folder (RUN=, of a table RUNS=), or remove this one"
     fi
-    printf '%s\n' "$flags" >"$folder/flags"
+    put "$folder/flags" printf '%s\n' "$flags"
     if [[ -f $folder/done ]]; then
         read -r trained_updates trained_epochs <"$folder/done" || true
         if [[ "$updates $epochs" == "$trained_updates $trained_epochs" ]]; then
@@ -175,34 +194,17 @@ train() {
             die "$folder was trained with a larger budget ($folder/done: updates, epochs); remedy: another folder (RUN=, of a table RUNS=)"
         fi
     fi
-    printf '%q ' "${training[@]}" >"$folder/checkpoint_best.pt.command"
-    FAIRSEQ_LATENT_LOCKED=$held run "${training[@]}" >"$folder/train.out" 2>&1 ||
-        die "training $folder failed: $(grep -E '^error: ' "$folder/train.out" | tail -n 1 || tail -n 1 "$folder/train.out")"
-    printf '%s %s\n' "$updates" "$epochs" >"$folder/done"
+    put "$folder/checkpoint_best.pt.command" printf '%q ' "${training[@]}"
+    show_command "${training[@]}"
+    rm -f "$folder/train.out"
+    local begun=$SECONDS
+    FAIRSEQ_LATENT_LOCKED=$held watched "training $(basename "$folder")" _updates_of "$folder $updates" "$folder/train.out" "${training[@]}" ||
+        die "training $folder failed: $(last_words "$folder/train.out")"
+    put "$folder/done" printf '%s %s\n' "$updates" "$epochs"
+    [[ -n ${IN_PARALLEL:-} ]] || say "$folder is trained, in $(span $((SECONDS - begun)))"
 }
 
-# whole FILE INPUTS... -- COMMAND...: the command's standard output becomes FILE, at the end and only if it succeeds. Not
-# repeated, unless the command is another one or an input is newer than the command's last start.
-whole() {
-    local file=$1 fresh=1 command
-    local part=$file.${BASHPID:-$RANDOM}.part # a process that outlived its script writes to a file of its own
-    shift
-    while [[ $1 != -- ]]; do
-        [[ ! $1 -nt $file.command ]] || fresh=0
-        shift
-    done
-    shift
-    command=$(printf '%q ' "$@")
-    if ((fresh)) && [[ -s $file && -f $file.command && $(<"$file.command") == "$command" ]]; then return; fi
-    printf '+ %s> %s\n' "$command" "$file" >&2
-    rm -f "$file".*.part "$file".*.part.command
-    printf '%s' "$command" >"$part.command"
-    "$@" >"$part" 2>"$file.err" ||
-        die "$1 failed: $(grep -E '^error: ' "$file.err" | tail -n 1 || tail -n 1 "$file.err"); all of it: $file.err"
-    mv "$part" "$file"
-    mv "$part.command" "$file.command" # last: a file without its command is made again
-    rm -f "$file.err"
-}
+_updates_of() { updates_done "${1% *}" "${1##* }"; } # RUN MOST, in one word
 
 # in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders, JOBS (default: one a processor) at a time,
 # the processors shared out; on a GPU one at a time. What `COUNTER FOLDER` prints shows how far each is. The first that fails
@@ -242,7 +244,7 @@ in_parallel() {
         if [[ -t 2 ]] && ((SECONDS > drawn)); then # redrawn on a terminal, a line every half minute elsewhere
             printf '\r\033[K%s' "$(_progress "$@")" >&2
             drawn=$SECONDS
-        elif ((SECONDS >= drawn + 30)); then
+        elif ((SECONDS >= drawn + ${PROGRESS_SECONDS:-30})); then
             printf '%s\n' "$(_progress "$@")" >&2
             drawn=$SECONDS
         fi
@@ -305,6 +307,7 @@ _start_job() {
     set -m                # each job is a process group: what it started ends with it
     (
         exec 2>&8 8>&-
+        export IN_PARALLEL=1 # one progress line, that of all
         export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
         "$command" "$1"
     ) &
@@ -330,14 +333,4 @@ _progress() { # how far the job of each folder is; those that wait are counted
     done
     ((index == $#)) || line+="  and $(($# - index)) to come"
     printf '%s' "$line"
-}
-
-updates_done() { # of a run in training
-    local log=$1/train.log
-    grep -o '"num_updates": "[0-9]*"' "$log" 2>/dev/null | tail -n 1 | tr -dc 0-9 || true
-    [[ -z ${MAX_UPDATE:-} ]] || printf '/%s updates' "$MAX_UPDATE"
-}
-
-lines_decoded() { # of a run that is being decoded
-    printf '%s responses' "$(cat "$1"/generate.test.txt* "$1"/samples.test1.txt* 2>/dev/null | grep -c '^H-' || true)"
 }

@@ -122,9 +122,9 @@ side() {
     rm -rf "$text/$1.part"
     run python -m preprocess.split "$clean" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" --valid 0 --test 0
     for field in src tgt ids turns; do
-        [[ ! -f $text/$1.part/train.$field ]] || mv "$text/$1.part/train.$field" "$text/$1.$field"
+        [[ ! -f $text/$1.part/train.$field ]] || attempt "$text/$1.$field" mv "$text/$1.part/train.$field" "$text/$1.$field"
     done
-    mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the side is made again
+    attempt "$text/$1.split.json" mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the side is made again
     rmdir "$text/$1.part"
 }
 
@@ -188,10 +188,12 @@ subwords() {
 
 # binarise FLAGS...: fairseq-preprocess with our dictionary, its output in a log.
 binarise() {
-    run fairseq-preprocess "$@" --srcdict "$encoded/dict.txt" "${sides[@]}" --destdir "$text/data-bin.part" \
-        --workers "$(cores)" >>"$text/fairseq-preprocess.log" 2>&1 ||
-        die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
+    logged "$text/fairseq-preprocess.log" fairseq-preprocess "$@" --srcdict "$encoded/dict.txt" "${sides[@]}" \
+        --destdir "$text/data-bin.part" --workers "$(cores)"
 }
+
+# copy FILE: into the folder that is made.
+copy() { put "$text/data-bin.part/$(basename "$1")" cat "$1"; }
 
 # binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, and candidates if any.
 binarise_personas() {
@@ -201,11 +203,11 @@ binarise_personas() {
     done
     for field in fader own_fader candidates; do
         for side in train valid test; do
-            [[ ! -f $text/$side.$field ]] || cp "$text/$side.$field" "$text/data-bin.part/"
+            [[ ! -f $text/$side.$field ]] || copy "$text/$side.$field"
         done
-        [[ ! -f $text/test.$field ]] || head -n "$SAMPLES" "$text/test.$field" >"$text/data-bin.part/test1.$field"
+        [[ ! -f $text/test.$field ]] || put "$text/data-bin.part/test1.$field" head -n "$SAMPLES" "$text/test.$field"
     done
-    cp "$text/personas.json" "$text/data-bin.part/"
+    copy "$text/personas.json"
 }
 
 # not_made: names of the options with which nothing in $text was made yet: after a mistake in them it goes on from there
@@ -219,15 +221,11 @@ not_made() {
 }
 
 refuse_others "$destination" NONE "$destination"/*
-mkdir -p "$text"
-exec 9>"$text/lock"
-if command -v flock >/dev/null && ! flock -n 9; then
-    say "another process prepares $destination: waiting for it"
-    flock 9
-fi
+make_folders "$text"
+lock "$text/lock" wait "another process prepares $destination"
 refuse_others "$text" "$(not_made)" "$text/clean.jsonl" "$text/train.src" "$text/spm" "$text/bpe"
 rm -f "$text"/.*.part "$encoded"/.*.part # of a process that was killed
-printf '%s\n' "$options" >"$text/prepare.options"
+put "$text/prepare.options" printf '%s\n' "$options"
 if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
     exit 0
@@ -242,19 +240,19 @@ sides=(--trainpref "$encoded/train")
 if [[ -f $encoded/test.src ]]; then
     sides+=(--testpref "$encoded/test,$encoded/samples")
     for field in "${fields[@]}"; do # a few test contexts, for which reports show several responses
-        head -n "$SAMPLES" "$encoded/test.$field" >"$encoded/samples.$field"
+        put "$encoded/samples.$field" head -n "$SAMPLES" "$encoded/test.$field"
     done
 fi
 rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
 binarise --source-lang src --target-lang tgt --joined-dictionary
 [[ $PERSONAS == no ]] || binarise_personas
-cp "$text/prepare.options" "$text/data-bin.part/"
+copy "$text/prepare.options"
 for file in spm.model "${tokenizer_files[@]}"; do
-    [[ ! -f $encoded/$file ]] || cp "$encoded/$file" "$text/data-bin.part/"
+    [[ ! -f $encoded/$file ]] || copy "$encoded/$file"
 done
-[[ -z ${VECTOR_DIMENSION:-} ]] || cp "$text/vectors.txt" "$text/data-bin.part/"
-[[ ! -d $destination ]] || rmdir "$destination" # empty, or it was refused above
-mv "$text/data-bin.part" "$destination"
+[[ -z ${VECTOR_DIMENSION:-} ]] || copy "$text/vectors.txt"
+[[ ! -d $destination ]] || attempt "$destination" rmdir "$destination" # empty, or it was refused above
+attempt "$destination" mv "$text/data-bin.part" "$destination"
 say "$(grep -c '' "$text/train.src") training pairs -> $destination"
 [[ ! -f $destination/vectors.txt ]] || say "word vectors: VECTORS=$destination/vectors.txt bash scripts/recipes/..."
 [[ ! -f $text/test.ref1 ]] ||

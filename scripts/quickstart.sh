@@ -60,14 +60,15 @@ if ((smoke)); then
 fi
 export DATA=$out/data-bin/$name
 runs=$out/runs/$name
-mkdir -p "$runs"
+make_folders "$runs"
 
 if [[ -z $conversations ]]; then
     conversations=$runs/conversations.jsonl
     [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
 fi
 if ((smoke)); then
-    gzip -dcf -- "$conversations" | awk 'NR <= 300' >"$runs/few.jsonl" # gzipped or not; reads to the end: no broken pipe
+    first_conversations() { gzip -dcf -- "$1" | awk 'NR <= 300'; } # gzipped or not; reads to the end: no broken pipe
+    put "$runs/few.jsonl" first_conversations "$conversations"
     conversations=$runs/few.jsonl
 fi
 run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"

@@ -600,7 +600,7 @@ def test_smoke_reads_gzipped_conversations(conversations, tmp_path):
     stub(tmp_path / "bin/fairseq-preprocess", "exit 1")
     copy = tmp_path / "copy/scripts"
     copy.mkdir(parents=True)
-    for script in ("quickstart", "prepare", "lib"):
+    for script in ("quickstart", "prepare", "lib", "files", "progress"):
         (copy / f"{script}.sh").symlink_to(ROOT / f"scripts/{script}.sh")
     stub(copy / "setup.sh", "true")
     path = f"{tmp_path}/bin{os.pathsep}{PATH}"

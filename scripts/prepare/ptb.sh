@@ -13,12 +13,8 @@ goes_to ptb
 options="MIN_COUNT=${MIN_COUNT:=0}
 INPUT=$(fingerprint "$1")"
 remedy="another DATA, or remove $data and $text"
-mkdir -p "$text"
-exec 9>"$text/lock"
-if command -v flock >/dev/null && ! flock -n 9; then
-    say "another process prepares $data: waiting for it"
-    flock 9
-fi
+make_folders "$text"
+lock "$text/lock" wait "another process prepares $data"
 if [[ -f $data/prepare.options ]]; then
     [[ $(<"$data/prepare.options") == "$options" ]] ||
         die "$data was prepared with other options or input; remedy: $remedy"
@@ -30,11 +26,11 @@ fi
 read -ra flags <<<"${READ_FLAGS:-}"
 run python -m preprocess.ptb "$1" --out "$text" --min-count "$MIN_COUNT" ${flags[@]+"${flags[@]}"}
 # ids         words as they are; the text's own <unk> is the dictionary's
-rm -rf "$text/data-bin.part"
-run fairseq-preprocess --only-source --trainpref "$text/train.txt" --validpref "$text/valid.txt" --testpref "$text/test.txt" \
-    --thresholdsrc "$MIN_COUNT" --destdir "$text/data-bin.part" --workers "$(cores)" >"$text/fairseq-preprocess.log" 2>&1 ||
-    die "fairseq-preprocess failed: $(tail -n 1 "$text/fairseq-preprocess.log")"
-printf '%s\n' "$options" >"$text/data-bin.part/prepare.options"
-[[ ! -d $data ]] || rmdir "$data"
-mv "$text/data-bin.part" "$data"
+rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
+logged "$text/fairseq-preprocess.log" fairseq-preprocess --only-source --trainpref "$text/train.txt" \
+    --validpref "$text/valid.txt" --testpref "$text/test.txt" \
+    --thresholdsrc "$MIN_COUNT" --destdir "$text/data-bin.part" --workers "$(cores)"
+put "$text/data-bin.part/prepare.options" printf '%s\n' "$options"
+[[ ! -d $data ]] || attempt "$data" rmdir "$data"
+attempt "$data" mv "$text/data-bin.part" "$data"
 say "$(grep -c '' "$text/train.txt") sentences for training, $(grep -vc '^madeupword' "$data/dict.txt") words -> $data"

@@ -59,13 +59,9 @@ conversations() {
     read -ra flags <<<"${READ_FLAGS:-}"
     set -- "${@:2}" ${flags[@]+"${flags[@]}"}
     note="$* of $(fingerprint ${paths[@]+"${paths[@]}"})"
-    mkdir -p "$text"
+    make_folders "$text"
     (
-        exec 9>"$text/lock"
-        if command -v flock >/dev/null && ! flock -n 9; then
-            say "another process prepares $data: waiting for it"
-            flock 9
-        fi
+        lock "$text/lock" wait "another process prepares $data"
         if [[ -f $file ]]; then
             [[ $(cat "$file.from" 2>/dev/null) == "$note" ]] ||
                 die "$file was read from other archives or with other flags, not preprocess.$*;" \
@@ -73,7 +69,7 @@ conversations() {
             exit 0
         fi
         rm -f "$text"/.*.part # of a process that was killed
-        printf '%s\n' "$note" >"$file.from"
+        put "$file.from" printf '%s\n' "$note"
         run python -m "preprocess.$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
     )
 }

@@ -79,7 +79,7 @@ show() { # scores of what is decoded, then the page, its pictures and its number
         for kind in sweep perception; do
             [[ -f $folder/$kind.png ]] || continue
             picture=$beside/$(basename "${page%.md}")_$(basename "$folder")_$kind.png
-            mkdir -p "$beside"
+            make_folders "$beside"
             cp "$folder/$kind.png" "$picture"
             pictures+=("${systems[index]%="$folder"}=$picture")
         done

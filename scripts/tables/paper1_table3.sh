@@ -97,7 +97,7 @@ weighed() { # RUN
 show() { # the rows as far as they are, and those that the page had before: page, numbers, curves, picture
     local picture
     picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
-    mkdir -p "${folders[@]}" # of rows that are not begun
+    make_folders "${folders[@]}" # of rows that are not begun
     run fairseq-latent collapse "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
         --curves "${page%.md}_kl.csv" --updates "$MAX_UPDATE" >&2 || exit 2
 }

@@ -20,7 +20,7 @@ done
 export SEED=${SEED:-1}
 # data        packaged chit-chat, a turn and its answer, unless DATA names a folder of fairseq-preprocess
 runs=${RUNS:-$ROOT/runs/paper2}
-mkdir -p "$runs"
+make_folders "$runs"
 if [[ -z ${DATA:-} ]]; then
     export DATA=$ROOT/data-bin/chitchat MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1}
     export VOCABULARY=${VOCABULARY:-4000} VALID=${VALID:-0.03} TEST=${TEST:-0.05}
