@@ -149,6 +149,7 @@ def test_a_line_longer_than_the_batch(data_bin, tmp_path, refused):
     (("--adam-betas", "garbage"), "--adam-betas garbage is out of range; remedy: 2 numbers between commas"),
     (("--adam-betas", "(0.9, 2)"), "--adam-betas (0.9, 2)"),
     (("--log-interval", "0"), "--log-interval 0"),
+    (("--num-batch-buckets", "3"), "--num-batch-buckets gives a TPU"),
     (("--max-tokens", "1"), "--max-tokens 1: the shortest example has"),
     (("--lr", "1e6"), "training diverged"),
     (("--kl-weight", "-1"), "--kl-weight -1.0"),

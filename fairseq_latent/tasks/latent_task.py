@@ -81,6 +81,10 @@ class LatentTask(FairseqTask):
 
     def __init__(self, cfg, *args, **kwargs):
         check_config(cfg, type(self))
+        if getattr(cfg, "num_batch_buckets", 0):
+            raise InputError(
+                "--num-batch-buckets gives a TPU batches of few shapes, and drops what fills none; remedy: leave it out"
+            )
         if cfg.aggressive_updates and not cfg.aggressive:
             raise InputError(
                 f"--aggressive-updates {cfg.aggressive_updates} without --aggressive; remedy: both, or neither"
