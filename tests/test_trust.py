@@ -179,6 +179,38 @@ def test_what_is_no_checkpoint_is_said(changed, change, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("settings", [
+    lambda cfg: cfg.update(generation={}),
+    lambda cfg: cfg.update(generation="x"),
+    lambda cfg: cfg["model"].update(w2v_args=5),
+])  # fmt: skip
+def test_settings_that_fairseq_would_stumble_over(changed, settings):
+    path = str(changed(lambda state: settings(state["cfg"])))
+    with chosen.asked_for(stock=False):
+        if "w2v_args" in str(torch.load(path, weights_only=True)["cfg"]["model"]):
+            checkpoint_utils.load_checkpoint_to_cpu(path)  # no flag of ours
+        else:
+            with pytest.raises(InputError, match="changed.pt: "):
+                checkpoint_utils.load_checkpoint_to_cpu(path)
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda state: state["optimizer_history"][-1].update(num_updates="x"), "its number of updates or"),
+    (lambda state: state["extra_state"].update(train_iterator={"epoch": "x"}), "its place in the data is no number"),
+    (lambda state: state["extra_state"].update(train_iterator=[]), "its place in the data is no number"),
+    (lambda state: state["extra_state"].update(task_state=[1]), "the state of its task is a list"),
+    (lambda state: state["extra_state"].update(metrics={"default": [(0, "x", "OrderedDict", {})]}), "its metrics are none"),
+    (lambda state: state["extra_state"].update(metrics={"default": [(0, "x", "safe_round", {})]}), "its metrics are none"),
+    (lambda state: state["extra_state"].update(metrics=[5]), "its metrics are none"),
+])  # fmt: skip
+def test_a_training_goes_on_from_counters_alone(good, changed, change, said):
+    """fairseq calls the meters of a checkpoint by name."""
+    load = chosen.weights_alone(checkpoint_utils.load_checkpoint_to_cpu)
+    assert load(str(good))["extra_state"]["train_iterator"]["epoch"] == 1
+    with pytest.raises(InputError, match=f"changed.pt: damaged: .*{said}"):
+        load(str(changed(change)))
+
+
 # --- what goes on working ----------------------------------------------------------------------------------------------
 
 

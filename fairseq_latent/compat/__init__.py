@@ -49,6 +49,7 @@ def apply() -> None:
     checkpoints.allow_checkpoint_types()
     plain_values.replace_eval()
     checkpoint_utils.torch = trust.CheckedTorch(checkpoint_utils.torch)
+    checkpoint_utils._upgrade_state_dict = trust.refuse_damaged(checkpoint_utils._upgrade_state_dict)
     checkpoint_utils.load_model_ensemble_and_task = chosen.note_own_task(checkpoint_utils.load_model_ensemble_and_task)
     hub_utils.from_pretrained = chosen.note_hub(hub_utils.from_pretrained)
     BaseFairseqModel.from_pretrained = chosen.note_own_class(vars(BaseFairseqModel)["from_pretrained"])

@@ -6,6 +6,7 @@ has read them, before fairseq looks at them. `compat.apply` puts everything here
 """
 
 import contextlib
+import functools
 import os
 from argparse import Namespace
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import fields
 import numpy as np
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
 from fairseq.dataclass.configs import FairseqConfig
+from fairseq.logging import meters
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, MODEL_REGISTRY
 from fairseq.registry import REGISTRIES
 from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
@@ -27,6 +29,7 @@ from .chosen import is_stock, only_weights, stock_is_chosen
 
 STOCK = "FAIRSEQ_LATENT_STOCK"  # names of fairseq's own models, tasks and criterions that the user allows
 MOST_VALUES, DEEPEST = 100_000, 20  # settings have; lists and dictionaries in one another
+PLACES = ("epoch", "iterations_in_epoch")  # in the data
 MARK = "${"  # of what omegaconf replaces: ${oc.env:HOME}
 KINDS = {"model": "architecture", "task": "task", "criterion": "criterion"}
 
@@ -55,6 +58,7 @@ def checked(state: object, path: str) -> dict:
     for settings in (args, cfg):
         _check_plain(settings, path)
     if only_weights():
+        _check_counters(state, path)
         if args is not None:  # of fairseq before 0.10; converting them would build a configuration that nobody reads
             state["args"] = None
         return state
@@ -98,6 +102,37 @@ def _check_form(state: object, path: str) -> None:
     for group in set(state.get("cfg") or ()) & FairseqConfig.__dataclass_fields__.keys():
         if not isinstance(state["cfg"][group], dict | Namespace | str | None):
             raise InputError(f"{path}: no checkpoint of fairseq: its {group} is a {type(state['cfg'][group]).__name__}")
+
+
+def _check_counters(state: dict, path: str) -> None:
+    """What a training goes on from. Of the meters fairseq calls by name whatever its module has of that name."""
+    extra, last = state.get("extra_state") or {}, (state.get("optimizer_history") or [{}])[-1]
+    iterator, metrics = extra.get("train_iterator"), extra.get("metrics")
+    places = [(iterator or {}).get(name, 0) for name in PLACES] if isinstance(iterator, dict | None) else [None]
+    if not all(isinstance(number, int) for number in (last.get("num_updates", 0), *places)):
+        raise InputError(f"{path}: damaged: its number of updates or its place in the data is no number")
+    if not isinstance(extra.get("task_state"), dict | None):
+        raise InputError(f"{path}: damaged: the state of its task is a {type(extra['task_state']).__name__}")
+    try:
+        named = [kind for group in (metrics or {}).values() for _, _, kind, _ in group]
+        known = all(issubclass(getattr(meters, str(kind), object), meters.Meter) for kind in named)
+    except (AttributeError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise InputError(f"{path}: damaged: its metrics are none of fairseq's")
+
+
+def refuse_damaged(upgrade_state_dict):
+    """fairseq looks deep into the settings for what older ones called otherwise. Delete when it does not expect it there."""
+
+    @functools.wraps(upgrade_state_dict)
+    def wrapped(state):
+        try:
+            return upgrade_state_dict(state)
+        except (AttributeError, TypeError, OmegaConfBaseException) as error:
+            raise ValueError("settings of another form") from error  # the file is named further up
+
+    return wrapped
 
 
 def _check_plain(settings: object, path: str) -> None:
