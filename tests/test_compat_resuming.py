@@ -20,7 +20,7 @@ from fairseq_latent.errors import InputError
 from . import programs
 
 STOCK = ("--task", "translation", "--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy")
-EPOCHS = ("--max-update", "0", "--no-epoch-checkpoints")  # 15 updates each
+EPOCHS = ("--max-update", "0", "--no-epoch-checkpoints", "--batch-size", "60")  # three updates each
 
 
 def last(folder) -> dict:
@@ -122,7 +122,7 @@ def test_patience_is_not_renewed_by_a_stop(data_bin, tmp_path, fresh_patience):
 
 def test_a_plateau_is_seen_by_a_training_that_stops_at_epochs(data_bin, tmp_path):
     """Nothing is better by nine tenths: every second epoch after the first halves the learning rate."""
-    flags = (*EPOCHS, "--batch-size", "60", "--lr-scheduler", "reduce_lr_on_plateau", "--lr-shrink", "0.5")
+    flags = (*EPOCHS, "--lr-scheduler", "reduce_lr_on_plateau", "--lr-shrink", "0.5")
     flags += ("--lr-patience", "1", "--lr-threshold", "0.9")
 
     def rates(folder, epochs):
@@ -130,7 +130,7 @@ def test_a_plateau_is_seen_by_a_training_that_stops_at_epochs(data_bin, tmp_path
         return [numbers["lr"] for numbers in printed.numbers("train_inner")]
 
     whole = rates(tmp_path / "whole", 4)
-    assert whole == [0.003] * 9 + [0.0015] * 3  # three batches an epoch
+    assert whole == [0.003] * 9 + [0.0015] * 3
     assert [rate for epochs in (2, 3, 4) for rate in rates(tmp_path / "parts", epochs)] == whole
     programs.assert_same_parameters(*(tmp_path / name / "checkpoint_last.pt" for name in ("whole", "parts")))
 

@@ -91,7 +91,7 @@ def test_the_default_is_there_or_not(tmp_path):
 
 @pytest.mark.parametrize("kind, limit", [
     ((), ("--max-update", "3", "--save-interval-updates", "2")),
-    ((), ("--max-epoch", "1", "--max-update", "0")),
+    ((), ("--max-epoch", "1", "--max-update", "0", "--batch-size", "60")),
     (STOCK, ("--max-update", "3")),
 ], ids=["updates", "epochs", "a stock transformer"])  # fmt: skip
 def test_a_finished_training_is_left_as_it_is(data_bin, tmp_path, kind, limit, caplog):
