@@ -55,8 +55,16 @@ def test_joined_they_are_the_whole(data_bin, checkpoint, tmp_path, batches):
 def test_a_stock_model_is_shared_out_too():
     flags = parsed("--num-shards", "3", "--shard-id", "1", task="translation")
     assert (flags.distributed_world_size, flags.distributed_rank) == (3, 1)
-    flags = parsed(task="translation")
-    assert (flags.distributed_world_size, sharing.shards) == (1, 1)
+    flags = parsed("--results-path", "out", task="translation")
+    assert (flags.distributed_world_size, flags.results_path, sharing.shards) == (1, "out", 1)
+
+
+def test_no_shard_overwrites_what_another_wrote():
+    paths = {
+        parsed("--num-shards", "3", "--shard-id", shard, "--results-path", "out").results_path
+        for shard in ("0", "1", "2")
+    }
+    assert paths == {f"out/shard-{shard}-of-3" for shard in range(3)}
 
 
 def test_each_shard_has_work(task):

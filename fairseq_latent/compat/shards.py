@@ -6,6 +6,7 @@ Delete when fairseq_cli.generate reads them.
 
 import argparse
 import functools
+import os
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -38,6 +39,8 @@ def share_split(parse_args_and_arch):
         sharing.shards = shards if generates else 1
         if sharing.shards > 1:
             flags.distributed_world_size, flags.distributed_rank = shards, shard
+            if flags.results_path is not None:  # where each writes a file of the same name
+                flags.results_path = os.path.join(flags.results_path, f"shard-{shard}-of-{shards}")
         return parsed
 
     return wrapped
