@@ -12,6 +12,7 @@ from torch import Tensor
 # SplitMix64 (Steele et al., 2014), as signed 64-bit integers: torch multiplies them modulo 2^64 on every device alike
 GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+NOISE_ELEMENTS = 2**20  # numbers made at once: some megabytes, however large batch and vocabulary are
 OF_WORDS = 0x776F726473  # another stream than the latent's
 
 
@@ -27,9 +28,11 @@ class TopKTopPSampling(Sampling):
 
 
 class SeededSampling(Sampling):
-    """Samples each word with a number of the example's own, from (seed, example, latent, hypothesis, step), in any batch.
+    """Samples each word with noise of the example's own, from (seed, example, latent, hypothesis, step), in any batch.
 
-    Scores are fairseq's: log probabilities before top-k and top-p; where both are given, among the k best.
+    Each word has a number of its own (Gumbel-max; Yellott, 1977): what a batch's rounding does to one word, or to the edge
+    of top-k and top-p, changes a text only where that word is sampled. Scores are fairseq's: log probabilities before top-k
+    and top-p; where both are given, among the k best.
     """
 
     def __init__(self, tgt_dict, sampling_topk: int = -1, sampling_topp: float = -1.0):
@@ -39,9 +42,8 @@ class SeededSampling(Sampling):
     def begin(self, noise_seed: Tensor, num_latents: int, beam_size: int) -> None:
         """A stream for each hypothesis of the next batch; noise_seed (B * N,) holds every example's N times in a row."""
         latents = torch.arange(len(noise_seed), device=noise_seed.device) % num_latents
-        hypotheses = torch.arange(beam_size, device=noise_seed.device)
-        of_latents = _mixed((noise_seed ^ OF_WORDS) + GOLDEN * (1 + latents))
-        self.streams = _mixed(of_latents.unsqueeze(1) + GOLDEN * (1 + hypotheses))
+        of_latents = splitmix(noise_seed ^ OF_WORDS, latents)
+        self.streams = splitmix(of_latents.unsqueeze(1), torch.arange(beam_size, device=noise_seed.device))
 
     def step(self, step, lprobs: Tensor, scores, prev_output_tokens=None, original_batch_idxs=None):
         """(B', beam, V) of the sentences `original_batch_idxs` (B',) of the batch -> scores, words, beams (B', beam)."""
@@ -50,24 +52,23 @@ class SeededSampling(Sampling):
         size, beam_size, _ = lprobs.size()
         if step == 0:  # all hypotheses are equal
             lprobs = lprobs[:, :1]
-        number = uniform(self.streams[original_batch_idxs.to(self.streams.device)], step)
         lprobs, words = self._kept(lprobs)
-        places = pick(lprobs.expand(size, beam_size, -1), number)
-        chosen = lprobs.expand(size, beam_size, -1).gather(-1, places).squeeze(-1)
-        words = places if words is None else words.expand(size, beam_size, -1).gather(-1, places)
+        lprobs, words = lprobs.expand(size, beam_size, -1), words.expand(size, beam_size, -1)
+        numbers = splitmix(self.streams[original_batch_idxs], torch.tensor(step)).unsqueeze(-1)
+        rows = max(1, NOISE_ELEMENTS // (beam_size * lprobs.size(-1)))
+        parts = zip(lprobs.split(rows), numbers.split(rows), words.split(rows), strict=True)
+        places = torch.cat([(each + gumbel(splitmix(*of))).argmax(-1, keepdim=True) for each, *of in parts])
+        scored, chosen = lprobs.gather(-1, places).squeeze(-1), words.gather(-1, places).squeeze(-1)
         beams = torch.arange(beam_size, device=lprobs.device).repeat(size, 1)
         if step == 0:
-            return chosen, words.squeeze(-1), torch.zeros_like(beams)
-        return chosen + scores[:, :, step - 1], words.squeeze(-1), beams
+            return scored, chosen, torch.zeros_like(beams)
+        return scored + scores[:, :, step - 1], chosen, beams
 
-    def _kept(self, lprobs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(..., V) -> log probabilities (..., W) and words of top-k and top-p, in the order of the dictionary; None: all.
-
-        That order, not that of probabilities: two that a batch's arithmetic swaps must not swap what a number stands for.
-        """
+    def _kept(self, lprobs: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., V) -> log probabilities (..., W) and words of top-k and top-p, or all of them."""
         topk, topp = self.sampling_topk > 0, self.sampling_topp > 0
         if not topk and not topp:
-            return lprobs, None
+            return lprobs, torch.arange(lprobs.size(-1), device=lprobs.device)
         lprobs, words = lprobs.topk(min(self.sampling_topk, lprobs.size(-1)) if topk else lprobs.size(-1))
         if topp:
             lprobs = renormalised(lprobs) if topk else lprobs
@@ -75,47 +76,32 @@ class SeededSampling(Sampling):
             nucleus = before < self.sampling_topp
             width = int(nucleus.sum(-1).max())
             lprobs, words = lprobs.masked_fill(~nucleus, -math.inf)[..., :width], words[..., :width]
-        words, order = words.sort(-1)
-        return lprobs.gather(-1, order), words
+        return lprobs, words
 
 
-def uniform(streams: Tensor, step: int) -> Tensor:
-    """int64 -> float64 in [0, 1): number `step` of each stream, the same on every device."""
-    return _shifted(_mixed(streams + _signed(GOLDEN * (step + 1))), 11).double() * 2.0**-53
+def splitmix(streams: Tensor, places: Tensor) -> Tensor:
+    """int64: the numbers at these places, from 0, of SplitMix64's streams, the same on every device; shapes broadcast."""
+    state = streams + GOLDEN * (places + 1)
+    for shift, multiplier in zip((30, 27), MULTIPLIERS, strict=True):
+        state ^= _shifted(state, shift)
+        state *= multiplier
+    return state ^ _shifted(state, 31)
 
 
-def pick(lprobs: Tensor, number: Tensor) -> Tensor:
-    """(..., W), (...) in [0, 1) -> (..., 1): where the number falls among the words' shares of [0, 1), in their order.
+def gumbel(numbers: Tensor) -> Tensor:
+    """int64 -> float32: standard Gumbel noise. The largest has the smallest share of (0, 1), which floats resolve best."""
+    share = _shifted(numbers, 11).double().add_(0.5).mul_(2.0**-53).float().clamp_(max=1 - 2.0**-24)
+    return share.neg_().log1p_().neg_().log_().neg_()
 
-    Where no word is possible it is the last, whose -inf says so.
-    """
-    best = lprobs.max(-1, keepdim=True).values.clamp(min=torch.finfo(lprobs.dtype).min)
-    edges = (lprobs - best).double().exp().cumsum(-1)
-    total = edges[..., -1:]
-    below = torch.minimum(number.to(total).unsqueeze(-1) * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(edges, below, right=True).clamp(max=lprobs.size(-1) - 1)
+
+def _shifted(value: Tensor, places: int) -> Tensor:
+    """To the right, with zeros from the left."""
+    return (value >> places).bitwise_and_((1 << (64 - places)) - 1)
 
 
 def renormalised(lprobs: Tensor) -> Tensor:
     """Probabilities again; where no word is possible none becomes so."""
     return lprobs.log_softmax(-1).nan_to_num(nan=-math.inf, neginf=-math.inf)
-
-
-def _mixed(state: Tensor) -> Tensor:
-    """SplitMix64's output of a state."""
-    for shift, multiplier in zip((30, 27), MULTIPLIERS, strict=True):
-        state = (state ^ _shifted(state, shift)) * multiplier
-    return state ^ _shifted(state, 31)
-
-
-def _shifted(value: Tensor, places: int) -> Tensor:
-    """To the right, with zeros from the left."""
-    return (value >> places) & ((1 << (64 - places)) - 1)
-
-
-def _signed(value: int) -> int:
-    """Modulo 2^64, as torch's int64 has it."""
-    return (value + 2**63) % 2**64 - 2**63
 
 
 def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float = 1.0) -> None:

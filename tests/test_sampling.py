@@ -9,7 +9,7 @@ from fairseq.data import Dictionary
 from fairseq.search import BeamSearch
 from fairseq.tasks import FairseqTask
 
-from fairseq_latent.search import SeededSampling, TopKTopPSampling, pick, restrict, uniform
+from fairseq_latent.search import SeededSampling, TopKTopPSampling, gumbel, restrict, splitmix
 
 from . import programs
 from .tiny import batch, build_model, sentence_batch
@@ -28,19 +28,18 @@ def words():
 def test_numbers_are_splitmix64s():
     """The first outputs for the state 1234567, of its reference implementation."""
     outputs = (6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431)
-    found = [uniform(torch.tensor([1234567]), step).item() for step in range(4)]
-    assert found == [(output >> 11) / 2**53 for output in outputs]
+    found = splitmix(torch.tensor([1234567]), torch.arange(4)).tolist()
+    assert [number % 2**64 for number in found] == list(outputs)
 
 
-def test_numbers_of_streams_that_follow_each_other_are_uniform_and_unrelated(words):
+def test_streams_that_follow_each_other_are_unrelated(words):
+    """Of seeds 0, 1, 2, ...: each step, latent and hypothesis has numbers of a uniform distribution, of its own."""
     search = SeededSampling(words)
     search.begin(torch.arange(2000).repeat_interleave(2), 2, 2)
-    numbers = torch.stack([uniform(search.streams, step) for step in range(3)]).view(3, 2000, 4)
-    columns = numbers.permute(0, 2, 1).reshape(12, 2000)  # step, latent, hypothesis
-    assert columns.min() >= 0 and columns.max() < 1
-    assert (columns.mean(1) - 0.5).abs().max() < 4 * math.sqrt(1 / 12 / 2000)
-    off = torch.corrcoef(columns) - torch.eye(12)
-    assert off.abs().max() < 4 / math.sqrt(2000)
+    numbers = torch.stack([splitmix(search.streams, torch.tensor(step)) for step in range(3)]).view(3, 2000, 4)
+    columns = numbers.permute(0, 2, 1).reshape(12, 2000).double() / 2**63  # step, latent, hypothesis
+    assert columns.abs().max() <= 1 and columns.mean(1).abs().max() < 4 * math.sqrt(1 / 3 / 2000)
+    assert (torch.corrcoef(columns) - torch.eye(12)).abs().max() < 4 / math.sqrt(2000)
 
 
 def test_more_latents_and_hypotheses_add_streams(words):
@@ -52,13 +51,12 @@ def test_more_latents_and_hypotheses_add_streams(words):
     assert several.unique().numel() == several.numel()
 
 
-def test_a_number_picks_the_word_whose_share_it_falls_in():
-    lprobs = torch.tensor([[0.0, 0.25, 0.0, 0.75, 0.0]]).log()
-    numbers = torch.tensor([0.0, 0.2, 0.25, 0.9, 1 - 2**-53], dtype=torch.float64)
-    assert [pick(lprobs, number.view(1)).item() for number in numbers] == [1, 1, 3, 3, 3]
-    assert pick(lprobs - 200, numbers[:1]).item() == 1  # far below what float32 has a probability for
-    nothing = torch.full((1, 4), -math.inf)
-    assert pick(nothing, numbers[:1]).item() == 3
+def test_gumbel_noise():
+    """Mean and variance of the standard Gumbel distribution, finite at both ends of the integers."""
+    noise = gumbel(splitmix(torch.tensor([3]), torch.arange(200_000))).double()
+    assert noise.mean().item() == pytest.approx(0.57722, abs=4 * math.sqrt(math.pi**2 / 6 / 200_000))
+    assert noise.var().item() == pytest.approx(math.pi**2 / 6, rel=0.03)
+    assert gumbel(torch.tensor([0, -1, 2**63 - 1, -(2**63)])).isfinite().all()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -87,20 +85,25 @@ def test_words_come_as_often_as_fairseqs(words, kind, random):
     assert beams.eq(0).all()
 
 
-def test_probabilities_that_arithmetic_swaps_change_no_word(words):
-    """A batch's rounding may swap two equally likely words among the k best: the number means the same word."""
-    lprobs = torch.full((1, 1, len(words)), -9.0)
-    lprobs[..., [6, 9]] = torch.tensor([-0.7, -0.7 + 1e-7])
+def test_a_word_at_the_edge_changes_only_where_it_is_sampled(words):
+    """A batch's rounding swaps likely words, and lets the last of k or p in or out: most texts are to stay as they are."""
+    lprobs = torch.arange(20).mul(-0.05).log_softmax(-1).view(1, 1, -1).repeat(400, 1, 1)
     other = lprobs.clone()
-    other[..., [6, 9]] = lprobs[..., [9, 6]]
-    for kind in KINDS:
+    other[..., [3, 4]] += torch.tensor([-2e-2, 4e-2])  # a swap of the fourth and fifth
+    for kind in ({"sampling_topk": 4}, {"sampling_topp": 0.25}, {"sampling_topk": 12}):
         search = SeededSampling(words, **kind)
-        search.begin(torch.arange(50), 1, 1)
-        chosen = [
-            search.step(0, each.expand(50, -1, -1), None, None, torch.arange(50))[1].tolist()
-            for each in (lprobs, other)
-        ]
-        assert chosen[0] == chosen[1] and len({word for (word,) in chosen[0]}) > 1
+        search.begin(torch.arange(400), 1, 1)
+        first, second = (
+            search.step(0, each, None, None, torch.arange(400))[1].flatten().tolist() for each in (lprobs, other)
+        )
+        assert all({one, two} & {3, 4} for one, two in zip(first, second, strict=True) if one != two)
+
+
+def test_where_no_word_is_possible_the_score_says_so(words):
+    search = SeededSampling(words, 4, 0.8)
+    search.begin(torch.arange(2), 1, 1)
+    scores, _, _ = search.step(0, torch.full((2, 1, len(words)), -math.inf), None, None, torch.arange(2))
+    assert scores.eq(-math.inf).all()
 
 
 def test_words_that_are_forbidden_are_never_chosen(words):
