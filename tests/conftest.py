@@ -3,7 +3,11 @@
 torch and fairseq are imported inside the fixtures: tests that need neither start in a moment.
 """
 
+import fcntl
 import os
+import shutil
+import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -32,6 +36,43 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """What is dear, made once for all processes that test: shared(name, make) is a folder filled by make(folder)."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name, make):
+        folder, mark = root / name, root / f"{name}.made"
+        with open(root / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second waits
+            if not mark.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                mark.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def smoke(shared):
+    """The smoke quickstart from end to end: data-bin/, runs/, and how many seconds it took."""
+    from . import quickstart
+
+    if find_spec("chitchat_dataset") is None:
+        pytest.skip("chitchat-dataset is not installed")
+
+    def make(folder):
+        begun = time.monotonic()
+        quickstart.finish(quickstart.checkout(folder), folder / "log")
+        (folder / "seconds").write_text(f"{time.monotonic() - begun:.1f}")
+
+    return shared("smoke", make)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,22 @@
 """The README's commands, run as they are printed, but for sizes and budgets."""
 
-import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .corpus import pairs
+from . import quickstart
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPTS_OF_THEIR_OWN = {"bash scripts/quickstart.sh", "bash scripts/test.sh"}  # the first is run by test_scripts.py
+SCRIPTS_OF_THEIR_OWN = {"bash scripts/quickstart.sh", "bash scripts/test.sh"}  # the first: test_quickstart.py
 SMALLER = {"t_cvae_small": "t_cvae_tiny", "--max-update 2000": "--max-update 4", "--beam 5": "--beam 2 --max-len-b 5"}
-BUDGET = {"ARCH": "t_cvae_tiny", "MAX_UPDATE": "4", "UPDATE_FREQ": "1", "VOCABULARY": "60", "WARMUP": "2", "BEAM": "2"}
-BUDGET |= {"MAX_LENGTH": "5", "SAMPLES": "8", "VALID": "0.2", "TEST": "0.2", "LATENT_SAMPLES": "2"}
+BUDGET = {"ARCH": "t_cvae_tiny", "MAX_UPDATE": "4", "UPDATE_FREQ": "1", "WARMUP": "2", "BEAM": "2", "MAX_LENGTH": "5"}
+BUDGET |= {"LATENT_SAMPLES": "2"} | quickstart.PREPARED
 
 
 def bash_blocks(text: str) -> list[str]:
@@ -25,16 +25,14 @@ def bash_blocks(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """A folder that looks like the repository, with a user's conversations in it."""
+def checkout(tmp_path_factory, smoke):
+    """A folder that looks like the repository, with a user's conversations in it, as the quickstart prepared them."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("scripts", "fairseq_latent", "preprocess"):
         (folder / name).symlink_to(ROOT / name)
-    with (folder / "my.jsonl").open("w", encoding="utf-8") as file:
-        for number, (context, response) in enumerate(pairs(80)):
-            texts = [*context.split(" <eot> "), response]
-            turns = [{"speaker": "ab"[index % 2], "text": text} for index, text in enumerate(texts)]
-            file.write(json.dumps({"id": f"c{number}", "turns": turns}) + "\n")
+    shutil.copy(smoke / "runs" / quickstart.NAME / "few.jsonl", folder / "my.jsonl")
+    for ending in ("", ".text"):
+        shutil.copytree(smoke / f"data-bin/{quickstart.NAME}{ending}", folder / f"data-bin/my{ending}")
     return folder
 
 
@@ -75,8 +73,6 @@ def test_links_to_files_exist():
 
 def test_documented_loss_works_as_documented(tmp_path, data_bin):
     """docs/add_a_loss.md, followed to the letter on a copy of the plugin."""
-    import shutil
-
     page = (ROOT / "docs/add_a_loss.md").read_text(encoding="utf-8")
     function, criterion, test = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     plugin = tmp_path / "fairseq_latent"
