@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,13 +17,26 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 TOY = ("--arch", "t_cvae_tiny", "--vocabulary", "60", "--max-tokens", "140", "--repeats", "1", "--threads", "1")
 
 
-def benchmark(name, *arguments, **variables) -> str:
-    done = subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py", *map(str, arguments)],
-        capture_output=True, text=True, env=os.environ | variables,
-    )  # fmt: skip
+def benchmark(name, *arguments) -> str:
+    """What a benchmark prints, as a command of its own."""
+    words = [sys.executable, FOLDER / f"{name}.py", *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """The same in this process, which has loaded what it needs."""
+
+    def benchmark(name, *arguments) -> str:
+        monkeypatch.syspath_prepend(FOLDER)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return benchmark
 
 
 def table_of(printed: str) -> dict[str, list[str]]:
@@ -39,9 +53,9 @@ def k_samples(monkeypatch):
     return k_samples
 
 
-def test_k_samples_measures_every_system_in_turn(tmp_path):
+def test_k_samples_measures_every_system_in_turn(here, tmp_path):
     flags = ("--batches", "1", "--k", "2", "5", "--plain", "2", "--words", "20", "--json", tmp_path / "out.json")
-    rows = table_of(benchmark("k_samples", *TOY, *flags, "--no-memory"))
+    rows = table_of(here("k_samples", *TOY, *flags, "--no-memory"))
     assert rows["transformer (fairseq)"][3] == "1.00"
     assert {
         "K = 5, float32",
@@ -61,8 +75,8 @@ def test_memory_is_that_of_one_system(k_samples, capsys):
     assert 50 < float(capsys.readouterr().out) < 20000  # MiB
 
 
-def test_a_profile_names_what_takes_longest():
-    printed = benchmark("k_samples", *TOY, "--batches", "1", "--profile", "1")
+def test_a_profile_names_what_takes_longest(here):
+    printed = here("k_samples", *TOY, "--batches", "1", "--profile", "1")
     shares = [float(line.split("%")[0]) for line in printed.splitlines() if "calls" in line]
     assert "aten::" in printed  # which of a toy's operations take longest is chance
     assert len(shares) == 15 and shares == sorted(shares, reverse=True) and sum(shares) <= 100
@@ -84,17 +98,17 @@ def test_the_plain_implementation_has_our_loss(k_samples):
     torch.testing.assert_close(*losses)
 
 
-def test_generation_is_measured(data_bin):
-    rows = table_of(benchmark("generation", *TOY, "--length", "3", "--beam", "2", "--latents", "2"))
+def test_generation_is_measured(here):
+    rows = table_of(here("generation", *TOY, "--length", "3", "--beam", "2", "--latents", "2"))
     assert rows.keys() == {"transformer (fairseq)", "T-CVAE", "T-CVAE, 2 latents"}
     assert rows["T-CVAE"][2] == rows["transformer (fairseq)"][1] == "1.000"
 
 
-def test_agreement_of_cheaper_scoring(data_bin, tmp_path):
+def test_agreement_of_cheaper_scoring(here, data_bin, tmp_path):
     """All words and more than all are the same; any choice is better than none."""
     programs.fit(data_bin, tmp_path, "--max-update", "40", "--kl-weight", "0.01", "--lr", "0.02")
     flags = ("--k", "4", "--words", "4", "100000", "--sentences", "20", "--batch-size", "7")
-    printed = benchmark("agreement", data_bin, tmp_path / "checkpoint_best.pt", *flags).splitlines()
+    printed = here("agreement", data_bin, tmp_path / "checkpoint_best.pt", *flags).splitlines()
     ways = {line.split("|")[2].strip(): line.split("|")[3:5] for line in printed if line.startswith("|")}
     same = {way: float(columns[0].rstrip(" %")) for way, columns in ways.items() if "%" in columns[0]}
     regret = {way: float(columns[1]) for way, columns in ways.items() if "%" in columns[0]}
@@ -155,9 +169,9 @@ def test_the_bare_loop_trains_the_same_model(monkeypatch, text_task):
     assert len({ours for _, ours in losses}) == 3
 
 
-def test_an_epoch_of_the_sentence_vae_is_measured():
+def test_an_epoch_of_the_sentence_vae_is_measured(here):
     rows = table_of(
-        benchmark("text_vae", "--arch", "gru_vae_tiny", "--batches", "2", "--batch-size", "16", "--threads", "1")
+        here("text_vae", "--arch", "gru_vae_tiny", "--batches", "2", "--batch-size", "16", "--threads", "1")
     )
     assert rows.pop("bare PyTorch loop")[1:] == ["1.00", "1.00"]
     assert list(rows) == ["fairseq-train, gru_vae", "fairseq-train, gru_vae, --autocast bfloat16"]
