@@ -56,6 +56,8 @@ def edited(draw, seed: bytes) -> bytes:
     data = seed
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(data)))
+        if draw(st.booleans()):  # where a line begins
+            start = data.rfind(b"\n", 0, start) + 1
         end = min(len(data), start + draw(st.sampled_from((0, 1, 1, 2, 8, 40, len(data)))))
         kind = draw(st.sampled_from(("put", "put", "cut", "flip", "repeat", "end", "line")))
         if kind == "put":

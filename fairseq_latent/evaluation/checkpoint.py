@@ -97,7 +97,12 @@ def load(
         )
     require_finite(model, path)
     if split is not None:
-        task.load_dataset(split)
+        try:
+            task.load_dataset(split)
+        except FileNotFoundError as error:
+            if error.errno is not None:
+                raise
+            raise InputError(f"{data}: no split {split!r}; remedy: --split train, valid or test") from None
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     return Trained(model.to(device).eval(), task, split, device)
 

@@ -1,0 +1,60 @@
+"""Property tests: whatever flags the sub-commands of fairseq-latent get, each ends in success or in one line."""
+
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairseq_latent import cli
+
+from . import programs
+from .hostile import flags, folder, outcome, parser_of
+from .releases import packed
+from .report_runs import write_measured
+from .scored import OURS, REFERENCES, text
+from .test_properties_evaluation import FILES
+
+SOME = settings(
+    max_examples=max(1, settings.default.max_examples // 10)
+)  # for what takes a tenth of a second an example
+SMALL = ("--cpu", "--max-length", "3")
+COMMANDS = {  # words without which there is nothing to do; {names}: folders and files of `trained`
+    "score": "a=ours.txt --reference references.txt --lang none --bootstrap 40",
+    "collapse": "a=run",
+    "personas": "a=run",
+    "latents": "{data} --path {dialogue} --split test --cpu",
+    "chat": "{data} --path {dialogue} --cpu --max-length 3",
+    "interpolate": "{sentences} --path {vae} --example 0 1 --max-length 3 --steps 2 --cpu",
+    "sweep": "{personas} --path {persona} --vectors vectors --steps 1 --seeds 1 --max-length 3 --cpu",
+    "convert": "{persona} folder --data {personas}",
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data_bin, sentences_bin, persona_bin, persona_run):
+    """Checkpoints of a tiny model of each kind, and their data."""
+    home = tmp_path_factory.mktemp("trained")
+    programs.fit(data_bin, home / "dialogue", "--max-update", "1")
+    programs.fit(sentences_bin, home / "vae", "--task", "text_vae", "--max-update", "1", arch="gru_vae_tiny")
+    last = "checkpoint_last.pt"
+    places = {"dialogue": home / "dialogue" / last, "vae": home / "vae" / last, "persona": persona_run[0]}
+    return places | {"data": data_bin, "sentences": sentences_bin, "personas": persona_bin}
+
+
+@cache
+def parser(name: str):
+    """Of one of the commands."""
+    return parser_of(cli.main, name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@SOME
+@given(st.data())
+def test_flags(trained, name, data):
+    words = [word.format(**trained) for word in COMMANDS[name].split()]
+    given_flags = data.draw(flags(parser(name)))
+    with folder() as here:
+        packed(here, FILES | {"ours.txt": text(OURS), "references.txt": text(REFERENCES)})
+        write_measured(here / "run", ["i see .", "why ?"])
+        outcome(cli.main, name, *words, *given_flags, stdin=b"do you like tea ?\n/quit\n")
