@@ -195,13 +195,13 @@ binarise() {
 # copy FILE: into the folder that is made.
 copy() { put "$text/data-bin.part/$(basename "$1")" cat "$1"; }
 
-# binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, and candidates if any.
+# binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, candidates if any, and dialogues.
 binarise_personas() {
     local field side
     for field in partner own; do
         binarise --only-source --source-lang "$field"
     done
-    for field in fader own_fader candidates; do
+    for field in fader own_fader candidates ids; do
         for side in train valid test; do
             [[ ! -f $text/$side.$field ]] || copy "$text/$side.$field"
         done

@@ -8,7 +8,7 @@ import pytest
 from fairseq_latent.evaluation import published
 from fairseq_latent.evaluation.comparisons import listed
 from fairseq_latent.evaluation.findings import collapse, findings, latent
-from fairseq_latent.evaluation.latents import LatentStatistics
+from fairseq_latent.evaluation.latent_statistics import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
 from fairseq_latent.evaluation.methods import FAMILY, NAMED, STRUCTURE, beside_the_paper, bounds_likelihood, described
 from fairseq_latent.evaluation.metrics import Score

@@ -99,6 +99,19 @@ def test_all_measures_on_one_page(runs, tmp_path, capsys):
     )
 
 
+def test_what_the_profile_is_worth_has_its_interval(runs, tmp_path, capsys):
+    """Where it was measured, beside rows of earlier versions."""
+    found = {"other_ppl": 30.6, "worth": 0.126, "worth_low": -0.05, "worth_high": 0.31, "worth_over_prior": 2.0}
+    file = tmp_path / "silent/latents.test.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | found | {"dialogues": 9}))
+    assert main(["personas", *runs, "--csv", str(tmp_path / "n.csv"), "--format", "markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert cells(printed, "Silent", 2)[4:6] == ["0.126 ±0.180", "2.000"]
+    assert cells(printed, "Full", 2)[4:6] == ["–", "–"]
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO((tmp_path / "n.csv").read_text()))}
+    assert (rows["Silent"]["worth_low"], rows["Silent"]["dialogues"], rows["Full"]["worth"]) == ("-0.0500", "9", "")
+
+
 def test_what_people_wrote_stays(runs, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n\n<!-- {PART}: begin -->\nold\n<!-- {PART}: end -->\n\nAfter.\n", encoding="utf-8")

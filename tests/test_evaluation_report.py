@@ -393,7 +393,7 @@ def test_flags_that_name_places_are_no_difference(trained):
 
 
 def test_latent_statistics_of_another_file(tmp_path):
-    from fairseq_latent.evaluation.latents import read_statistics
+    from fairseq_latent.evaluation.latent_statistics import read_statistics
 
     (tmp_path / "x.json").write_text("nothing", encoding="utf-8")
     with pytest.raises(InputError, match="remedy: fairseq-latent latents … --format json"):

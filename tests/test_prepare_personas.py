@@ -66,6 +66,8 @@ def test_convai2_to_a_data_bin_of_gpt2s_tokens(prepare, tmp_path, own_gpt2):
         for name in ("fader", "own_fader"):
             faders = (folder / f"{side}.{name}").read_text().splitlines()
             assert len(faders) == examples and all(0 <= float(fader) <= 1 for fader in faders)
+        ids = prepare.lines(f"{side.removesuffix('1')}.ids")
+        assert (folder / f"{side}.ids").read_text().splitlines() == ids[:examples]
         for field, name in fields.items():
             found = data_utils.load_indexed_dataset(str(folder / f"{side}.{name}"), dictionary)
             rows = [gpt2.decode(dictionary.string(tokens)) for tokens in found]

@@ -26,10 +26,13 @@ class PersonaDataset(BaseWrapperDataset):
         batch = self.dataset.collater(samples, **kwargs)
         if batch:
             rows = batch["id"].tolist()
-            profiles = [self._cut(self.profiles[row]) for row in rows]
-            batch["net_input"]["partner_tokens"] = data_utils.collate_tokens(profiles, self.pad)
+            batch["net_input"]["partner_tokens"] = self.collate_profiles(rows)
             batch["net_input"]["similarity"] = torch.from_numpy(self.similarity[rows])
         return batch
+
+    def collate_profiles(self, rows: Sequence[int]) -> Tensor:
+        """(B, P) of the examples with these ids."""
+        return data_utils.collate_tokens([self._cut(self.profiles[row]) for row in rows], self.pad)
 
     def _cut(self, profile: Tensor) -> Tensor:
         """A profile's first tokens, and its end."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
-from .latents import read_statistics
+from .latent_statistics import read_statistics
 from .own_json import OTHER_FORM, text
 from .published import PENN_TREEBANK
 from .run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder

@@ -8,51 +8,17 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 from fairseq_latent.memory import require_memory
 
-from .own_json import OTHER_FORM, number, read_json, text, whole
-from .tables import Column, render
+from .latent_statistics import LatentStatistics, table
+from .worth import RESAMPLES, worth
 
 MUTUAL_INFORMATION_SENTENCES = 2000  # the mixture q(z) has as many components: the work grows with its square
 LATENT_ELEMENTS = 2**22  # floats of latents held at once, however many importance samples there are
-
-
-@dataclass(frozen=True)
-class LatentStatistics:
-    """A split's statistics under one posterior sample a sentence.
-
-    kl, mi: nats a sentence. au: dimensions with a posterior mean of variance >= 0.01. rec_ppl = exp(NLL / tokens),
-    elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence. prior_ppl: the mean of rec_ppl's
-    equivalents with a sample of the prior in several passes, all latents inferred from the context alone.
-    *_word_ppl: of the same nats, over words between spaces and one more a sentence: what models of other subwords share.
-    fader_kl: nats, of the latent beside z where the model has one; it is part of elbo_ppl and iw_ppl, which are no bounds
-    there: the decoder is given the posterior's mean itself, which can tell it more than the KL of a noisy one charges.
-    iw_ppl: the same of the importance-weighted bound, where it was asked for; elbo_ppl is above it, the model's true
-    perplexity below it, and how far depends on K and on how well the posterior fits. It compares prior, posterior and
-    decoder by their densities alone, so it is a bound for models without a KL term too (SpaceFusion, with its fixed
-    variance, where posteriors may lie so far from the prior that the bound says little).
-    """
-
-    kl: float | None
-    au: int
-    mi: float
-    rec_ppl: float
-    elbo_ppl: float | None
-    sentences: int
-    tokens: int
-    signature: str
-    iw_ppl: float | None = None
-    prior_ppl: float | None = None
-    prior_word_ppl: float | None = None
-    rec_word_ppl: float | None = None
-    elbo_word_ppl: float | None = None
-    words: int | None = None
-    fader_kl: float | None = None
 
 
 def statistics(
@@ -79,6 +45,7 @@ def statistics(
     from fairseq_latent.losses import active_units, mutual_information
 
     from .checkpoint import load
+    from .other_profiles import other_profiles
     from .prior_nll import prior_nll, word_counter
 
     for flag, samples in (("importance", importance_samples), ("prior", prior_samples)):
@@ -90,6 +57,7 @@ def statistics(
     trained = load(path, data, split, seed, cpu)
     dictionary = trained.task.target_dictionary
     pad, count_words = dictionary.pad(), word_counter(data, dictionary)
+    others = other_profiles(trained, data, seed)
     rows: dict[str, list] = {}
     pairs = len(trained.task.dataset(split))
     with torch.no_grad(), tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
@@ -98,6 +66,8 @@ def statistics(
             measured["words"] = torch.tensor([count_words(row) for row in batch["target"]])
             if prior_samples:
                 measured["prior"] = prior_nll(trained.model, batch, pad, prior_samples).T  # (B, N)
+            if others is not None:
+                measured |= others.nll(trained.model, batch)
             for name, value in measured.items():
                 rows.setdefault(name, []).append(value.cpu())
             bar.update(len(batch["id"]))
@@ -107,7 +77,7 @@ def statistics(
     for name, values in columns.items():
         if not values.isfinite().all():
             raise InputError(f"{path}: {name} of {split} is no number, {DIVERGED}")
-    order = columns.pop("id").argsort()
+    ids, order = columns.pop("id").sort()
     columns = {name: values[order] for name, values in columns.items()}
     count, tokens = len(order), int(columns["tokens"].sum())
     skipped = pairs - count
@@ -121,12 +91,14 @@ def statistics(
     nll, kl, weighted, beside = (columns[name].double().sum().item() for name in ("nll", "kl", "weighted", "beside"))
     of_prior = f"|prior-samples:{prior_samples}" if prior_samples else ""
     given = "|fader:given" if "fader_kl" in columns else ""
+    words = int(columns["words"].sum())
+    compared = _worth(columns, others.dialogues, ids.tolist(), tokens, words, seed) if others is not None else {}
+    of_dialogues = f"|worth:bs:{RESAMPLES},dialogues:{compared['dialogues']}" if compared.get("dialogues") else ""
     signature = (
-        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}"
+        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}{of_dialogues}"
         f"{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
-    words = int(columns["words"].sum())
     return LatentStatistics(
         kl=kl / count,
         au=active_units(mean.sum(0), mean.square().sum(0), count),
@@ -143,7 +115,24 @@ def statistics(
         elbo_word_ppl=_perplexity((nll + kl + beside) / words),
         words=words,
         fader_kl=beside / count if "fader_kl" in columns else None,
+        **compared,
     )
+
+
+def _worth(
+    columns: dict, dialogues: list[str] | None, ids: list[int], tokens: int, words: int, seed: int
+) -> dict[str, float | int | None]:
+    """The fields of `LatentStatistics` on what the right profile saves."""
+    other, nll = columns["other"].double(), columns["nll"].double()
+    of_these = [dialogues[row] for row in ids] if dialogues is not None else None
+    found = {"other_ppl": _perplexity(other.sum().item() / tokens)}
+    found["other_word_ppl"] = _perplexity(other.sum().item() / words)
+    found["dialogues"] = len(set(of_these)) if of_these is not None else None
+    for name, without in (("worth", other), ("worth_over_prior", columns["under_prior"].double())):
+        saved = worth((without - nll).numpy(), of_these, seed)
+        found[name] = saved.value
+        found[f"{name}_low"], found[f"{name}_high"] = saved.interval or (None, None)
+    return found
 
 
 def _of_importance(samples: int, dtype: str) -> str:
@@ -204,47 +193,6 @@ def _perplexity(nats_per_token: float) -> float:
 def _mean_perplexity(passes: list[float], count: int) -> float | None:
     """Of the summed NLL of each pass; None without one."""
     return sum(_perplexity(nll / count) for nll in passes) / len(passes) if passes else None
-
-
-def read_statistics(path: str | Path) -> LatentStatistics:
-    """Read back what `fairseq-latent latents --format json` wrote."""
-    remedy = f"remedy: fairseq-latent latents … --format json --out {path}"
-    try:
-        found = LatentStatistics(**read_json(path))
-        text(found.signature)
-    except OTHER_FORM:
-        raise InputError(f"{path}: these are not the statistics of a latent; {remedy}") from None
-    for each in fields(found):
-        value = getattr(found, each.name)
-        try:
-            if each.type is not str and (value is not None or not isinstance(None, each.type)):
-                (whole if isinstance(0, each.type) else number)(value)
-        except OTHER_FORM:
-            raise InputError(f"{path}: {each.name}: not a number; {remedy}") from None
-    return found
-
-
-COLUMNS = {  # statistic -> its column; those that were not asked for are left out
-    "kl": Column("KLD", 2),
-    "fader_kl": Column("fader KL", 3),
-    "au": Column("AU", 0),
-    "mi": Column("MI", 2),
-    "prior_ppl": Column("prior PPL", 2),
-    "rec_ppl": Column("rec PPL", 2),
-    "elbo_ppl": Column("elbo PPL", 2),
-    "iw_ppl": Column("iw PPL", 2),
-    "prior_word_ppl": Column("prior PPL/word", 2),
-    "rec_word_ppl": Column("rec PPL/word", 2),
-    "elbo_word_ppl": Column("elbo PPL/word", 2),
-}
-OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "prior_word_ppl")
-
-
-def table(name: str, found: LatentStatistics, style: str) -> str:
-    """One row."""
-    shown = [each for each in COLUMNS if each not in OPTIONAL or getattr(found, each) is not None]
-    columns = [Column("model"), *(COLUMNS[each] for each in shown)]
-    return render(columns, [[name, *(getattr(found, each) for each in shown)]], style)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

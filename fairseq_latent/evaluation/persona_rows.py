@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
-from .latents import LatentStatistics, read_statistics
+from .latent_statistics import LatentStatistics, read_statistics
 from .own_json import OTHER_FORM, number, read_json, text, whole
 from .run_folder import LATENTS_TEST, LOG, RunFolder
 from .sweep_points import Sweep, read_sweep

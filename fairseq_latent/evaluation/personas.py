@@ -15,6 +15,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
+from .latent_statistics import WORTH
 from .marked_page import with_part
 from .persona_rows import OTHERS, PersonaRow, read_row, read_scores
 from .published import CHO, CONVAI2
@@ -71,7 +72,8 @@ def responses_table(rows: Sequence[PersonaRow], references: Mapping[str, float] 
 
 def latents_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
     """What the latents carry, of models that have some."""
-    columns = [Column("model"), *CARRIED.values(), *PURITY.values()]
+    compared = WORTH if any(row.latents.worth is not None for row in rows) else {}
+    columns = [Column("model"), *CARRIED.values(), *compared.values(), *PURITY.values()]
     columns += [Column("ρ(fader, P.Distance)", 2), Column("ρ(fader, length)", 2)]
     values: list[list[Value]] = []
     for row in rows:
@@ -79,6 +81,7 @@ def latents_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
             [
                 row.name,
                 *(getattr(row.latents, name) for name in CARRIED),
+                *map(row.latents.shown, compared),
                 *((row.purity or {}).get(name) for name in PURITY),
                 *(_rho(row, name) for name in ("p_distance", "length")),
             ]
@@ -154,13 +157,15 @@ def _signatures(found: set[str]) -> str:
 def as_csv(rows: Sequence[PersonaRow], references: Mapping[str, float] | None) -> str:
     """A line a row: everything that was measured; empty where it was not."""
     text = io.StringIO()
-    names = [*PERPLEXITIES, *SCORES, *CARRIED, *PURITY, *(f"rho_{name}" for name in MEASURES)]
+    worths = ["other_ppl", "other_word_ppl"]
+    worths += [f"{name}{end}" for name in WORTH for end in ("", "_low", "_high")] + ["dialogues"]
+    names = [*PERPLEXITIES, *SCORES, *CARRIED, *worths, *PURITY, *(f"rho_{name}" for name in MEASURES)]
     writer = csv.DictWriter(text, ["row", "updates", "hours", *names, "state"], restval="", lineterminator="\n")
     writer.writeheader()
     if references:
         writer.writerow({"row": "people"} | {name: _rounded(references.get(name)) for name in SCORES})
     for row in rows:
-        found = {name: getattr(row.latents, name, None) for name in (*PERPLEXITIES, *CARRIED)}
+        found = {name: getattr(row.latents, name, None) for name in (*PERPLEXITIES, *CARRIED, *worths)}
         found |= {name: (row.scores or {}).get(name) for name in SCORES}
         found |= {name: (row.purity or {}).get(name) for name in PURITY}
         found |= {f"rho_{name}": _rho(row, name) for name in MEASURES}

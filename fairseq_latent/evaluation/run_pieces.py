@@ -10,7 +10,7 @@ from fairseq_latent.failures import translate
 
 from .dialogues import foreign_context
 from .io import Generation, read_generations, with_references
-from .latents import LatentStatistics, read_statistics
+from .latent_statistics import LatentStatistics, read_statistics
 from .methods import bounds_likelihood
 from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
 from .score import Row, System, measure_systems

@@ -33,8 +33,8 @@ class Subset:
         return [texts[line] for line in self.lines]
 
 
-def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Subset:
-    """Draw dialogues from a file that has `conversation:turn` a line, for `count` contexts."""
+def read_dialogues(path: str | Path, count: int) -> list[str]:
+    """The dialogue of each of `count` examples, from a file that has `conversation:turn` a line."""
     names = []
     for number, line in numbered_lines(path):
         name, colon, turn = line.strip().rpartition(":")
@@ -43,6 +43,12 @@ def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Sub
         names.append(name)
     if len(names) != count:
         raise InputError(f"{path}: {len(names)} ids of {count} contexts; remedy: the ids of the same test set")
+    return names
+
+
+def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Subset:
+    """Draw dialogues from a file that has `conversation:turn` a line, for `count` contexts."""
+    names = read_dialogues(path, count)
     different = sorted(set(names))
     if len(different) <= dialogues:
         raise InputError(
