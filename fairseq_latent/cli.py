@@ -36,6 +36,10 @@ COMMANDS = {
         "fairseq_latent.evaluation.personas",
         "persona models side by side: responses, perplexity, latents, fader, profiles",
     ),
+    "profile-worth": (
+        "fairseq_latent.commands.profile_worth",
+        "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",
+    ),
     "interpolate": (
         "fairseq_latent.evaluation.interpolate",
         "sentences between two, through the latent of a sentence VAE",
