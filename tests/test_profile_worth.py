@@ -139,9 +139,14 @@ def test_passages_that_begin_others_become_part_of_them():
 
 
 def test_some_examples_are_the_same_for_a_seed():
-    numbers = list(range(50))
-    assert some_of(numbers, 9, 1) == sorted(some_of(numbers, 9, 1)) != some_of(numbers, 9, 2)
-    assert some_of(numbers, 60, 1) == numbers
+    examples = [Example(str(row // 4), ("hi",), str(row), (), ()) for row in range(40)]
+    some = some_of(examples, None, 9, 1)
+    assert len(some) == 9 and some == some_of(examples, None, 9, 1) != some_of(examples, None, 9, 2)
+    assert [int(each.response) for each in some] == sorted(int(each.response) for each in some)
+    whole = some_of(examples, 3, None, 1)
+    assert len(whole) == 12 and len({each.dialogue for each in whole}) == 3
+    assert some_of(examples, 99, 99, 1) == some_of(examples, None, None, 1) == examples
+    assert len(some_of(examples, 3, 5, 1)) == 5 and set(some_of(examples, 3, 5, 1)) <= set(whole)
 
 
 def test_training_gives_each_speaker_one_profile_or_none(text):

@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure N responses at random, chosen by --seed (default: all)",
     )
     add(
+        "--max-dialogues",
+        type=typed(int, COUNT),
+        metavar="N",
+        help="measure N dialogues at random, chosen by --seed; a speaker's responses in one are computed in one pass where "
+        "contexts are whole (default: all)",
+    )
+    add(
         "--fine-tune",
         type=typed(int, AMOUNT),
         default=0,
@@ -64,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
 
     pool = read_examples(args.data, args.split)
     training = read_examples(args.data, "train") if args.fine_tune else []
-    examples = some_of(pool, args.max_examples, args.seed) if args.max_examples else pool
+    examples = some_of(pool, args.max_dialogues, args.max_examples, args.seed)
     model, begin, end, ids = _language_model(args)
     blocks = args.train_blocks or max(1, model.layers // 2)
     if args.fine_tune and blocks > model.layers:

@@ -65,11 +65,15 @@ def turns(line: str) -> tuple[str, ...]:
     return tuple(text for text in (part.strip() for part in line.split(EOT)) if text)
 
 
-def some_of(examples: Sequence[Example], most: int, seed: int) -> list[Example]:
-    """`most` examples at random, in their order."""
-    if most >= len(examples):
-        return list(examples)
-    return [examples[place] for place in sorted(random.Random(seed).sample(range(len(examples)), most))]
+def some_of(examples: Sequence[Example], dialogues: int | None, most: int | None, seed: int) -> list[Example]:
+    """All examples of so many dialogues at random, and of these `most` examples at random, in their order."""
+    names = sorted({example.dialogue for example in examples})
+    if dialogues is not None and dialogues < len(names):
+        drawn = set(random.Random(seed).sample(names, dialogues))
+        examples = [example for example in examples if example.dialogue in drawn]
+    if most is not None and most < len(examples):
+        examples = [examples[place] for place in sorted(random.Random(seed).sample(range(len(examples)), most))]
+    return list(examples)
 
 
 @dataclass(frozen=True)
