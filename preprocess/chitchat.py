@@ -37,12 +37,12 @@ def read_chitchat(path: str | Path | None = None, counts: Counter | None = None)
         try:
             messages = record["messages"]
             turns = tuple(_turn(block) for block in messages if block)
+            counts.update(conversations=1, messages=sum(map(len, messages)))
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: conversation {identity}: not the form of {PACKAGE} 0.9.0 ({error!r}); "
                 f"remedy: pip install --force-reinstall {PACKAGE}==0.9.0"
             ) from None
-        counts.update(conversations=1, messages=sum(map(len, messages)))
         if turns:
             yield Conversation(identity, turns, lang="en", source=PACKAGE)
 

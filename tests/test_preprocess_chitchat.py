@@ -52,7 +52,10 @@ def test_command(dataset, tmp_path):
     assert [conversation.id for conversation in read_conversations(out)] == ["x"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"x": {}}', '{"x": {"messages": [[{"text": "a"}]]}}', '{"x": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"x": {}}', '{"x": {"messages": [null]}}', '{"x": {"messages": [[{"text": "a"}]]}}', '{"x": 1}'],
+)
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(InputError, match="remedy: pip install"):
