@@ -18,10 +18,12 @@ MOVING = ("ema_fp32_params", "ema")  # the more exact first
 def average(paths: Sequence[Path], ema: bool = False) -> dict:
     """The first checkpoint with the mean of all their weights, and without the state of the optimiser that made them."""
     from .compat.checkpoints import read_plain
+    from .compat.trust import check_form
 
     mean: dict = {}
     for path in paths:
         state = read_plain(str(path))
+        check_form(state, str(path))
         weights = moving_average(path, state) if ema else state["model"]
         check_finite(path, weights)
         if not mean:
@@ -49,14 +51,18 @@ def average(paths: Sequence[Path], ema: bool = False) -> dict:
 def moving_average(path: Path, state: dict) -> dict:
     """The average that `--store-ema` kept beside the weights."""
     for name in MOVING:
-        if name in state.get("extra_state", {}):
-            return state["extra_state"][name]
+        if isinstance(kept := state.get("extra_state", {}).get(name), dict):
+            return kept
     raise InputError(f"{path}: no moving average in it; remedy: a checkpoint of a training with --store-ema")
 
 
 def check_finite(path: Path, weights: dict) -> None:
-    """One training that diverged would make the mean of all no number."""
+    """One training that diverged would make the mean of all no number, and so would what is none."""
+    from torch import Tensor
+
     for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{path}: {name!r:.80} is a {type(value).__name__}, no weight; remedy: leave it out")
         if value.is_floating_point() and not value.isfinite().all():
             raise InputError(f"{path}: {name} is not finite, this training diverged; remedy: leave it out")
 

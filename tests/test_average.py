@@ -17,6 +17,7 @@ from .test_persona_cvae import words  # noqa: F401
 from .tiny import build_model
 
 TASKS = {"persona_cvae_gpt2_tiny": "persona_task", "gru_vae_tiny": "text_task"}
+WHOLE = {"optimizer_history": [{}], "extra_state": {}}  # what every checkpoint has beside its model
 ARCHITECTURES = ("t_cvae_tiny", "t_spacefusion_tiny", "gru_vae_tiny", "persona_cvae_gpt2_tiny")
 
 
@@ -131,7 +132,7 @@ def test_a_moving_average_can_begin_later(data_bin, run, tmp_path):
 
 def test_half_precision_is_summed_in_float32(tmp_path):
     for name, value in (("a", 1.0), ("b", 1.0 + 2**-7)):
-        torch.save({"model": {"w": torch.full((3,), value, dtype=torch.bfloat16)}}, tmp_path / name)
+        torch.save({**WHOLE, "model": {"w": torch.full((3,), value, dtype=torch.bfloat16)}}, tmp_path / name)
     mean = average([tmp_path / "a", tmp_path / "b"])["model"]["w"]
     assert mean.dtype == torch.float32 and mean.tolist() == [1 + 2**-8] * 3  # no bfloat16 lies between the two
 
@@ -140,7 +141,7 @@ def test_counts_are_no_numbers_with_a_fraction(tmp_path):
     """Also the digest of older checkpoints: 63 bits, whose sum has no place in 64."""
     for name, seen in (("a", 5), ("b", 8)):
         weights = {"seen": torch.tensor(seen), "dictionary_digest": torch.tensor(2**62 + 3), "w": torch.zeros(1)}
-        torch.save({"model": weights}, tmp_path / name)
+        torch.save({**WHOLE, "model": weights}, tmp_path / name)
     mean = average([tmp_path / "a", tmp_path / "b"])["model"]
     assert int(mean["seen"]) == 6 and int(mean["dictionary_digest"]) == 2**62 + 3
     assert list(mean) == ["seen", "dictionary_digest", "w"]
@@ -174,6 +175,13 @@ def test_what_has_no_mean_is_refused(run, tmp_path):
         ((last, edited(last, tmp_path / "b.pt", lambda s: s["model"].pop(weight))), "b.pt: another model than"),
         ((last, edited(last, tmp_path / "c.pt", other_words)), "c.pt: another model than .*or other words"),
         ((last, edited(last, tmp_path / "d.pt", lambda s: s["model"][weight].fill_(torch.nan))), "is not finite"),
+        ((last, edited(last, tmp_path / "e.pt", lambda s: s["model"].update(x="y"))), "e.pt: no checkpoint of fairseq"),
+        (
+            (last, edited(last, tmp_path / "f.pt", lambda s: s.update(extra_state=[1]))),
+            "f.pt: no checkpoint of fairseq",
+        ),
+        ((edited(last, tmp_path / "g.pt", lambda s: s["extra_state"]["ema"].update(x="y")), "--ema"), "'x' is a str"),
+        ((edited(last, tmp_path / "h.pt", lambda s: s["extra_state"].update(ema=[1])), "--ema"), "no moving average"),
     ):
         done = programs.tool("average", *given, "--out", tmp_path / "out.pt")
         assert done.returncode == 2, given

@@ -134,9 +134,28 @@ def test_when_a_training_has_ended(tmp_path, limits, done):
         assert turns.finished(elsewhere, str(tmp_path / "other.pt")) is None
 
 
+@pytest.mark.parametrize("change, said", [
+    ({"optimizer_history": [{"num_updates": "x"}]}, "its number of updates"),
+    ({"optimizer_history": ["x"]}, "no optimizer_history"),
+    ({"optimizer_history": {"a": 1}}, "no optimizer_history"),
+    ({"extra_state": [1]}, "no extra_state"),
+    ({"extra_state": {"train_iterator": [1]}}, "its place in the data"),
+    ({"extra_state": {"previous_training_time": "x"}}, "previous_training_time is no number"),
+    ({"extra_state": {"early_stop": {"num_runs": "x"}}}, "num_runs is no number"),
+])  # fmt: skip
+def test_a_damaged_checkpoint_has_reached_nothing(tmp_path, change, said):
+    """Whether a training is finished is asked before fairseq loads the checkpoint, and it is checked."""
+    path = tmp_path / "checkpoint_last.pt"
+    torch.save({"model": {}, "optimizer_history": [{"num_updates": 20}], "extra_state": {}, **change}, path)
+    limits = {"optimization__max_update": 30, "optimization__stop_time_hours": 1, "checkpoint__patience": 1}
+    with pytest.raises(InputError, match=f"^{path}: .*{said}"):
+        turns.finished(config(tmp_path, **limits), str(path))
+
+
 def test_what_a_killed_training_did_not_remove_is_removed(tmp_path):
     """--keep-interval-updates, killed between the last checkpoint and the pruning."""
-    torch.save({"model": {}, "optimizer_history": [{"num_updates": 6}]}, tmp_path / "checkpoint_last.pt")
+    state = {"model": {}, "optimizer_history": [{"num_updates": 6}], "extra_state": {}}
+    torch.save(state, tmp_path / "checkpoint_last.pt")
     for update in (2, 4, 6):
         (tmp_path / f"checkpoint_1_{update}.pt").touch()
     cfg = config(tmp_path, optimization__max_update=6, checkpoint__keep_interval_updates=2)

@@ -202,6 +202,11 @@ def test_settings_that_fairseq_would_stumble_over(changed, settings):
     (lambda state: state["extra_state"].update(metrics={"default": [(0, "x", "OrderedDict", {})]}), "its metrics are none"),
     (lambda state: state["extra_state"].update(metrics={"default": [(0, "x", "safe_round", {})]}), "its metrics are none"),
     (lambda state: state["extra_state"].update(metrics=[5]), "its metrics are none"),
+    (lambda state: state["extra_state"].update(best="x"), "its best is no number"),
+    (lambda state: state["extra_state"].update(previous_training_time="x"), "its previous_training_time is no number"),
+    (lambda state: state["extra_state"].update(early_stop=[1]), "the state of its early stopping is a list"),
+    (lambda state: state["extra_state"].update(early_stop={"num_runs": "x"}), "its num_runs is no number"),
+    (lambda state: state.update(last_optimizer_state="x"), "the state of its optimiser is a str"),
 ])  # fmt: skip
 def test_a_training_goes_on_from_counters_alone(good, changed, change, said):
     """fairseq calls the meters of a checkpoint by name."""

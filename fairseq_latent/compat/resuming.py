@@ -55,9 +55,9 @@ def restore_states(load_checkpoint):
                 self.task.load_state_dict(state)
         checkpoint = self.cfg.checkpoint
         if checkpoint.patience > 0 and not (reset_optimizer or checkpoint.reset_meters):
-            vars(early_stopping()).update(extra_state.get("early_stop", {}))
+            vars(early_stopping()).update(extra_state.get("early_stop") or {})
         if self.cfg.ema.store_ema:
-            self.ema.update_freq_counter = extra_state.get("ema_updates", 0)
+            self.ema.update_freq_counter = extra_state.get("ema_updates") or 0
         if not (reset_optimizer or reset_lr_scheduler):
             look_at_validation(self, extra_state)
         return extra_state

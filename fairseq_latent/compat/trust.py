@@ -11,6 +11,7 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Number
 
 import numpy as np
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
@@ -30,6 +31,7 @@ from .chosen import is_stock, only_weights, stock_is_chosen
 STOCK = "FAIRSEQ_LATENT_STOCK"  # names of fairseq's own models, tasks and criterions that the user allows
 MOST_VALUES, DEEPEST = 100_000, 20  # settings have; lists and dictionaries in one another
 PLACES = ("epoch", "iterations_in_epoch")  # in the data
+MEASURED = ("best", "val_loss", "previous_training_time", "ema_updates")
 MARK = "${"  # of what omegaconf replaces: ${oc.env:HOME}
 KINDS = {"model": "architecture", "task": "task", "criterion": "criterion"}
 
@@ -53,7 +55,7 @@ def checked(state: object, path: str) -> dict:
     """The content of a checkpoint, its settings cut to those that its architecture, task and criterion have; InputError
     for what is no checkpoint of fairseq, or would build what the user did not choose."""
     plain_values.replace_eval()  # in modules that were imported since
-    _check_form(state, path)
+    check_form(state, path)
     args, cfg = state.get("args"), state.get("cfg")
     for settings in (args, cfg):
         _check_plain(settings, path)
@@ -82,7 +84,8 @@ def checked(state: object, path: str) -> dict:
     return state
 
 
-def _check_form(state: object, path: str) -> None:
+def check_form(state: object, path: str) -> None:
+    """InputError for what is no checkpoint, or lacks a part of one."""
     if not isinstance(state, dict):
         raise InputError(f"{path}: no checkpoint of fairseq, but a {type(state).__name__}")
     if not isinstance(state.get("model"), Mapping):
@@ -96,12 +99,18 @@ def _check_form(state: object, path: str) -> None:
         raise InputError(f"{path}: no checkpoint of fairseq: it has no optimizer_history")
     if not (isinstance(state.get("extra_state"), dict) or {"epoch", "batch_offset", "val_loss"} <= state.keys()):
         raise InputError(f"{path}: no checkpoint of fairseq: it has no extra_state")
-    for name, kind in (("args", Namespace), ("cfg", dict), ("task_state", dict)):
+    for name, kind in (("args", Namespace), ("cfg", dict), ("task_state", dict), ("extra_state", dict)):
         if not isinstance(state.get(name), kind | None):
             raise InputError(f"{path}: no checkpoint of fairseq: its {name} is a {type(state[name]).__name__}")
     for group in set(state.get("cfg") or ()) & FairseqConfig.__dataclass_fields__.keys():
         if not isinstance(state["cfg"][group], dict | Namespace | str | None):
             raise InputError(f"{path}: no checkpoint of fairseq: its {group} is a {type(state['cfg'][group]).__name__}")
+
+
+def check_training(state: object, path: str) -> None:
+    """InputError for what no training can go on from."""
+    check_form(state, path)
+    _check_counters(state, path)
 
 
 def _check_counters(state: dict, path: str) -> None:
@@ -111,8 +120,19 @@ def _check_counters(state: dict, path: str) -> None:
     places = [(iterator or {}).get(name, 0) for name in PLACES] if isinstance(iterator, dict | None) else [None]
     if not all(isinstance(number, int) for number in (last.get("num_updates", 0), *places)):
         raise InputError(f"{path}: damaged: its number of updates or its place in the data is no number")
-    if not isinstance(extra.get("task_state"), dict | None):
-        raise InputError(f"{path}: damaged: the state of its task is a {type(extra['task_state']).__name__}")
+    for part, value in (
+        ("task", extra.get("task_state")),
+        ("early stopping", extra.get("early_stop")),
+        ("moving average", extra.get("ema")),
+        ("optimiser", state.get("last_optimizer_state")),
+        ("learning rate", last.get("lr_scheduler_state")),
+    ):
+        if not isinstance(value, dict | None):
+            raise InputError(f"{path}: damaged: the state of its {part} is a {type(value).__name__}")
+    counted = {name: extra.get(name) for name in MEASURED} | (extra.get("early_stop") or {})
+    for name, value in counted.items():
+        if not isinstance(value, Number | np.generic | Tensor | None):
+            raise InputError(f"{path}: damaged: its {name} is no number")
     try:
         named = [kind for group in (metrics or {}).values() for _, _, kind, _ in group]
         known = all(issubclass(getattr(meters, str(kind), object), meters.Meter) for kind in named)

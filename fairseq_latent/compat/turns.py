@@ -13,6 +13,7 @@ from fairseq.file_io import PathManager
 
 from ..errors import InputError
 from .checkpoints import read_plain
+from .trust import check_training
 
 try:
     import fcntl
@@ -92,9 +93,11 @@ def finished(cfg, path: str) -> str | None:
     if not own or anew or checkpoint.reset_optimizer:
         return None
     state = read_plain(path, lazily=True)
+    check_training(state, path)
     extra, history = state.get("extra_state") or {}, state.get("optimizer_history") or [{}]
     updates, epoch = history[-1].get("num_updates", 0), (extra.get("train_iterator") or {}).get("epoch", 1)
-    hours, waited = extra.get("previous_training_time", 0) / 3600, extra.get("early_stop", {}).get("num_runs", 0)
+    hours = (extra.get("previous_training_time") or 0) / 3600
+    waited = (extra.get("early_stop") or {}).get("num_runs") or 0
     if 0 < (optimization.max_update or 0) <= updates:
         return f"{updates} updates, --max-update {optimization.max_update}"
     if 0 < (optimization.max_epoch or 0) < epoch and not checkpoint.reset_dataloader:
