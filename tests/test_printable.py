@@ -1,13 +1,16 @@
 """Nothing that a person reads controls the terminal that shows it: one function makes text printable."""
 
 import io
+import logging
 import sys
 
 import pytest
+from fairseq import options
 
 from fairseq_latent import errors, failures
 from fairseq_latent.errors import InputError, Page, printable
 
+OURS = ("--task", "dialogue", "--arch", "t_cvae_tiny")
 HOSTILE = "a\x1b]0;x\a\x00\x9b2J\u202eb\u2066\u2028\r\x08c\udcff"
 SHOWN = "a\\u001b]0;x\\u0007\\u0000\\u009b2J\\u202eb\\u2066\\u2028\\u000d\\u0008c\\udcff"
 
@@ -50,6 +53,26 @@ def test_a_commands_complaints_never_control_the_terminal_and_its_output_only_wh
     assert out.getvalue() == f"one\ttwo {SHOWN if terminal else HOSTILE}\n"
     line = f"error: {SHOWN}; remedy: none\n"
     assert complaints.getvalue() == f"note: {SHOWN}\nand\n\r 1 %\\u001b[A\\u0007\n{line}"
+
+
+@pytest.mark.parametrize("kind, shown", [
+    (OURS, SHOWN),
+    (("--task", "translation", "--arch", "transformer"), HOSTILE),
+])  # fmt: skip
+def test_fairseqs_log_on_a_terminal(monkeypatch, kind, shown):
+    """It names files, as they are called. Stock models' logs may be coloured."""
+    terminal, file = (logging.StreamHandler(stream) for stream in (Terminal(), io.StringIO()))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [terminal, file])
+    options.parse_args_and_arch(options.get_training_parser(), ["data", *kind])
+    logging.getLogger("fairseq").warning("loading\n\t%s", HOSTILE)
+    assert terminal.stream.getvalue() == f"loading\n\t{shown}\n"
+    assert file.stream.getvalue() == f"loading\n\t{HOSTILE}\n"
+
+
+def test_what_fairseqs_command_lines_do_not_know(capsys):
+    with pytest.raises(SystemExit):
+        options.parse_args_and_arch(options.get_training_parser(), ["data", *OURS, f"--what={HOSTILE}"])
+    assert capsys.readouterr().err.endswith(f"error: unrecognized arguments: --what={SHOWN}\n")
 
 
 def test_a_page_is_the_stream_otherwise():

@@ -103,6 +103,7 @@ def apply() -> None:
     options.parse_args_and_arch = shards.share_split(options.parse_args_and_arch)
     options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
     options.parse_args_and_arch = chosen.note_task(options.parse_args_and_arch)
+    options.parse_args_and_arch = command_line.spare_the_terminal(options.parse_args_and_arch)
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")

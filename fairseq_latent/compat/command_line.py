@@ -1,10 +1,14 @@
 """Work-arounds for the command line and the logs: `compat.apply` puts them in place."""
 
 import functools
+import logging
 import os
 import sys
 
 from fairseq.logging import progress_bar
+
+from ..errors import Page, printable
+from ..failures import Command
 
 
 def show_all_flags(parse_args_and_arch):
@@ -24,6 +28,26 @@ def show_all_flags(parse_args_and_arch):
 
         parser.parse_known_args = parse_first
         return parse_args_and_arch(parser, input_args, *args, **kwargs)
+
+    return wrapped
+
+
+def spare_the_terminal(parse_args_and_arch):
+    """argparse repeats what it does not know, and fairseq's log names files: a terminal would obey what stands in them.
+
+    Logs are made printable on terminals, of commands about our models: others may colour theirs.
+    """
+
+    @functools.wraps(parse_args_and_arch)
+    def wrapped(parser, *args, **kwargs):
+        complain = parser.error
+        parser.error = lambda message: complain(printable(message))
+        parsed = parse_args_and_arch(parser, *args, **kwargs)
+        for handler in logging.getLogger().handlers if Command.ours else ():
+            stream = getattr(handler, "stream", None)
+            if isinstance(handler, logging.StreamHandler) and not isinstance(stream, Page) and stream.isatty():
+                handler.setStream(Page(stream))
+        return parsed
 
     return wrapped
 
