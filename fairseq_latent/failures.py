@@ -205,15 +205,20 @@ class Command:
     ours = False
 
 
-def _raised_by_others(traceback: TracebackType | None) -> bool:
-    """Whether the innermost code outside Python's own library is neither ours nor fairseq's."""
+def _owner(traceback: TracebackType | None) -> str:
+    """The module of the innermost code outside Python's own library."""
     owner = "fairseq_latent"
     while traceback is not None:
-        name = traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0]
-        if name not in sys.stdlib_module_names:
+        name = traceback.tb_frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in sys.stdlib_module_names:
             owner = name
         traceback = traceback.tb_next
-    return owner not in OURS
+    return owner
+
+
+def _raised_by_others(traceback: TracebackType | None) -> bool:
+    """Whether that code is neither ours nor fairseq's."""
+    return _owner(traceback).partition(".")[0] not in OURS
 
 
 def _line(error: BaseException, traceback: TracebackType | None) -> str | None:
@@ -222,7 +227,15 @@ def _line(error: BaseException, traceback: TracebackType | None) -> str | None:
         return None
     if not Command.ours or (isinstance(error, OSError | UnicodeError) and _raised_by_others(traceback)):
         return own_line(error)
-    return translate(error)
+    return translate(error) or _of_optimiser(error, traceback)
+
+
+def _of_optimiser(error: Exception, traceback: TracebackType | None) -> str | None:
+    """What fairseq's optimisers and schedules say of their flags; only some of it names one."""
+    if isinstance(error, ValueError | AssertionError | SyntaxError) and _owner(traceback).startswith("fairseq.optim."):
+        said = str(error).partition("\n")[0].rstrip(".") or "a flag of it is out of range"
+        return f"optimiser or learning rate: {said}; remedy: other flags of --optimizer, --lr-scheduler or --lr"
+    return None
 
 
 def one_line_hook(previous):

@@ -68,6 +68,21 @@ class JSONObject:
         return 'JSON, e.g. {"beam": 5}'
 
 
+@dataclass(frozen=True)
+class Dictionary:
+    """A flag with a Python dictionary of plain values by name."""
+
+    def __contains__(self, text: str) -> bool:
+        try:
+            value = ast.literal_eval(text)  # as fairseq reads it
+            return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return False
+
+    def __str__(self) -> str:
+        return "names and values, e.g. \"{'dropout': 0.1}\""
+
+
 FINITE = Range()
 COUNT = Range(1)
 AMOUNT = Range(0)
@@ -83,7 +98,7 @@ WORKERS = Range(1, 1_024)  # processes or threads
 SEED = Range(0, 2**31 - 1)  # NumPy takes 32 bits; updates and epochs are added to it
 
 
-Allowed = Range | Numbers | JSONObject
+Allowed = Range | Numbers | JSONObject | Dictionary
 
 
 def declared_by(owner: type | None) -> dict[str, Range]:

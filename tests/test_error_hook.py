@@ -95,6 +95,20 @@ def test_defects_keep_their_traceback(command, hooked):
     assert seen.left and seen.code is None
 
 
+@pytest.mark.parametrize("module, error, said", [
+    ("fairseq.optim.adafactor", ValueError("Cannot combine manual lr and relative_step options"), ": Cannot combine manual"),
+    ("fairseq.optim.lr_scheduler.step_lr_scheduler", AssertionError(), "a flag of it is out of range"),
+    ("fairseq.optim.lr_scheduler.manual_lr_scheduler", SyntaxError("invalid syntax"), ": invalid syntax"),
+])  # fmt: skip
+def test_optimisers_and_schedules_say_what_their_flags_lack(command, hooked, module, error, said):
+    command(*OURS)
+    seen = hooked(error, module)
+    assert seen.code == 2 and said in seen.printed and seen.printed.count("\n") == 1 and not seen.left
+    assert hooked(error.with_traceback(None), "fairseq.trainer").left
+    command(*STOCK)
+    assert hooked(error.with_traceback(None), module).left
+
+
 def test_an_interrupted_training_says_so_in_a_word(command, hooked):
     command(*OURS)
     seen = hooked(KeyboardInterrupt())

@@ -51,6 +51,15 @@ def test_settings_by_name():
     assert not any(text in settings for text in ("garbage", "[1]", "", "[" * 10**5))
 
 
+def test_overrides_by_name():
+    overrides = ranges.Dictionary()
+    assert "{}" in overrides and "{'dropout': 0.1}" in overrides
+    assert not any(text in overrides for text in ("{'a': 1", "[1]", "{1: 2}", "", "{'a': f()}", "[" * 10**5))
+    parser = options.get_generation_parser()
+    with pytest.raises(InputError, match="--model-overrides {'a': is out of range; remedy: names and values"):
+        options.parse_args_and_arch(parser, ["data", "--task", "dialogue", "--model-overrides", "{'a':"])
+
+
 @pytest.mark.parametrize("flags, cause", [
     (("inverse_sqrt", "--warmup-updates", "0"), "--warmup-updates is 0; remedy"),
     (("polynomial_decay",), "needs --total-num-update; remedy"),

@@ -34,6 +34,7 @@ RANGES: dict[str, ranges.Allowed] = {
     "curriculum": AMOUNT,
     "num_shards": COUNT,
     "shard_id": AMOUNT,
+    "model_overrides": ranges.Dictionary(),
     # training
     "seed": ranges.SEED,
     "fixed_validation_seed": ranges.SEED,
@@ -91,7 +92,7 @@ RANGES: dict[str, ranges.Allowed] = {
     "lr_threshold": AMOUNT,
     "lr_patience": AMOUNT,
     "lr_deacy_period": COUNT,  # so spelled
-    "lr_decay": POSITIVE,
+    "lr_decay": Range(0, 1, above=True),
     "force_anneal": AMOUNT,
     "end_learning_rate": AMOUNT,
     "power": AMOUNT,
