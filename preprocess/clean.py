@@ -8,7 +8,8 @@ turns that became one lose theirs, which answer only one of them.
 A context must never skip a turn silently. So where a turn goes, the conversation is cut: what came before keeps the id,
 what follows is a new conversation `id#part2`, and so on. `preprocess.split` keeps the parts together.
 
-An id that stands twice is refused when all lines are read: for that, memory grows by 8 bytes a conversation, 16 at the end.
+An id that stands twice is refused when all lines are read, and one that a cut gives a second time, as in a file that was
+cleaned before: for that, memory grows by 16 bytes a conversation, 32 at the end.
 """
 
 import argparse
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_latent.errors import run
+from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
 from .conversation import checked_records, dump_record, header_line, part_id, zipped
-from .examples import digest, refuse_repeated_ids
+from .examples import digest, refuse_repeated_ids, trusted
+from .lines import raw_lines
 from .parallel import available_cores, map_blocks
 from .rules import Rule, Wanted, add_options, message_rules, rules, wanted_by
 
@@ -159,27 +161,43 @@ def apply_uncounted(texts: Iterable[str], rules: Sequence[tuple[str, Rule]]) -> 
     return [text for text in (apply_rules(each, rules, uncounted) for each in texts) if text]
 
 
-def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally, bytes]:
-    """Lines of `path` -> clean lines, what was counted, and digests of the ids."""
+def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally, bytes, bytes]:
+    """Lines of `path` -> clean lines, what was counted, and digests of the ids read and of those written."""
     tally = Tally()
     records = [record for _, record in checked_records(path, first, data)]
-    cleaned = cleaner(wanted).clean(records, tally)
-    return b"".join(map(dump_record, cleaned)), tally, b"".join(digest(record["id"]) for record in records)
+    cleaned = list(cleaner(wanted).clean(records, tally))
+    ids = (b"".join(digest(record["id"]) for record in some) for some in (records, cleaned))
+    return b"".join(map(dump_record, cleaned)), tally, *ids
 
 
 def clean_file(path: Path, out: Path, wanted: Wanted, workers: int) -> Tally:
     """Write the clean conversations, whole or not at all; workers change the time, never the result."""
     cleaner(wanted)  # what is missing is missed before any work
-    tally, ids = Tally(), bytearray()
+    tally, ids, given = Tally(), bytearray(), bytearray()
     blocks = map_blocks(partial(clean_block, path=str(path), wanted=wanted), path, workers, progress="clean")
     with written_whole(out, "wb") as plain, zipped(plain, out) as file, closing(blocks):
         file.write(header_line())
-        for lines, counted, digests in blocks:
+        for lines, counted, read, written in blocks:
             file.write(lines)
             tally.add(counted)
-            ids += digests
+            ids += read
+            given += written
         refuse_repeated_ids(path, np.frombuffer(ids, np.uint64))
+        _refuse_given_twice(path, np.frombuffer(given, np.uint64))
     return tally
+
+
+def _refuse_given_twice(path: Path, ids: np.ndarray) -> None:
+    """InputError where a part that was cut off has the id of an earlier part."""
+    values, counts = np.unique(ids, return_counts=True)
+    twice = set(values[counts > 1].tolist())
+    for number, line in raw_lines(path) if twice else ():
+        for _, record in trusted(number, line):
+            if int.from_bytes(digest(record["id"]), sys.byteorder) in twice:
+                raise InputError(
+                    f"{path}:{number}: {record['id']} is a part that was cut off before, and another one would get this id; "
+                    "remedy: clean the file as it was before it was cut"
+                )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -251,3 +251,13 @@ def test_command(tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2
     assert "remedy" in done.stderr
+
+
+def test_a_file_that_was_cut_before_is_not_cut_into_the_same_ids(tmp_path):
+    """c is cut by its second cleaning too, and would go on as c#part2, which the first one made."""
+    first = write_conversations(tmp_path / "x", [talk("a b", "c d e", "f"), talk("g", "h", name="c#part2")])
+    assert first == 2
+    with pytest.raises(InputError, match=r"x:3: c#part2 is a part that was cut off before, .*; remedy: "):
+        clean_file(tmp_path / "x", tmp_path / "out", replace(SHORT, max_words=2), 1)
+    assert not (tmp_path / "out").exists()
+    clean_file(tmp_path / "x", tmp_path / "out", SHORT, 1)  # cuts nothing
