@@ -76,7 +76,7 @@ def sampled(data, checkpoint, num_latents, of="posterior"):
 def spread_checkpoint(data_bin, tmp_path_factory):
     """A tiny model whose posteriors have left the prior, but not too far for samples to find their way back."""
     folder = tmp_path_factory.mktemp("spread")
-    programs.fit(data_bin, folder, "--kl-weight", "0", "--max-update", "10", "--lr", "0.01")
+    programs.fit(data_bin, folder, "--kl-weight", "0", "--max-update", "7", "--lr", "0.01")
     return folder / "checkpoint_last.pt"
 
 
