@@ -58,9 +58,9 @@ def test_the_phase_ends_for_good_when_the_mutual_information_falls():
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (("--aggressive-steps", "0"), "one step is the least; remedy: 100 and 15"),
-    (("--aggressive-window", "0"), "one step is the least; remedy: 100 and 15"),
-    (("--aggressive-updates", "-1"), "--aggressive-updates -1; remedy: 0 for no limit"),
+    (("--aggressive-steps", "0"), "--aggressive-steps 0 is out of range; remedy: 1 or more"),
+    (("--aggressive-window", "0"), "--aggressive-window 0 is out of range; remedy: 1 or more"),
+    (("--aggressive-updates", "-1"), "--aggressive-updates -1 is out of range; remedy: 0 or more"),
 ])  # fmt: skip
 def test_a_loop_without_steps_and_a_phase_without_updates_are_refused(sentences_bin, tmp_path, flags, message):
     with pytest.raises(InputError, match=message):

@@ -38,11 +38,13 @@ def dry_run(name: str, *words: object, **variables: str) -> list[list[str]]:
 
 
 def training_flags(words: list[str]):
-    """What fairseq's own parser makes of a printed command."""
+    """What fairseq's own parser makes of a printed command, on a machine with a GPU."""
+    import torch
     from fairseq import options
 
     (begin,) = [index for index, word in enumerate(words) if os.path.basename(word) == "fairseq-train"]
-    return options.parse_args_and_arch(options.get_training_parser(), words[begin + 1 :])
+    with mock.patch.object(torch.cuda, "is_available", return_value=True):
+        return options.parse_args_and_arch(options.get_training_parser(), words[begin + 1 :])
 
 
 # --- dry runs --------------------------------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def test_a_failed_training_fails_the_job_and_is_not_requeued(slurm, data_bin, tm
     job = slurm("single_node", "t_cvae", "--k", "0", DATA=str(data_bin), RUN=str(tmp_path / "run"))
     printed, _ = job.communicate(timeout=60)
     assert job.returncode == 2
-    assert "--k 0: at least one latent sample is needed; remedy: " in printed
+    assert "--k 0 is out of range; remedy: " in printed
     assert not slurm.requeued.exists()
 
 

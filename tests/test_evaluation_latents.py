@@ -9,6 +9,7 @@ import torch
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation import latents as measure
 from fairseq_latent.evaluation.checkpoint import Trained, load
+from fairseq_latent.evaluation.latent_statistics import read_statistics
 from fairseq_latent.gaussian import seeded_noise
 
 from . import corpus, programs
@@ -144,8 +145,8 @@ def test_statistics_are_read_back(data_bin, checkpoint, tmp_path):
         assert (
             latents(data_bin, checkpoint, "--importance-samples", samples, "--format", "json", "--out", str(file)) == 0
         )
-        assert vars(measure.read_statistics(file)) == json.loads(file.read_text(encoding="utf-8"))
+        assert vars(read_statistics(file)) == json.loads(file.read_text(encoding="utf-8"))
     earlier = json.loads((tmp_path / "0.json").read_text(encoding="utf-8"))
     del earlier["iw_ppl"]  # as the version before importance weights wrote it
     (tmp_path / "earlier.json").write_text(json.dumps(earlier), encoding="utf-8")
-    assert measure.read_statistics(tmp_path / "earlier.json").iw_ppl is None
+    assert read_statistics(tmp_path / "earlier.json").iw_ppl is None
