@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
+from unittest import mock
 
 import pytest
 import torch
