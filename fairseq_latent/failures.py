@@ -58,7 +58,8 @@ REMEDIES = (
     ),
     (
         r"Sentences lengths should not exceed max_tokens=(\d+)",
-        "a sentence is longer than --max-tokens {1}; remedy: a larger --max-tokens",
+        "a sentence is longer than a batch of {1} tokens; remedy: a larger --max-tokens (of a validation set: "
+        "--max-tokens-valid)",
     ),
     (
         r"embed_dim must be divisible by num_heads",

@@ -148,6 +148,7 @@ def test_what_an_error_names_does_nothing_to_the_terminal(command, hooked):
     ("Please install DeepSpeed: pip install deepspeed", "the package DeepSpeed"),
     ("please run pip install pyarrow to use --use_plasma_view", "the package pyarrow"),
     ("--finetune-from-model x.pt does not exist", "x.pt: no such file"),
+    ("Sentences lengths should not exceed max_tokens=1", "a batch of 1 tokens; remedy: a larger --max-tokens (of"),
     ("Index file doesn't match expected format. Make sure that ...", "--dataset-impl is not the form of this data"),
     ("Valid paths ['valid1'] will be ignored. Set --combine-val", "--combine-valid-subsets"),
     ("Minimum loss scale reached (0.0001). Your loss is probably exploding.", "training diverged"),
