@@ -21,4 +21,6 @@ run ruff format --check "$ROOT"
 run shellcheck --external-sources --source-path="$ROOT" "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables/}*.sh "$ROOT/.ci/run"
 say "testing"
 # one thread a pytest worker
-run env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@"
+suite=(env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@")
+show_command "${suite[@]}"
+"${suite[@]}" # it shows its progress itself
