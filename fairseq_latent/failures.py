@@ -40,7 +40,7 @@ REMEDIES = (
     ),
     (
         r"(?:Criterion|Optimizer) does not match|parameter group that doesn't match the size",
-        "the checkpoint in --save-dir was trained with another architecture, loss or optimiser; "
+        "the checkpoint in --save-dir was trained with another architecture, loss, optimiser or precision (--bf16, --fp16); "
         "remedy: a new --save-dir with --finetune-from-model CHECKPOINT, or --reset-optimizer",
     ),
     (

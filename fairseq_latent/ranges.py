@@ -145,4 +145,8 @@ def _outside(value: object, allowed: Allowed) -> bool:
 def check_config(config: object, owner: type | None) -> None:
     """`check` of the configuration that a model, task or criterion is built from, whatever command line it came from."""
     ranges = declared_by(owner)
+    for name, allowed in ranges.items():
+        value = getattr(config, name, None)
+        if isinstance(allowed, Range) and isinstance(value, str) and not value.startswith("${"):  # of --model-overrides
+            raise InputError(f"--{name.replace('_', '-')} {value!r:.80} is no number; remedy: {allowed}")
     check({name: getattr(config, name, None) for name in ranges}, ranges)

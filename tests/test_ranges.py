@@ -3,6 +3,7 @@
 import argparse
 import math
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -17,7 +18,7 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq_latent import ranges
 from fairseq_latent.compat.flag_ranges import RANGES
 from fairseq_latent.errors import InputError
-from fairseq_latent.ranges import FINITE, LARGEST, Numbers, Range
+from fairseq_latent.ranges import FINITE, LARGEST, Numbers, Range, check_config
 
 from .tiny import build_model
 
@@ -166,3 +167,12 @@ def test_a_configuration_from_elsewhere_is_checked_too(task):
     """A checkpoint's, or hydra's."""
     with pytest.raises(InputError, match="--latent-dim -1 is out of range"):
         build_model(task, latent_dim=-1)
+
+
+def test_a_text_where_a_number_belongs():
+    """As --model-overrides can bring one."""
+    from fairseq_latent.models.t_cvae import TCVAEModel
+
+    with pytest.raises(InputError, match="--dropout 'x' is no number; remedy: from 0 to 1, without 1"):
+        check_config(SimpleNamespace(dropout="x"), TCVAEModel)
+    check_config(SimpleNamespace(dropout="${model.dropout}"), TCVAEModel)
