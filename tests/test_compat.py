@@ -115,7 +115,7 @@ def composition(get_batch_iterator, task, data, epoch):
 def test_a_resumed_run_trains_on_the_same_batches(task):
     data = dataset(task, ((3, 3),) * 12)
     data.dataset.shuffle = True
-    unmended = FairseqTask.get_batch_iterator.__wrapped__
+    unmended = inspect.unwrap(FairseqTask.get_batch_iterator)
     assert composition(unmended, task, data, 1) != composition(unmended, task, data, 2)
     mended = FairseqTask.get_batch_iterator
     assert (

@@ -145,7 +145,7 @@ def diverged(persona_run, tmp_path_factory):
 def test_commands_say_that_a_model_has_diverged(persona_bin, diverged, command):
     done = programs.tool(command, persona_bin, "--path", diverged, "--cpu", stdin="hello\n")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"error: {diverged}: the model's encoder.latents.prior_head.out.bias has values" in done.stderr
+    assert f"error: {diverged}: encoder.latents.prior_head.out.bias is not finite, this training diverged" in done.stderr
 
 
 def test_statistics_that_overflow(persona_bin, persona_run, tmp_path):
@@ -193,5 +193,6 @@ def test_constraints_of_a_persona_model(persona_bin, persona_run, refused):
 
 
 def test_fairseq_generate_has_no_constraints(task, refused):
-    generator = task.build_generator([build_model(task)], Namespace(beam=2, constraints="ordered"))
-    assert "fairseq-interactive" in refused(task.inference_step, generator, [], batch(task))
+    models = [build_model(task)]
+    generator = task.build_generator(models, Namespace(beam=2, constraints="ordered"))
+    assert "fairseq-interactive" in refused(task.inference_step, generator, models, batch(task))

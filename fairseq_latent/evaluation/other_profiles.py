@@ -43,7 +43,7 @@ def other_profiles(trained: Trained, data: str, seed: int) -> OtherProfiles | No
     dataset = trained.task.dataset(trained.split)
     if not getattr(trained.model, "posterior_inputs", ()) or not hasattr(dataset, "collate_profiles"):
         return None
-    path = Path(utils.split_paths(data)[0]) / f"{trained.split}.ids"
+    path = Path(utils.split_paths(str(data))[0]) / f"{trained.split}.ids"
     dialogues = read_dialogues(path, len(dataset)) if path.is_file() else None
     end_of_turn = trained.task.target_dictionary.index(EOT)
     profiles = [_sentences(dataset.profiles[row], end_of_turn) for row in range(len(dataset))]
