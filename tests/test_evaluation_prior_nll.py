@@ -88,10 +88,11 @@ def test_a_persona_model_infers_both_latents_from_the_context(persona_bin, perso
 
 
 @needs_gpt2
-def test_a_persona_models_numbers_are_those_of_its_validation(persona_bin, persona_run):
-    checkpoint, log = persona_run
+def test_a_persona_models_numbers_are_those_of_its_validation(persona_bin, tmp_path):
+    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.03")
+    log = programs.fit(persona_bin, tmp_path, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
     validated = log.numbers("valid")[-1]
-    found = statistics(persona_bin, checkpoint, importance_samples=1)
+    found = statistics(persona_bin, tmp_path / "checkpoint_last.pt", importance_samples=1)
     for name in ("rec_ppl", "elbo_ppl", "kl", "fader_kl", "au"):
         assert getattr(found, name) == pytest.approx(validated[name], rel=1e-3), name
     # the bound of one sample: NLL + fader KL + log q - log p, whose mean is the bound's
@@ -154,7 +155,7 @@ def test_validation_has_it_where_it_picks_the_best_checkpoint(request, tmp_path,
     folder = request.getfixturevalue(data)
     words = ("--task", flags["task"]) if "task" in flags else ()
     metric = ("--best-checkpoint-metric", "prior_ppl", "--no-epoch-checkpoints")
-    printed = programs.fit(folder, tmp_path, *words, *metric, "--kl-weight", "0", arch=flags["arch"])
+    printed = programs.fit(folder, tmp_path, *words, *metric, "--kl-weight", "0", "--lr", "0.03", arch=flags["arch"])
     found = statistics(folder, tmp_path / "checkpoint_last.pt", prior_samples=1)
     assert printed.numbers("valid")[-1]["prior_ppl"] == pytest.approx(found.prior_ppl, rel=1e-4)
     assert found.prior_ppl != pytest.approx(found.rec_ppl, rel=1e-4)

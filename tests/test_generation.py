@@ -145,7 +145,9 @@ def diverged(persona_run, tmp_path_factory):
 def test_commands_say_that_a_model_has_diverged(persona_bin, diverged, command):
     done = programs.tool(command, persona_bin, "--path", diverged, "--cpu", stdin="hello\n")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"error: {diverged}: encoder.latents.prior_head.out.bias is not finite, this training diverged" in done.stderr
+    assert (
+        f"error: {diverged}: encoder.latents.prior_head.out.bias is not finite, this training diverged" in done.stderr
+    )
 
 
 def test_statistics_that_overflow(persona_bin, persona_run, tmp_path):
