@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from argparse import Namespace
 
 import pytest
 import torch
@@ -130,6 +131,25 @@ def test_the_own_profile_in_place_of_the_others(persona_bin, tmp_path, refused):
     assert (
         programs.decode(bare, last, *SAMPLED).hypotheses()
         == programs.decode(data, last, *SAMPLED, *of_own).hypotheses()
+    )
+
+
+def test_a_checkpoint_from_before_other_language_models(persona_bin, trained, tmp_path):
+    """It calls its body `gpt2`, and has none of the younger options."""
+    state = torch.load(trained, weights_only=False)
+    younger = ("lm_config", "untied_output", "train_blocks", "latents_at", "inject_scale")
+    old = tmp_path / "checkpoint.pt"
+    model = {name.replace(".body.model.", ".body.gpt2."): value for name, value in state["model"].items()}
+    assert model.keys() != state["model"].keys()
+    options = (
+        {**vars(state["cfg"]["model"])} if isinstance(state["cfg"]["model"], Namespace) else {**state["cfg"]["model"]}
+    )
+    kept = {name: value for name, value in options.items() if name not in younger}
+    settings = Namespace(**kept) if isinstance(state["cfg"]["model"], Namespace) else kept
+    torch.save(state | {"model": model, "cfg": state["cfg"] | {"model": settings}}, old)
+    assert (
+        programs.decode(persona_bin, old, *SAMPLED).hypotheses()
+        == programs.decode(persona_bin, trained, *SAMPLED).hypotheses()
     )
 
 
