@@ -11,11 +11,13 @@ class KLSchedule:
 
     warmup: updates in which the weight rises from 0 to `weight`; 0 means at once.
     cycle: updates after which it starts again from 0; 0 means never.
+    first: number of the first update.
     """
 
     weight: float = 1.0
     warmup: int = 0
     cycle: int = 0
+    first: int = 0
 
     def __post_init__(self):
         if self.weight < 0:
@@ -30,12 +32,13 @@ class KLSchedule:
             )
 
     def __call__(self, step: int) -> float:
-        """The weight at update `step`, counted from 0: weight * min(1, (step mod cycle) / warmup)."""
+        """The weight after `step` updates: weight * min(1, ((step + first) mod cycle) / warmup)."""
+        step += self.first
         step = step % self.cycle if self.cycle else step
         return self.weight * min(1.0, step / self.warmup) if self.warmup else self.weight
 
     @classmethod
-    def named(cls, name: str, weight: float, warmup: int, cycle: int) -> "KLSchedule":
+    def named(cls, name: str, weight: float, warmup: int, cycle: int, first: int = 0) -> "KLSchedule":
         """The schedule that `--kl-schedule NAME` means; a cycle rises in its first half unless `warmup` says otherwise."""
         if name == "constant":
             if warmup or cycle:
@@ -50,11 +53,11 @@ class KLSchedule:
                 raise InputError(
                     "--kl-schedule linear without a warm-up; remedy: --kl-warmup UPDATES, e.g. --kl-warmup 10000"
                 )
-            return cls(weight, warmup)
+            return cls(weight, warmup, first=first)
         if name == "cyclical":
             if cycle <= 0:
                 raise InputError(
                     "--kl-schedule cyclical without a cycle; remedy: --kl-cycle UPDATES, or --kl-cycle epoch"
                 )
-            return cls(weight, warmup or max(1, cycle // 2), cycle)
+            return cls(weight, warmup or max(1, cycle // 2), cycle, first)
         raise InputError(f"--kl-schedule {name} is unknown; remedy: constant, linear or cyclical")

@@ -58,6 +58,13 @@ class ELBOConfig(LatentCriterionConfig):
     kl_cycle: str = field(
         default="0", metadata={"help": "updates a cycle, or `epoch`: one cycle an epoch, computed from the data"}
     )
+    kl_first_update: int = field(
+        default=0,
+        metadata={
+            "help": "number of the first update on the KL schedule: 0, or 1 as in the code of Zhao et al. (2017)",
+            "range": AMOUNT,
+        },
+    )
     fader_weight: float = field(
         default=1.0, metadata={"help": "weight of the fader's KL, where a model has a fader", "range": AMOUNT}
     )
@@ -109,10 +116,13 @@ class ELBOCriterion(LatentCriterion):
         self.eos_idx = task.target_dictionary.eos()
         self._warned_of_one = False
         self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
+        self._first_update = cfg.kl_first_update
         self._schedule: KLSchedule | None = (
             None
             if cfg.kl_cycle == EPOCH
-            else KLSchedule.named(str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, int(cfg.kl_cycle))
+            else KLSchedule.named(
+                str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, int(cfg.kl_cycle), self._first_update
+            )
         )
 
     @property
@@ -126,7 +136,7 @@ class ELBOCriterion(LatentCriterion):
                     "--kl-cycle epoch needs one data folder, whose updates an epoch can be counted, and a training set: "
                     "there are several (a:b:c), or nothing to train on yet; remedy: --kl-cycle UPDATES"
                 )
-            self._schedule = KLSchedule.named(name, weight, warmup, cycle)
+            self._schedule = KLSchedule.named(name, weight, warmup, cycle, self._first_update)
         return self._schedule
 
     def equip(self, model) -> None:
@@ -139,8 +149,8 @@ class ELBOCriterion(LatentCriterion):
             ):
                 if asked:
                     raise InputError(
-                        f"{flag} is about the latent, and this model has none; remedy: --criterion elbo alone, or without "
-                        "--no-latents"
+                        f"{flag} is about the latent, and this model has none; remedy: --criterion elbo alone, or a "
+                        "model with one (persona_cvae_gpt2: without --no-latents)"
                     )
         if self.bow_weight:
             model.add_bow_head(self.bow_hidden_dim)
