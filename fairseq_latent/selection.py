@@ -45,7 +45,7 @@ def choose_noise(
 
 
 class VocabularyScorer:
-    """Cross-entropy of softmax(hidden @ weight.T) for N target words, without gradient and without ever N x V logits.
+    """Cross-entropy of softmax(hidden @ weight.T + bias) for N target words, without gradient and without ever N x V logits.
 
     The matrix products run in `dtype`, whatever autocast says; normaliser and target score are float32. What all latents
     share, the weights in that precision and the targets' rows, is made once.
@@ -55,8 +55,18 @@ class VocabularyScorer:
     same for all latents, whose order it hardly changes (sampled softmax: Jean et al., 2015).
     """
 
-    def __init__(self, weight: Tensor, target: Tensor, dtype: torch.dtype = torch.float32, words: int = 0):
+    def __init__(
+        self,
+        weight: Tensor,
+        target: Tensor,
+        dtype: torch.dtype = torch.float32,
+        words: int = 0,
+        bias: Tensor | None = None,
+    ):
         weight = weight.detach()
+        self.biased = bias is not None
+        if self.biased:  # as the weight of a further unit, which is always 1
+            weight = torch.cat([weight, bias.detach().unsqueeze(1)], dim=1)
         self.rows, width = TILE["cpu" if weight.device.type == "cpu" else "cuda"]
         self.of_target = weight[target].float()  # (N, H)
         self.place = None  # (N,): the target's place in the sample; -1: in the head, whose sum has it; -2: in neither
@@ -79,6 +89,8 @@ class VocabularyScorer:
     def __call__(self, hidden: Tensor) -> Tensor:
         """(..., N, H) -> (..., N) nats"""
         with torch.autocast(hidden.device.type, enabled=False):
+            if self.biased:
+                hidden = F.pad(hidden, (0, 1), value=1.0)
             target_score = torch.einsum("...nh,nh->...n", hidden.float(), self.of_target)
             columns = [hidden.to(self.tiles[0][0].dtype).flatten(0, -2), target_score.flatten()]
             if self.place is not None:
