@@ -2,7 +2,8 @@
 
 from .settings import TrainingSettings
 
-MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE"}  # a registered model -> what papers call it
+# a registered model -> what papers call it
+MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE", "hred": "HRED", "vhred": "VHRED", "rnn_cvae": "RNN CVAE"}
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
 LABEL_SMOOTHING = 0.1
@@ -11,7 +12,16 @@ INIT = "fairseq8"  # initial weights of the authors' code; trainings that have n
 FAMILY = ("elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo")
 NAMED = (  # flags of a criterion that are named below, or that change no loss
     *("k", "sample_reduction", "selection_dtype", "selection_words", "label_smoothing", "autocast", "prior_ppl"),
-    *("kl_weight", "kl_schedule", "kl_warmup", "kl_cycle", "fader_weight", "free_bits", "loss_scale"),
+    *(
+        "kl_weight",
+        "kl_schedule",
+        "kl_warmup",
+        "kl_cycle",
+        "kl_first_update",
+        "fader_weight",
+        "free_bits",
+        "loss_scale",
+    ),
     *("bow_weight", "bow_target", "bow_hidden_dim", "podi_weight", "podi_target", "podi_form"),
     *("interpolation_weight", "fusion_weight", "fusion_clip", "no_clip_pull"),
 )

@@ -74,7 +74,7 @@ class LatentModel(FairseqEncoderDecoderModel):
             share = torch.rand_like(z[:, :1]) if self.training else torch.full_like(z[:, :1], 0.5)
             latents = torch.stack([prior_z, z, share * prior_z + (1 - share) * z])
         logits = decoded.logits(latents)
-        bow_logits = None if self.bow_head is None else self.bow_head(z)
+        bow_logits = None if self.bow_head is None else self.bow_head(self.bow_input(z, decoded))
         further = self.divergences(z, src_tokens, **inputs)
         return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further)}
 
@@ -92,10 +92,19 @@ class LatentModel(FairseqEncoderDecoderModel):
         """
         raise NotImplementedError
 
+    @property
+    def bow_dim(self) -> int:
+        """Width of what the bag-of-words head reads."""
+        return self.latent_dim
+
+    def bow_input(self, z: Tensor, decoded: object) -> Tensor:
+        """(B, Z) and the third of `distributions` -> what the bag-of-words head reads (B, bow_dim): z alone."""
+        return z
+
     def add_bow_head(self, hidden_dim: int) -> None:
         """Build the bag-of-words head, which only a criterion that uses it asks for."""
         if self.bow_head is None:
-            self.bow_head = BagOfWordsHead(self.latent_dim, len(self.decoder.dictionary), hidden_dim)
+            self.bow_head = BagOfWordsHead(self.bow_dim, len(self.decoder.dictionary), hidden_dim)
 
     def upgrade_state_dict_named(self, state_dict, name):
         """Take the bag-of-words head as the checkpoint has it; refuse weights that were trained with other words.

@@ -17,12 +17,12 @@ def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedd
     """Rows N(0, H^-0.5), the pad row zero; rows that the file at `path` has are taken from it."""
     embeddings = Embedding(len(dictionary), embed_dim, dictionary.pad())
     if path:
-        _start_from(path, embeddings, dictionary.symbols)
+        start_from(path, embeddings, dictionary.symbols)
     return embeddings
 
 
-def _start_from(path: str, embeddings: nn.Embedding, symbols: list[str]) -> None:
-    """Copy the vectors of the symbols that have one; InputError if none has."""
+def start_from(path: str, embeddings: nn.Embedding, symbols: list[str]) -> None:
+    """Copy the vectors of the symbols that have one from the file at `path`; InputError if none has."""
     flag = f"--encoder-embed-path {path}"
     if not Path(path).is_file():
         raise InputError(f"{flag}: no such file; remedy: a file of word vectors")

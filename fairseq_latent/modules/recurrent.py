@@ -188,7 +188,8 @@ class DecodedSentence:
 
         dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
         """
-        score = VocabularyScorer(self.decoder.output_projection.weight, self.words, dtype, words)
+        projection = self.decoder.output_projection
+        score = VocabularyScorer(projection.weight, self.words, dtype, words, projection.bias)
         latents = z.flatten(0, -3) if z.dim() > 2 else z.unsqueeze(0)  # (K, B, Z)
         together = max(1, ROWS // max(1, latents.size(1)))
         mask, parts = self.packing.mask, []
@@ -205,8 +206,12 @@ class DecodedSentence:
         flat = z.flatten(0, 1)
         states, _ = self.decoder.run(embedded, flat, self.decoder.begin(flat))
         packed = [self.packing.pack(each) for each in states.unflatten(0, (size, -1))]
-        if self.decoder.training and self.decoder.dropout_out:
-            if self.kept is None:
-                self.kept = F.dropout(torch.ones_like(packed[0]), self.decoder.dropout_out)
-            packed = [each * self.kept for each in packed]
-        return torch.stack(packed) if size > 1 else packed[0].unsqueeze(0)
+        return self.dropped(torch.stack(packed) if size > 1 else packed[0].unsqueeze(0), self.decoder.dropout_out)
+
+    def dropped(self, states: Tensor, dropout: float) -> Tensor:
+        """(K, N', H) -> (K, N', H): the same dropout for all latents, in training."""
+        if not (self.decoder.training and dropout):
+            return states
+        if self.kept is None:
+            self.kept = F.dropout(torch.ones_like(states[0]), dropout)
+        return states * self.kept

@@ -79,6 +79,7 @@ class DialogueTask(LatentTask, TranslationTask):
                 f"{self.cfg.data}: split {split}: a response has the word {self.target_dictionary[pad]}, which stands for "
                 f"no word; remedy: take it out of {split}.{self.cfg.target_lang}, then run fairseq-preprocess again"
             )
+        self._warn_of_one_turn(self.datasets[split].src, split)
         self._truncate(self.datasets[split], split)
         self.datasets[split] = SeededDataset(self.datasets[split], self.cfg.seed)
 
@@ -120,6 +121,17 @@ class DialogueTask(LatentTask, TranslationTask):
         if long := keep_newest_turns(pairs, longest, words.index(EOT) if EOT in words else -1):
             logger.info(
                 f"{split}: {long:,} of {len(pairs):,} contexts cut to their newest turns, {longest:,} tokens at most"
+            )
+
+    def _warn_of_one_turn(self, contexts, split: str) -> None:
+        """Where a model that reads turns trains on contexts without any border between them."""
+        if split != self.cfg.train_subset or not getattr(self._model, "reads_turns", False):
+            return
+        words = self.source_dictionary
+        if EOT in words and not holds(contexts, words.index(EOT)):
+            logger.warning(
+                f"{self.cfg.data}: no context of {split} has {EOT}, which stands between turns: each is read as one turn; "
+                "remedy: CONTEXT_TURNS=10 when the data is prepared, if there are longer contexts"
             )
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, constraints=None):

@@ -351,7 +351,8 @@ def inference_parameters(model: nn.Module) -> list[nn.Parameter]:
     if not hasattr(model, "inference_parameters"):
         raise InputError(
             f"--aggressive trains an encoder that only the posterior uses, {type(model).__name__} has none; "
-            "remedy: --arch gru_vae, or another remedy against collapse: --k 5, --kl-schedule cyclical, --podi-weight 1"
+            "remedy: --arch gru_vae, rnn_cvae or vhred, or another remedy against collapse: --k 5, "
+            "--kl-schedule cyclical, --podi-weight 1"
         )
     return list(model.inference_parameters())
 
