@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "schedules": {"errors"},
     "losses": {"gaussian"},
+    "matching": set(),
+    "rewards": set(),
     "selection": {"gaussian"},
     "aggressive": {"errors"},
     "failures": {"errors"},
@@ -105,7 +107,7 @@ def test_the_ground_needs_no_torch():
 
 
 def test_pure_parts_need_no_fairseq():
-    for name in ("gaussian", "schedules", "losses", "selection"):
+    for name in ("gaussian", "schedules", "losses", "matching", "rewards", "selection"):
         assert "fairseq" not in {part.split(".")[0] for part in imported(PLUGIN / f"{name}.py")}
 
 
