@@ -5,12 +5,11 @@ import torch
 
 from fairseq_latent import matching
 
-from . import oracle_cases as oracles
+from .cases import cases, near
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_receiver"), ids=oracles.name)
-def test_scores_and_loss(case):
-    given, expected, near = case["inputs"], case["expected"], case["near"]
+@pytest.mark.parametrize("given, expected", cases("p2bot_receiver"))
+def test_scores_and_loss(given, expected):
     utterances, real = torch.tensor([given["utterance_encodings"]]), torch.tensor([given["utterance_is_real"]]).bool()
     personas, persona_real = (torch.tensor([given[f"persona_{name}"]]) for name in ("encodings", "is_real"))
     persona_real = persona_real.bool()
@@ -31,10 +30,10 @@ def test_scores_and_loss(case):
     near(margin[0] + given["sparsity_weight"] * sparse.mean(), expected["loss"])
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_pooling"), ids=oracles.name)
-def test_pooling(case):
-    states, mask = (torch.tensor(case["inputs"][name]).float() for name in ("hidden_states", "mask"))
-    case["near"](matching.masked_mean(states, mask), case["expected"]["pooled"])
+@pytest.mark.parametrize("given, expected", cases("p2bot_pooling"))
+def test_pooling(given, expected):
+    states, mask = (torch.tensor(given[name]).float() for name in ("hidden_states", "mask"))
+    near(matching.masked_mean(states, mask), expected["pooled"])
 
 
 def test_pads_alone_are_zeros():

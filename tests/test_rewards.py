@@ -6,16 +6,15 @@ import torch.nn.functional as F
 
 from fairseq_latent import matching, rewards
 
-from . import oracle_cases as oracles
+from .cases import cases, near
 
 
 def tensors(agent: dict) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(values) for name, values in agent.items()}
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_selfplay"), ids=oracles.name)
-def test_an_episode(case):
-    given, expected, near = case["inputs"], case["expected"], case["near"]
+@pytest.mark.parametrize("given, expected", cases("p2bot_selfplay"))
+def test_an_episode(given, expected):
     agents, first = [tensors(given["agent0"]), tensors(given["agent1"])], given["agent0_speaks_first"]
 
     def spoken(*of_agents):
@@ -51,9 +50,9 @@ def test_an_episode(case):
     near(rewards.reinforce(log_probabilities, rewards.advantage(reward)).mean(), expected["reinforce_loss"])
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_selfplay_edges"), ids=oracles.name)
-def test_degenerate_batches(case):
-    given, expected, near = tensors(case["inputs"]), case["expected"], case["near"]
+@pytest.mark.parametrize("given, expected", cases("p2bot_selfplay_edges"))
+def test_degenerate_batches(given, expected):
+    given = tensors(given)
     if "discounted" in given:
         near(rewards.scaled(given["discounted"]), expected["scaled"])
         return
@@ -63,19 +62,18 @@ def test_degenerate_batches(case):
     near(rewards.reinforce(given["normalised_log_probabilities"], advantages).mean(), expected["loss"])
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_coherence"), ids=oracles.name)
-def test_coherence(case):
-    case["near"](rewards.coherence(torch.tensor(case["inputs"]["nup_logits"])), case["expected"]["scores"])
+@pytest.mark.parametrize("given, expected", cases("p2bot_coherence"))
+def test_coherence(given, expected):
+    near(rewards.coherence(torch.tensor(given["nup_logits"])), expected["scores"])
 
 
-@pytest.mark.parametrize("case", oracles.cases("p2bot_lm_score"), ids=oracles.name)
-def test_the_score_of_a_language_model(case):
+@pytest.mark.parametrize("given, expected", cases("p2bot_lm_score"))
+def test_the_score_of_a_language_model(given, expected):
     """There the utterance's first word is what is given; self-play puts the token before it that begins a text."""
-    given = case["inputs"]
     tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(each) for each in given["utterances"]], batch_first=True)
     mask = torch.arange(tokens.size(1)) < torch.tensor([len(each) for each in given["utterances"]])[:, None]
     logits = F.embedding(tokens, torch.tensor(given["transition_logits"]))
-    case["near"](rewards.mean_log_probability(logits, tokens, mask), case["expected"]["scores"])
+    near(rewards.mean_log_probability(logits, tokens, mask), expected["scores"])
 
 
 def test_saying_nothing_is_never_the_best():
