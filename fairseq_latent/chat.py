@@ -15,6 +15,7 @@ from .evaluation import sampling_flags
 from .evaluation.checkpoint import Trained, load
 from .pieces import Pieces, pieces_of
 from .symbols import EOT
+from .vocabulary import index_of
 
 LONGEST_NUMBER = 9  # digits
 NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
@@ -51,7 +52,7 @@ class Partner:
         line = f" {EOT} ".join(self.pieces.encode(turn) for turn in turns)
         tokens = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()
         words = task.source_dictionary
-        tokens = newest_turns(tokens, model.max_positions()[0], words.index(EOT) if EOT in words else -1)
+        tokens = newest_turns(tokens, model.max_positions()[0], index_of(words, EOT))
         dataset = task.build_dataset_for_inference([tokens], [len(tokens)])
         sample = dataset.collater([dataset[0]])
         net_input = {name: value for name, value in sample["net_input"].items() if name != "noise_seed"}

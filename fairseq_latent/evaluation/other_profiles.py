@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.symbols import EOT
+from fairseq_latent.vocabulary import index_of
 
 from .checkpoint import Trained, distributions
 from .subset import read_dialogues
@@ -45,7 +46,7 @@ def other_profiles(trained: Trained, data: str, seed: int) -> OtherProfiles | No
         return None
     path = Path(utils.split_paths(str(data))[0]) / f"{trained.split}.ids"
     dialogues = read_dialogues(path, len(dataset)) if path.is_file() else None
-    end_of_turn = trained.task.target_dictionary.index(EOT)
+    end_of_turn = index_of(trained.task.target_dictionary, EOT)
     profiles = [_sentences(dataset.profiles[row], end_of_turn) for row in range(len(dataset))]
     rows = strangers(profiles, profiles, dialogues, seed)
     if rows is None:

@@ -21,6 +21,7 @@ from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
+from ..vocabulary import index_of
 from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
 from .latent_model import LatentModel, set_defaults
 
@@ -141,7 +142,7 @@ class PersonaCVAEModel(LatentModel):
         if positions is None:
             positions = nn.Embedding(cfg.positions, cfg.embed_dim)
             nn.init.normal_(positions.weight, std=0.02)
-        end_of_turn = dictionary.index(EOT) if EOT in dictionary else -1
+        end_of_turn = index_of(dictionary, EOT)
         read_as = dictionary.eos() if str(cfg.turn_end) == "eos" else end_of_turn
         embedding = PersonaEmbedding(
             embed_tokens, positions, body.offset, cfg.positions, dictionary, end_of_turn, read_as

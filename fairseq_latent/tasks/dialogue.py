@@ -21,6 +21,7 @@ from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
 from ..symbols import EOT
+from ..vocabulary import index_of
 from .latent_task import LatentTask, LatentTaskConfig
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class DialogueTask(LatentTask, TranslationTask):
         words, longest = self.source_dictionary, self.cfg.max_source_positions
         if self._model is not None:
             longest = min(longest, self._model.max_positions()[0])
-        if long := keep_newest_turns(pairs, longest, words.index(EOT) if EOT in words else -1):
+        if long := keep_newest_turns(pairs, longest, index_of(words, EOT)):
             logger.info(
                 f"{split}: {long:,} of {len(pairs):,} contexts cut to their newest turns, {longest:,} tokens at most"
             )

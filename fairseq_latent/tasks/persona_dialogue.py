@@ -26,6 +26,7 @@ from ..pieces import gpt2_tokens, pieces_of
 from ..ranges import AMOUNT, SHARE, Range
 from ..search import restrict
 from ..symbols import BOS, USER_SYMBOLS
+from ..vocabulary import index_of
 from .dialogue import DialogueConfig, DialogueTask
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ class PersonaDialogueTask(DialogueTask):
     def never_said(self) -> list[int]:
         """Ids of the symbols and of the tokens without text, which no response has."""
         words, silent = self.target_dictionary, pieces_of(utils.split_paths(self.cfg.data)[0]).silent
-        return [words.unk(), *(words.index(word) for word in (BOS, *USER_SYMBOLS, *silent) if word in words)]
+        found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *silent))
+        return [words.unk(), *(place for place in found if place >= 0)]
 
     def drawing(self) -> dict:
         """The fader by hand, where it was set."""
