@@ -35,13 +35,15 @@ MAY_IMPORT = {
     "pieces": {"errors"},
     "vocabulary": {"errors"},
     "word_vectors": {"errors", "memory"},
+    "wordpiece": {"errors"},
     "mecab": {"errors"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
-    "modules": {"errors", "gaussian", "losses", "selection", "word_vectors", "modules"},
+    "modules": {"errors", "gaussian", "losses", "matching", "selection", "word_vectors", "modules"},
     "models": GROUND | {"gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
-    "criterions": {"errors", "gaussian", "losses", "ranges", "schedules", "criterions"},
+    "criterions": {"errors", "gaussian", "losses", "matching", "ranges", "schedules", "criterions"},
     "data": GROUND | {"data"},
-    "tasks": GROUND | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks", "vocabulary"},
+    "tasks": GROUND
+    | {"aggressive", "data", "generation", "pieces", "ranges", "search", "tasks", "vocabulary", "wordpiece"},
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files", "memory", "ranges")

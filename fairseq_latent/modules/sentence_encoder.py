@@ -1,0 +1,108 @@
+"""Sentences to vectors: a BERT (Devlin et al., 2019) from a folder, from a checkpoint's configuration, or fresh."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..matching import masked_mean
+from .pretrained import UNSAVED, transformers
+
+REMEDY = "remedy: the folder of a BERT, e.g. of fairseq-latent weights minilm FOLDER"
+UTTERANCE, SENTENCE = 0, 1  # segments
+
+
+class SentenceEncoder(nn.Module):
+    """The mean over real tokens of BERT's last layer, whatever else is in the batch."""
+
+    def __init__(self, model: nn.Module, pad: int):
+        super().__init__()
+        self.model, self.pad = model, pad
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        return self.model.config.hidden_size
+
+    @property
+    def positions(self) -> int:
+        """The longest text."""
+        return self.model.config.max_position_embeddings
+
+    def freeze_tables(self) -> None:
+        """Leave words and segments as they are; positions and layers are trained."""
+        for table in (self.model.embeddings.word_embeddings, self.model.embeddings.token_type_embeddings):
+            table.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, segment: int) -> Tensor:
+        """(..., L), padded on the right -> (..., D); rows of pads alone, which cost nothing, give zeros."""
+        flat = tokens.flatten(0, -2)
+        real = flat.ne(self.pad)
+        rows = real.any(-1)
+        width = int(real.sum(-1).max()) if len(flat) else 0
+        kept, mask = flat[rows, :width], real[rows, :width]
+        table = self.model.embeddings.word_embeddings.weight
+        encodings = table.new_zeros(len(flat), table.size(1))
+        if len(kept):
+            segments = torch.full_like(kept, segment) * mask  # 0 at pads
+            states = self.model(input_ids=kept, token_type_ids=segments, attention_mask=mask.long()).last_hidden_state
+            encodings = encodings.to(states.dtype).masked_scatter(rows.unsqueeze(-1), masked_mean(states, mask))
+        return encodings.view(*tokens.shape[:-1], -1)
+
+
+def fresh_bert(types: int, embed_dim: int, layers: int, heads: int, ffn_dim: int, positions: int, dropout: float):
+    """A BERT with random weights, N(0, 0.02)."""
+    library = transformers()
+    config = library.BertConfig(
+        vocab_size=types, hidden_size=embed_dim, num_hidden_layers=layers, num_attention_heads=heads,
+        intermediate_size=ffn_dim, max_position_embeddings=positions, hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    return library.BertModel(config, add_pooling_layer=False)
+
+
+def bert_of_configuration(text: str, dropout: float):
+    """One with random weights, of a configuration as `bert_configuration` wrote it into a checkpoint."""
+    library = transformers()
+    try:
+        config = library.BertConfig.from_dict(json.loads(text))
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        return library.BertModel(config, add_pooling_layer=False)
+    except Exception as error:  # what is no JSON, no mapping, no value of its field
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"--encoder-config: {line}; remedy: leave it to the checkpoint") from None
+
+
+def bert_configuration(model: nn.Module) -> str:
+    """Its configuration as JSON, for a checkpoint that is loaded without the folder."""
+    fields = model.config.to_dict()
+    kept = {name: value for name, value in fields.items() if name not in UNSAVED and not name.startswith("_")}
+    return json.dumps(kept, sort_keys=True)
+
+
+def bert_of_folder(folder: str | Path, dropout: float):
+    """A BERT in `transformers`' form; InputError for other kinds and for damaged ones."""
+    library = transformers()
+    if not (Path(folder) / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; {REMEDY}")
+    try:
+        config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if config.model_type != "bert" or config.type_vocab_size < 2:
+            raise InputError(f"{folder} has a model of type {config.model_type}, with other inputs; {REMEDY}")
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        model, report = library.BertModel.from_pretrained(
+            folder, config=config, add_pooling_layer=False, dtype=torch.float32, output_loading_info=True,
+            local_files_only=True,
+        )  # fmt: skip
+    except InputError:
+        raise
+    except Exception as error:  # safetensors, pickle, json, sizes that do not fit: each library has its own
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
+    return model
