@@ -146,15 +146,15 @@ def test_it_learns_who_speaks(prepared, tmp_path):
     """Chance is 1 in 2; what somebody says names things of his profile."""
     flags = (
         "--max-update",
-        "120",
+        "80",
         "--lr",
-        "0.003",
+        "0.01",
         "--encoder-dropout",
         "0",
         "--encoder-layers",
         "1",
         "--log-interval",
-        "20",
+        "10",
     )
     printed = train(prepared[1], tmp_path, *flags, "--disable-validation")
     hits = [numbers["hits1"] for numbers in printed.numbers("train_inner")]
