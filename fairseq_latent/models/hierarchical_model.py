@@ -16,6 +16,7 @@ from ..modules.hierarchical.latent import ContextLatent
 from ..modules.hierarchical.turns import TurnReader
 from ..ranges import AMOUNT, SHARE_BELOW_ONE, SIZE
 from ..symbols import EOT
+from ..vocabulary import index_of
 from .latent_model import LatentModel
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class HierarchicalModel(LatentModel):
                 f"--utterance-tokens {cfg.utterance_tokens}: {LEAST_TOKENS} are a turn's beginning, one word and its end; "
                 "remedy: more, or 0 for whole turns"
             )
-        end_of_turn = dictionary.index(EOT) if EOT in dictionary else -1
+        end_of_turn = index_of(dictionary, EOT)
         if end_of_turn < 0:
             logger.warning(
                 f"the dictionary has no {EOT}, which stands between turns: {cls.called} reads every context as one turn; "

@@ -128,8 +128,8 @@ class DialogueTask(LatentTask, TranslationTask):
         """Where a model that reads turns trains on contexts without any border between them."""
         if split != self.cfg.train_subset or not getattr(self._model, "reads_turns", False):
             return
-        words = self.source_dictionary
-        if EOT in words and not holds(contexts, words.index(EOT)):
+        end_of_turn = index_of(self.source_dictionary, EOT)
+        if end_of_turn >= 0 and not holds(contexts, end_of_turn):
             logger.warning(
                 f"{self.cfg.data}: no context of {split} has {EOT}, which stands between turns: each is read as one turn; "
                 "remedy: CONTEXT_TURNS=10 when the data is prepared, if there are longer contexts"
