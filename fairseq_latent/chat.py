@@ -49,7 +49,7 @@ class Partner:
         from .data.newest_turns import newest_turns
 
         task, model = self.trained.task, self.trained.model
-        line = f" {EOT} ".join(self.pieces.encode(turn) for turn in turns)
+        line = self.pieces.encode(f" {EOT} ".join(turns))
         tokens = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()
         words = task.source_dictionary
         tokens = newest_turns(tokens, model.max_positions()[0], index_of(words, EOT))

@@ -77,6 +77,8 @@ class LatentOutput:
     chosen (B,): index of the kept sample among K, where one was chosen.
     prior_z (B, Z): a sample of the prior, where the model was asked to decode it too.
     divergences: {name: (B,) nats}, further terms of the bound, of latents beside z.
+    losses: {name: (B,)}, further terms of the training loss, no part of the bound.
+    choice (B, C): scores of candidate responses, the right one last, -inf where an example has fewer.
     """
 
     z: Tensor
@@ -86,6 +88,8 @@ class LatentOutput:
     chosen: Tensor | None = None
     prior_z: Tensor | None = None
     divergences: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    choice: Tensor | None = None
 
 
 def seeded_noise(seeds: Tensor, num_latents: int, latent_dim: int) -> Tensor:

@@ -89,6 +89,21 @@ def sequence_nll(logits: Tensor, target: Tensor, pad: int, label_smoothing: floa
     return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
 
 
+def choice_nll(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, C) of candidates, the right one last, -inf where there is none -> nats (B,), and 1.0 where it is best.
+
+    Cross-entropy over the candidates (Wolf et al., 2019). A tie counts against the right one. Both are 0 where it is
+    the only candidate.
+    """
+    scores = scores.float()
+    nll = scores.logsumexp(-1) - scores[:, -1]
+    others = scores[:, :-1]
+    if not others.size(1):
+        return nll, torch.zeros_like(nll)
+    several = others.isfinite().any(1)
+    return nll, (scores[:, -1].detach() > others.detach().amax(1)).float() * several
+
+
 def free_bits(kl_per_dim: Tensor, floor: float) -> Tensor:
     """(B, Z) -> (B,) nats: dimensions whose batch-mean KL is below `floor` cost `floor` and get no gradient.
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "mecab": {"errors"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
     "modules": {"errors", "gaussian", "losses", "matching", "selection", "word_vectors", "modules"},
-    "models": GROUND | {"gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
+    "models": GROUND | {"data", "gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "matching", "ranges", "schedules", "criterions"},
     "data": GROUND | {"data"},
     "tasks": GROUND

@@ -37,6 +37,7 @@ from . import (
     resuming,
     shards,
     trust,
+    updates,
 )
 
 
@@ -87,6 +88,7 @@ def apply() -> None:
     )
     Trainer.begin_epoch = budget.warn_of_short_schedules(Trainer.begin_epoch)
     Trainer.train_step = distributed.seed_batches_apart(Trainer.train_step)
+    Trainer.train_step = updates.count_before(Trainer.train_step)
     Trainer.state_dict = resuming.keep_states(Trainer.state_dict)
     Trainer.load_checkpoint = resuming.begin_moving_average(Trainer.load_checkpoint)
     Trainer.load_checkpoint = chosen.weights_alone(resuming.restore_states(Trainer.load_checkpoint))

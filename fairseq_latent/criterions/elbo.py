@@ -185,6 +185,8 @@ class ELBOCriterion(LatentCriterion):
         yield "kl", kl, weight
         for name, value in latent.divergences.items():
             yield name, value, self.fader_weight * weight
+        for name, value in latent.losses.items():
+            yield name, value, 1.0
         if self.bow_weight:
             if latent.bow_logits is None:
                 raise InputError(

@@ -1,3 +1,14 @@
 """One file a paper; importing it registers its architectures."""
 
-from . import gru_vae, hred, p2bot_receiver, persona_cvae_gpt2, rnn_cvae, t_cvae, t_spacefusion, vhred  # noqa: F401
+from . import (  # noqa: F401
+    dialogpt,
+    gru_vae,
+    hred,
+    p2bot_receiver,
+    persona_cvae_gpt2,
+    rnn_cvae,
+    t_cvae,
+    t_spacefusion,
+    transfertransfo,
+    vhred,
+)

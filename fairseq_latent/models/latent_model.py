@@ -76,7 +76,12 @@ class LatentModel(FairseqEncoderDecoderModel):
         logits = decoded.logits(latents)
         bow_logits = None if self.bow_head is None else self.bow_head(self.bow_input(z, decoded))
         further = self.divergences(z, src_tokens, **inputs)
-        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further)}
+        losses = self.further_losses(decoded) if self.training else {}
+        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further, losses)}
+
+    def further_losses(self, decoded: object) -> dict[str, Tensor]:
+        """Terms of the training loss beside the bound, of the decoded target: {name: (B,)}."""
+        return {}
 
     def divergences(self, z: Tensor, src_tokens: Tensor, **inputs) -> dict[str, Tensor]:
         """Further terms of the bound, of latents beside z: {name: (B,) nats}."""

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
+from ..modules.language_decoder import DecodedReply
 from ..modules.language_model import LanguageModelBody
 from ..modules.latent_encoders import BlocksReader, LatentReader, copy_blocks
-from ..modules.persona_gpt2 import DecodedReply, PersonaDecoder, PersonaEncoder
+from ..modules.persona_gpt2 import PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
@@ -175,8 +176,9 @@ class PersonaCVAEModel(LatentModel):
         """p(Zp|C), q(Zp|P) of the other party's profile (B, P), and the responses waiting for Zp."""
         context = self.encoder.embedding.context(src_tokens, with_end=True)
         prior = self.encoder.prior(context)
+        prompt = self.encoder.embedding.context(src_tokens, with_end=False)
         if self.encoder.latents is None:
-            return prior, prior, DecodedReply(self.decoder, src_tokens, prev_output_tokens, target, prior.mean)
+            return prior, prior, DecodedReply(self.decoder, prompt, prev_output_tokens, target)
         if partner_tokens is None or similarity is None:
             raise InputError(
                 "this data has no profiles of the other party to learn from; remedy: PERSONAS=yes when it is prepared, "
@@ -185,7 +187,7 @@ class PersonaCVAEModel(LatentModel):
         profile = self.encoder.embedding.profile(partner_tokens)
         posterior = self.encoder.latents.posterior(profile, self.encoder.embedding)
         fader = self.encoder.latents.of_number(similarity.to(prior.mean))
-        return prior, posterior, DecodedReply(self.decoder, src_tokens, prev_output_tokens, target, fader)
+        return prior, posterior, DecodedReply(self.decoder, prompt, prev_output_tokens, target, fader)
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Those of q(Zp|P) alone, for aggressive training; the words that it reads are GPT-2's."""

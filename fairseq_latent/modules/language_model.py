@@ -4,6 +4,7 @@ The word table stays outside. Latents are vectors before the first token, or aft
 with the vectors themselves after some blocks (Cho et al., 2022, Fig. 4).
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -68,11 +69,20 @@ class LanguageModelBody(nn.Module):
 
         return DynamicCache(config=self.model.config)
 
-    def forward(self, latents: Tensor, vectors: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        vectors: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        cache=None,
+        branches: Tensor | None = None,
+    ) -> Tensor:
         """Latents (B, L, D), vectors (B, S, D) at positions (B, S) that leave latents out -> the vectors' states (B, S, D).
 
         mask (B, L + S): false at pads, true at the latents, where they stand. With a cache, it also covers what was read
         before, and the latents, L = 0 but the first time, are not read again: the cache holds them as they were mixed.
+        branches (B, L + S): several continuations in one row, see `packed_states`.
         """
         count = latents.size(1)
         first = 1 if self.at == "after_bos" and count else 0
@@ -89,14 +99,17 @@ class LanguageModelBody(nn.Module):
             inputs = inputs.detach()
         self._latents = latents if count else None
         try:
-            states = self._run(inputs, positions, mask, cache, first)
+            states = self._run(inputs, positions, mask, cache, first, branches)
         finally:
             self._latents = self._places = None
         return torch.cat([states[:, :first], states[:, first + count :]], dim=1) if count else states
 
-    def _run(self, inputs: Tensor, positions: Tensor, mask: Tensor, cache, first: int) -> Tensor:
+    def _run(
+        self, inputs: Tensor, positions: Tensor, mask: Tensor, cache, first: int, branches: Tensor | None
+    ) -> Tensor:
         if cache is None:
-            return packed_states(self.model, inputs, positions, mask, watch=lambda packing: self._find(packing, first))
+            watch = functools.partial(self._find, first=first)
+            return packed_states(self.model, inputs, positions, mask, watch=watch, branches=branches)
         width = inputs.size(1)
         if self._latents is not None:
             columns = torch.arange(first, first + self._latents.size(1), device=inputs.device)

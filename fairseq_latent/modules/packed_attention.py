@@ -8,6 +8,7 @@ of a packed batch end.
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -22,15 +23,27 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")  # what changes the scores o
 
 @dataclass(frozen=True)
 class Sentences:
-    """A packed batch: where its sentences lie when each begins at column 0, and whether a token sees what follows it."""
+    """A packed batch: where its sentences lie when each begins at column 0, and whether a token sees what follows it.
+
+    branches (B, T): which of several continuations of one text a token belongs to, 0: the text itself, which all see.
+    """
 
     packing: Packing
     causal: bool
+    branches: Tensor | None = None
 
-    @property
+    @cached_property
     def mask(self) -> Tensor | None:
         """What a query may attend to; pads follow the sentences, so that causal attention never meets them."""
-        return None if self.causal else self.packing.keys
+        if self.branches is None:
+            return None if self.causal else self.packing.keys
+        of_key, of_query = self.branches[:, None, None, :], self.branches[:, None, :, None]
+        return self.packing.past & (of_key.eq(0) | of_key.eq(of_query)) | self._itself
+
+    @property
+    def _itself(self) -> Tensor:
+        """(T, T): a pad sees itself, as a query that sees nothing has no softmax."""
+        return torch.eye(self.packing.mask.size(1), dtype=torch.bool, device=self.packing.mask.device)
 
 
 _current: ContextVar[Sentences | None] = ContextVar("sentences", default=None)
@@ -60,7 +73,7 @@ def attend(
         attention_mask = sentences.mask
     if (groups := query.size(1) // key.size(1)) > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    causal = sentences is not None and sentences.causal
+    causal = sentences is not None and sentences.causal and attention_mask is None
     if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # as many shapes as batches, see `Packing`
         with torch.autocast("cpu", enabled=False):
             parts = query.float(), key.float(), value.float()
@@ -86,17 +99,21 @@ def packed_states(
     mask: Tensor,
     causal: bool = True,
     watch: Callable[[Packing], None] | None = None,
+    branches: Tensor | None = None,
 ) -> Tensor:
     """Vectors (B, S, D) at positions (B, S), mask (B, S) false at pads, wherever -> states (B, S, D), 0 at pads.
 
-    `watch` is called with the packing before the model runs.
+    `watch` is called with the packing before the model runs. With branches (B, S) a row holds several continuations of one
+    text, one after the other: a token of branch n > 0 sees the text, branch 0, and what its own branch has before it.
     """
     here = Packing(mask)
     lengths = mask.sum(1, keepdim=True)
     there = Packing(torch.arange(int(lengths.max()), device=mask.device) < lengths)
     if watch is not None:
         watch(there)
-    token = _current.set(Sentences(there, causal))
+    if branches is not None:
+        branches = there.pad(here.pack(branches))
+    token = _current.set(Sentences(there, causal, branches))
     try:
         states = model(
             inputs_embeds=here.pack(inputs).unsqueeze(0),

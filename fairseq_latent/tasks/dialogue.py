@@ -20,7 +20,9 @@ from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
-from ..symbols import EOT
+from ..pieces import pieces_of
+from ..search import restrict
+from ..symbols import BOS, EOT, USER_SYMBOLS
 from ..vocabulary import index_of
 from .latent_task import LatentTask, LatentTaskConfig
 
@@ -140,6 +142,24 @@ class DialogueTask(LatentTask, TranslationTask):
         dataset = super().build_dataset_for_inference(src_tokens, src_lengths, constraints)
         self._truncate(dataset, "input")
         return SeededDataset(dataset, self.cfg.seed)
+
+    def build_generator(self, models, args, **kwargs):
+        """fairseq's; special tokens are kept out of the responses of models that say words alone."""
+        generator = super().build_generator(models, args, **kwargs)
+        forbidden, penalty = self.restrictions(models)
+        if forbidden and (search := getattr(generator, "search", None)):
+            restrict(search, forbidden, penalty)
+        return generator
+
+    def restrictions(self, models) -> tuple[list[int], float]:
+        """Ids that are not decoded, and the penalty of repetition."""
+        return self.never_said() if any(getattr(model, "says_words_alone", False) for model in models) else [], 1.0
+
+    def never_said(self) -> list[int]:
+        """Ids of the special tokens and of the tokens without text, which no response has."""
+        words, silent = self.target_dictionary, pieces_of(utils.split_paths(self.cfg.data)[0]).silent
+        found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *silent))
+        return [words.unk(), *(place for place in found if place >= 0)]
 
     def build_model(self, cfg, from_checkpoint=False):
         """A checkpoint brings its vectors, without the file they came from."""

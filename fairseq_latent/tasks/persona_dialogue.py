@@ -20,22 +20,20 @@ from fairseq.token_generation_constraints import unpack_constraints
 from torch import Tensor
 
 from ..data.binarised import check_files, parts
+from ..data.candidates import DISTRACTORS
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
+from ..data.prompt_dataset import PROMPT_INPUTS
 from ..errors import InputError
-from ..pieces import gpt2_tokens, pieces_of
+from ..pieces import gpt2_tokens
 from ..ranges import AMOUNT, SHARE, Range
-from ..search import restrict
-from ..symbols import BOS, USER_SYMBOLS
-from ..vocabulary import index_of
 from .dialogue import DialogueConfig, DialogueTask
+from .own_persona import PREPARE, OwnPersonaConfig, OwnPersonaTask
 
 logger = logging.getLogger(__name__)
 
-PREPARE = "remedy: PERSONAS=yes when the data is prepared"
-
 
 @dataclass
-class PersonaDialogueConfig(DialogueConfig):
+class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
     profile_of: ChoiceEnum(["partner", "own"]) = field(
         default="partner",
         metadata={
@@ -71,7 +69,7 @@ class PersonaDialogueConfig(DialogueConfig):
 
 
 @register_task("persona_dialogue", dataclass=PersonaDialogueConfig)
-class PersonaDialogueTask(DialogueTask):
+class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
     """--task persona_dialogue"""
 
     cfg: PersonaDialogueConfig
@@ -85,22 +83,18 @@ class PersonaDialogueTask(DialogueTask):
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """Read one split, with its profiles where there are any."""
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
-        if self._model is not None and not getattr(self._model, "posterior_inputs", ()):
+        self.add_prompts(split, epoch, combine)
+        if self._model is not None and POSTERIOR_INPUTS[0] not in getattr(self._model, "posterior_inputs", ()):
             return  # it has no use for profiles
         folder, pairs = Path(self.folder(split, epoch)), self.datasets[split]
         own = str(self.cfg.profile_of) == "own"
         field = "own" if own else self.cfg.partner
-        rest = f".{field}-None.{field}"
-        prefix = folder / f"{split}{rest}"
-        found = {part: self._read_profiles(f"{folder / part}{rest}") for part in parts(folder, split, rest, combine)}
-        if found[split] is None and own:
+        prefix = folder / f"{split}.{field}-None.{field}"
+        found, times, profiles = self.profiles(folder, split, field, combine, len(pairs))
+        if profiles is None and own:
             raise InputError(f"--profile-of own: {prefix}.idx is not there; {PREPARE}")
-        if found[split] is None:
+        if profiles is None:
             return
-        times = [self.first_part_times if len(found) > 1 else 1] + [1] * (len(found) - 1)
-        profiles = ConcatDataset(list(found.values()), times) if len(found) > 1 else found[split]
-        if len(profiles) != len(pairs):
-            raise InputError(f"{prefix}: {len(profiles)} profiles of {len(pairs)} pairs; {PREPARE}, again")
         similarity = np.concatenate([
             np.tile(read_similarity(folder / f"{part}.{'own_fader' if own else 'fader'}", len(of_part)), count)
             for (part, of_part), count in zip(found.items(), times, strict=True)
@@ -110,6 +104,18 @@ class PersonaDialogueTask(DialogueTask):
             logger.warning(f"{prefix}: {long:,} profiles cut at --max-partner-tokens {self.cfg.max_partner_tokens}")
         pad = self.target_dictionary.pad()
         self.datasets[split] = PersonaDataset(pairs, profiles, similarity, pad, self.cfg.max_partner_tokens)
+
+    def profiles(self, folder: Path, split: str, field: str, combine: bool, count: int):
+        """Of a split's parts their profiles, how often each part is taken, and all together, None where there are none."""
+        rest = f".{field}-None.{field}"
+        found = {part: self._read_profiles(f"{folder / part}{rest}") for part in parts(folder, split, rest, combine)}
+        times = [self.first_part_times if len(found) > 1 else 1] + [1] * (len(found) - 1)
+        if found[split] is None:
+            return found, times, None
+        profiles = ConcatDataset(list(found.values()), times) if len(found) > 1 else found[split]
+        if len(profiles) != count:
+            raise InputError(f"{folder / split}{rest}: {len(profiles)} profiles of {count} pairs; {PREPARE}, again")
+        return found, times, profiles
 
     def _read_profiles(self, prefix: str):
         """The profiles of a part of a split; None where it has none."""
@@ -141,19 +147,14 @@ class PersonaDialogueTask(DialogueTask):
             )
 
     def build_generator(self, models, args, **kwargs):
-        """fairseq's; no symbol of ours within a response, and less of what it has already."""
+        """fairseq's; a fader by hand is for models that have one."""
         if self.cfg.fader is not None and any(getattr(model.encoder, "latents", None) is None for model in models):
             raise InputError(f"--fader {self.cfg.fader}: this model has no fader; remedy: one that has latents")
-        generator = super().build_generator(models, args, **kwargs)
-        if search := getattr(generator, "search", None):
-            restrict(search, self.never_said(), self.cfg.repetition_penalty)
-        return generator
+        return super().build_generator(models, args, **kwargs)
 
-    def never_said(self) -> list[int]:
-        """Ids of the symbols and of the tokens without text, which no response has."""
-        words, silent = self.target_dictionary, pieces_of(utils.split_paths(self.cfg.data)[0]).silent
-        found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *silent))
-        return [words.unk(), *(place for place in found if place >= 0)]
+    def restrictions(self, models) -> tuple[list[int], float]:
+        """No special token of ours within a response, and less of what it has already."""
+        return self.never_said(), self.cfg.repetition_penalty
 
     def drawing(self) -> dict:
         """The fader by hand, where it was set."""
@@ -164,7 +165,10 @@ class PersonaDialogueTask(DialogueTask):
         """Decode from the context alone: the profile stays here."""
         if constraints is not None:
             self._refuse_unsaid(constraints)
-        net_input = {name: value for name, value in sample["net_input"].items() if name not in POSTERIOR_INPUTS}
+        unread = (*POSTERIOR_INPUTS, DISTRACTORS)
+        net_input = {name: value for name, value in sample["net_input"].items() if name not in unread}
+        if self.prompt_layout is not None and PROMPT_INPUTS[0] not in net_input:
+            net_input |= self.prompts_of(net_input["src_tokens"])
         return super().inference_step(generator, models, {**sample, "net_input": net_input}, prefix_tokens, constraints)
 
     def _refuse_unsaid(self, constraints: Tensor) -> None:
