@@ -32,7 +32,7 @@ class Reply:
     def line(self, number: int) -> str:
         """As it is shown."""
         fader = "" if self.fader is None else f"  (fader {self.fader:.2f})"
-        return f"{number}. {self.text}{fader}"
+        return f"{number}. {self.text or '(an empty reply)'}{fader}"
 
 
 class Partner:
@@ -135,6 +135,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of a dialogue model")
     parser.add_argument("--replies", type=int, default=3, metavar="N", help="shown a turn (default: 3)")
     parser.add_argument("--context-turns", type=int, default=5, metavar="N", help="that it remembers (default: 5)")
+    parser.add_argument(
+        "--persona",
+        metavar="FILE_OR_TEXT",
+        help="what the model is to be like, of models that read a persona of their own (transfertransfo): a file with a "
+        "sentence per line, or one sentence",
+    )
     parser.add_argument("--fader", type=float, help="set the fader by hand, from 0 to 1")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
     sampling_flags.add_arguments(parser, "reply")
@@ -153,6 +159,8 @@ def main(args: argparse.Namespace) -> None:
     options = {"latent_samples": args.replies}
     if args.fader is not None:
         options["fader"] = args.fader
+    if args.persona is not None:
+        options["persona"] = args.persona
     trained = load(args.path, args.data, None, args.seed, args.cpu, **options)
     if not getattr(trained.task, "reads_context", True):
         raise InputError(
@@ -160,6 +168,7 @@ def main(args: argparse.Namespace) -> None:
         )
     if args.fader is not None and getattr(trained.model.encoder, "latents", None) is None:
         raise InputError(f"--fader {args.fader}: {args.path} has no fader; remedy: a checkpoint of persona_cvae_gpt2")
+    _check_persona(args, trained)
     search = {"beam": args.beam} if args.beam else {
         "beam": 1, "sampling": True, "sampling_topk": args.sampling_topk, "sampling_topp": args.sampling_topp,
     }  # fmt: skip
@@ -175,6 +184,26 @@ def main(args: argparse.Namespace) -> None:
             break
         for shown in talk.hear(line.strip()):
             print(printable(shown), flush=True)
+
+
+def _check_persona(args: argparse.Namespace, trained: Trained) -> None:
+    """Refuse a persona that no one reads; say so where the model never learnt to read one."""
+    from fairseq import checkpoint_utils
+
+    if getattr(trained.model, "prompt_layout", None) is None:
+        if args.persona is not None:
+            raise InputError(
+                f"--persona: {args.path} reads no persona of its own; remedy: a checkpoint of transfertransfo, or without it"
+            )
+        return
+    if args.persona is None:
+        print("(it has no persona; --persona FILE, or --persona 'i like tea .')", file=sys.stderr)
+    if not checkpoint_utils.load_checkpoint_to_cpu(args.path)["optimizer_history"][-1]["num_updates"]:
+        print(
+            "(this model has never been trained on dialogues with a persona: it goes on with any text, or says nothing; "
+            "scripts/recipes/persona_transfertransfo.sh trains it)",
+            file=sys.stderr,
+        )
 
 
 def _typed(prompt: bool) -> str:

@@ -44,6 +44,10 @@ COMMANDS = {
         "fairseq_latent.evaluation.interpolate",
         "sentences between two, through the latent of a sentence VAE",
     ),
+    "rank": (
+        "fairseq_latent.commands.rank",
+        "how often a model prefers the right reply to other candidates: Hits@1, Hits@5, MRR",
+    ),
     "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
     "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
     "average": ("fairseq_latent.average", "the mean of several checkpoints, or the average that --store-ema kept"),

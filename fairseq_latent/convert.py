@@ -13,13 +13,14 @@ from pathlib import Path
 
 from .errors import InputError
 
+ARCHS = ("persona_cvae_gpt2", "dialogpt", "transfertransfo")
 TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spiece.model", "spm.model")
-REMEDY = "remedy: a checkpoint of persona_cvae_gpt2"
+REMEDY = "remedy: a checkpoint of persona_cvae_gpt2 or dialogpt"
 NOTE = "README.md"
 SEQUENCES = """# A language model handed over by `fairseq-latent convert`
 
-It reads `<s> turn <eot> turn ... turn </s>` and goes on with `response </s>`. No tokenizer adds these symbols: `{symbols}`
-says in which rows they stand. Fed without `<s>`, the model says something else.
+It reads `{begin}turn {between} turn ... turn </s>` and goes on with `response </s>`. No tokenizer adds these symbols:
+`{symbols}` says in which rows they stand. Fed otherwise, the model says something else.
 
 ```python
 import json
@@ -29,20 +30,24 @@ from transformers import AutoModelForCausalLM
 model = AutoModelForCausalLM.from_pretrained(folder)
 row = json.load(open(folder + "/{symbols}", encoding="utf-8"))
 turns = [[...], [...]]  # the ids of each turn's tokens, the oldest turn first
-read = [row["<s>"], *turns[0], *(token for turn in turns[1:] for token in (row["<eot>"], *turn)), row["</s>"]]
+read = [{first}*turns[0], *(token for turn in turns[1:] for token in (row["{between}"], *turn)), row["</s>"]]
 print(model.generate(torch.tensor([read]), max_new_tokens=40, do_sample=False)[0, len(read) :])
 ```
 
-`generation_config.json` has `<s>` as the start, `</s>` as the end, and the symbols that are never said. What training added
-to the words of the other party, their role, has no place in this form, nor have latents.
+`generation_config.json` has `{start}` as the start, `</s>` as the end, and the symbols that are never said. What training
+added to the words of the other party, their role, has no place in this form, nor have latents.
 """
 
 
-def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
-    """Write the decoder of a checkpoint to a new folder; the rows of symbols that are no tokens of the language model."""
+def to_folder(checkpoint: str, data: str, folder: Path) -> tuple[dict[str, int], str]:
+    """Write the decoder of a checkpoint to a new folder; the rows of symbols that are no tokens of the language model.
+
+    The second result says how its sequences begin.
+    """
     import torch
 
     from .evaluation.checkpoint import load
+    from .modules.dialogpt import TurnsDecoder
     from .modules.language_model import LanguageModelBody
     from .modules.pretrained import SYMBOLS, configuration, transformers
     from .symbols import EOT
@@ -52,11 +57,14 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
     body = getattr(trained.model.decoder, "body", None)
     if not isinstance(body, LanguageModelBody):
         raise InputError(f"{checkpoint}: its decoder is no language model; {REMEDY}")
+    if getattr(trained.model, "prompt_layout", None) is not None:
+        raise InputError(f"{checkpoint}: its special tokens and token types have no place in a folder; {REMEDY}")
+    of_turns = isinstance(trained.model.decoder, TurnsDecoder)
     words, embedding = trained.task.target_dictionary, trained.model.encoder.embedding
     order, symbols = rows_of(words.symbols)
     rows = {place: row for row, place in enumerate(order)}
     ends = {
-        "bos_token_id": symbols[words.bos_word],
+        "bos_token_id": symbols[words.eos_word if of_turns else words.bos_word],
         "eos_token_id": symbols[words.eos_word],
         "pad_token_id": symbols[words.pad_word],
     }
@@ -68,8 +76,8 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
     whole.base_model.load_state_dict(body.model.state_dict(), strict=False)  # all but words, which follow
     places = torch.tensor(order)
     read = places.clone()
-    if EOT in symbols:  # --turn-end eos reads it as </s>
-        read[symbols[EOT]] = embedding.read_as
+    if EOT in symbols:  # --turn-end eos reads it as </s>, and so does DialoGPT
+        read[symbols[EOT]] = words.eos() if of_turns else embedding.read_as
     with torch.no_grad():
         whole.get_output_embeddings().weight.copy_(embedding.embed_tokens.whole_output()[places])
         whole.get_input_embeddings().weight.copy_(embedding.embed_tokens.whole()[read])
@@ -77,9 +85,17 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> dict[str, int]:
     for name in TOKENIZERS:
         if (Path(data) / name).is_file():
             shutil.copy(Path(data) / name, folder / name)
-    (folder / NOTE).write_text(SEQUENCES.format(symbols=SYMBOLS), encoding="utf-8")
+    form = {"begin": "", "first": "", "between": words.eos_word, "start": words.eos_word}
+    if not of_turns:
+        form = {
+            "begin": f"{words.bos_word} ",
+            "first": f'row["{words.bos_word}"], ',
+            "between": EOT,
+            "start": words.bos_word,
+        }
+    (folder / NOTE).write_text(SEQUENCES.format(symbols=SYMBOLS, **form), encoding="utf-8")
     (folder / SYMBOLS).write_text(json.dumps(symbols, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return symbols
+    return symbols, "are turns with </s> after each" if of_turns else "begin with <s>"
 
 
 def rows_of(symbols: list[str]) -> tuple[list[int], dict[str, int]]:
@@ -97,7 +113,7 @@ def rows_of(symbols: list[str]) -> tuple[list[int], dict[str, int]]:
     return order + others, {symbols[place]: len(order) + row for row, place in enumerate(others)}
 
 
-def to_checkpoint(folder: Path, data: str, path: Path) -> None:
+def to_checkpoint(folder: Path, data: str, path: Path, arch: str = "persona_cvae_gpt2") -> None:
     """Write a checkpoint of a language model without latents, for `fairseq-generate` and chat, or to be trained further."""
     import torch
 
@@ -114,9 +130,11 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
     arguments = [
-        data, "--task", "persona_dialogue", "--arch", "persona_cvae_gpt2", "--no-latents", "--lm-path", str(folder),
+        data, "--task", "persona_dialogue", "--arch", arch, "--lm-path", str(folder),
         "--criterion", "elbo", "--optimizer", "adam", "--cpu", "--batch-size", "8",
     ]  # fmt: skip
+    if arch == "persona_cvae_gpt2":
+        arguments.append("--no-latents")
     if has_end(str(folder)):  # what begins and ends its texts begins contexts, ends turns and responses
         arguments += ["--symbols-from", "end"]
     cfg = convert_namespace_to_omegaconf(
@@ -125,7 +143,9 @@ def to_checkpoint(folder: Path, data: str, path: Path) -> None:
     task = tasks.setup_task(cfg.task)
     torch.manual_seed(1)  # of the symbols that are no start or end, which it lacks
     model = task.build_model(cfg.model)
-    model.encoder.embedding.marks.weight.data.zero_()  # a role that it never saw, untrained, would be noise
+    for roles in ("marks", "specials"):  # what it never saw, untrained, would be noise
+        if (table := getattr(model.encoder.embedding, roles, None)) is not None:
+            table.weight.data.zero_()
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
@@ -143,6 +163,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", type=Path, metavar="TO", help="a new folder for a checkpoint's decoder, or a new *.pt file"
     )
+    parser.add_argument(
+        "--arch",
+        choices=ARCHS,
+        default=ARCHS[0],
+        help="model of a new checkpoint: the persona model without latents, or one of the other systems "
+        f"(default: {ARCHS[0]})",
+    )
     parser.add_argument("--data", required=True, help="folder made by fairseq-preprocess with the model's tokens")
 
 
@@ -153,7 +180,7 @@ def main(args: argparse.Namespace) -> None:
     if args.source.is_dir():
         if args.out.suffix != ".pt":
             raise InputError(f"{args.out} is no name of a checkpoint; remedy: one that ends in .pt")
-        to_checkpoint(args.source, args.data, args.out)
+        to_checkpoint(args.source, args.data, args.out, args.arch)
         print(
             f"{args.out}: a language model without latents; fairseq-generate --task persona_dialogue --path {args.out}"
         )
@@ -163,9 +190,9 @@ def main(args: argparse.Namespace) -> None:
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        symbols = to_folder(str(args.source), args.data, part)
+        symbols, begin = to_folder(str(args.source), args.data, part)
         part.rename(args.out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
-    print(f"{args.out}: rows of {shown} in {SYMBOLS}; its sequences begin with <s>, see {NOTE} there")
+    print(f"{args.out}: rows of {shown} in {SYMBOLS}; its sequences {begin}, see {NOTE} there")

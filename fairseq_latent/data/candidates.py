@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ class Candidates:
 
 
 def read_candidates(
-    path: Path, lines: Sequence[str], encode: Callable[[str], np.ndarray], replies: Sequence[Tensor], longest: int
+    name: object, lines: Sequence[str], encode: Callable[[str], np.ndarray], replies: Sequence[Tensor], longest: int
 ) -> tuple[Candidates, int]:
     """Of a file's lines, one per pair with candidates between tabs; the right reply and its copies are left out.
 
@@ -43,7 +42,7 @@ def read_candidates(
     InputError for a file with another number of lines.
     """
     if len(lines) != len(replies):
-        raise InputError(f"{path}: {len(lines)} lines of candidates of {len(replies)} pairs; {AGAIN}")
+        raise InputError(f"{name}: {len(lines)} lines of candidates of {len(replies)} pairs; {AGAIN}")
     places: dict[bytes, int] = {}
     of_text: dict[str, int] = {}
     texts: list[np.ndarray] = []
@@ -207,3 +206,23 @@ class CandidateDataset(PromptDataset):
         if epoch != self.epoch:
             self.offered = self.offers.of_epoch(epoch)
         super().set_epoch(epoch)
+
+
+def offers_of(
+    name: object,
+    lines: Sequence[str] | None,
+    ids: Sequence[str] | None,
+    encode: Callable[[str], np.ndarray],
+    replies: Sequence[Tensor],
+    longest: int,
+    count: int,
+    drawn: int,
+    how: str = "random",
+    seed: int = 1,
+) -> tuple[Offers, int]:
+    """`Offers` of a split named `name`: lines of its candidates, ids `dialogue:turn`; and how many texts were cut."""
+    own, cut = (None, 0) if lines is None else read_candidates(name, lines, encode, replies, longest)
+    if ids is not None and len(ids) != len(replies):
+        raise InputError(f"{name}: {len(ids)} ids of {len(replies)} pairs; {AGAIN}")
+    dialogues = None if ids is None else [each.rpartition(":")[0] or each for each in ids]
+    return Offers(own, replies, dialogues, count, drawn, how, seed), cut

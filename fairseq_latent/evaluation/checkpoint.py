@@ -116,8 +116,10 @@ def posterior_inputs(batch: dict) -> dict:
 
 def distributions(model, batch: dict) -> tuple:
     """Prior, posterior, and the responses waiting for a latent."""
+    from fairseq_latent.data.prompt_dataset import PROMPT_INPUTS
+
     inputs = batch["net_input"]
-    given = posterior_inputs(batch)
+    given = posterior_inputs(batch) | {name: inputs[name] for name in PROMPT_INPUTS if name in inputs}
     return model.distributions(inputs["src_tokens"], inputs["prev_output_tokens"], batch["target"], **given)
 
 

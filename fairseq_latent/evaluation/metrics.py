@@ -249,12 +249,13 @@ def ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def unigram_f1(hypothesis: str, reference: str) -> float:
     """Harmonic mean of unigram precision and recall after ParlAI's normalisation; 0 without a common word."""
-    guess, gold = (_normalised(text) for text in (hypothesis, reference))
+    guess, gold = (normalised(text) for text in (hypothesis, reference))
     common = sum((Counter(guess) & Counter(gold)).values())
     return 2 * common / (len(guess) + len(gold)) if common else 0.0
 
 
-def _normalised(text: str) -> list[str]:
+def normalised(text: str) -> list[str]:
+    """ParlAI's words of a text: lower case, ASCII punctuation to spaces, without articles."""
     return ARTICLES.sub(" ", PUNCTUATION.sub(" ", text.lower())).split()
 
 

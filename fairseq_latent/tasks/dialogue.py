@@ -5,12 +5,14 @@ in one line with <eot> between them.
 """
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
+import numpy as np
 from fairseq import utils
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
@@ -20,7 +22,7 @@ from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
-from ..pieces import pieces_of
+from ..pieces import Pieces, pieces_of
 from ..search import restrict
 from ..symbols import BOS, EOT, USER_SYMBOLS
 from ..vocabulary import index_of
@@ -155,9 +157,22 @@ class DialogueTask(LatentTask, TranslationTask):
         """Ids that are not decoded, and the penalty of repetition."""
         return self.never_said() if any(getattr(model, "says_words_alone", False) for model in models) else [], 1.0
 
+    @functools.cached_property
+    def pieces(self) -> Pieces:
+        """Text to tokens of the data folder, and back."""
+        return pieces_of(utils.split_paths(self.cfg.data)[0])
+
+    def encode_reply(self, text: str) -> np.ndarray:
+        """Text -> ids of a reply with its end."""
+        return self.target_dictionary.encode_line(self.pieces.encode(text), add_if_not_exist=False).numpy()
+
+    def decode_reply(self, line: str) -> str:
+        """Tokens between spaces -> text."""
+        return self.pieces.decode(line)
+
     def never_said(self) -> list[int]:
         """Ids of the special tokens and of the tokens without text, which no response has."""
-        words, silent = self.target_dictionary, pieces_of(utils.split_paths(self.cfg.data)[0]).silent
+        words, silent = self.target_dictionary, self.pieces.silent
         found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *silent))
         return [words.unk(), *(place for place in found if place >= 0)]
 

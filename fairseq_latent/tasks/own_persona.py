@@ -5,16 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-import numpy as np
-from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor
 
-from ..data.candidates import DRAWS, CandidateDataset, Offers, read_candidates
+from ..data.candidates import DRAWS, CandidateDataset, Offers, offers_of
 from ..data.own_persona import texts_between
 from ..data.prompt_dataset import PromptDataset, collate_prompts
 from ..errors import InputError
-from ..pieces import pieces_of
 from ..ranges import COUNT
 from ..symbols import EOT
 from ..vocabulary import index_of
@@ -103,30 +100,28 @@ class OwnPersonaTask:
 
     def _offers(self, folder: Path, found: dict, times: list[int], replies, training: bool) -> Offers:
         """The wrong replies of every pair of the parts of a split."""
-        pieces, words = pieces_of(utils.split_paths(self.cfg.data)[0]), self.target_dictionary
-
-        def encode(text: str) -> np.ndarray:
-            return words.encode_line(pieces.encode(text), add_if_not_exist=False).numpy()
-
-        replies = [replies[row] for row in range(len(replies))]
-        lines, dialogues = self._lines(folder, found, times, "candidates"), self._lines(folder, found, times, "ids")
-        own = None
-        if lines is not None:
-            longest = self._model.max_positions()[1]
-            own, cut = read_candidates(folder / f"{next(iter(found))}.candidates", lines, encode, replies, longest)
-            if cut:
-                logger.warning(f"{folder}: {cut:,} candidates cut at {longest} tokens, the longest reply of the model")
-        if dialogues is not None:
-            if len(dialogues) != len(replies):
-                raise InputError(f"{folder}: {len(dialogues)} lines of ids of {len(replies)} pairs; {PREPARE}, again")
-            dialogues = [name.rpartition(":")[0] or name for name in dialogues]
+        name = folder / next(iter(found))
+        lines, ids = (self._lines(folder, found, times, field) for field in ("candidates", "ids"))
+        longest = self._model.max_positions()[1]
         count, drawn = (self.cfg.candidates, 0) if training else (0, self.cfg.valid_candidates)
-        offers = Offers(own, replies, dialogues, count, drawn, str(self.cfg.draw_candidates), self.cfg.seed)
+        replies = [replies[row] for row in range(len(replies))]
+        offers, cut = offers_of(
+            name,
+            lines,
+            ids,
+            self.encode_reply,
+            replies,
+            longest,
+            count,
+            drawn,
+            str(self.cfg.draw_candidates),
+            self.cfg.seed,
+        )
+        if cut:
+            logger.warning(f"{name}: {cut:,} candidates cut at {longest} tokens, the longest reply of the model")
         if lacking := len(offers.lacking):
             of_all = "" if lacking == len(replies) else f"{lacking:,} of "
-            logger.info(
-                f"{folder / next(iter(found))}: {of_all}{len(replies):,} examples get replies of other dialogues"
-            )
+            logger.info(f"{name}: {of_all}{len(replies):,} examples get replies of other dialogues")
         return offers
 
     def _lines(self, folder: Path, found: dict, times: list[int], field: str) -> list[str] | None:
@@ -159,9 +154,9 @@ class OwnPersonaTask:
                 self._warned_of_no_persona = True
                 logger.warning("this model reads its own persona, and has none here; remedy: --persona FILE")
             return []
-        pieces, words = pieces_of(utils.split_paths(self.cfg.data)[0]), self.target_dictionary
+        words = self.target_dictionary
         return [
-            words.encode_line(pieces.encode(text), add_if_not_exist=False, append_eos=False).tolist()
+            words.encode_line(self.pieces.encode(text), add_if_not_exist=False, append_eos=False).tolist()
             for text in persona_sentences(self.cfg.persona)
         ]
 

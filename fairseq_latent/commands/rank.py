@@ -1,0 +1,81 @@
+"""`fairseq-latent rank`: how often a model prefers the right reply to other candidates."""
+
+import argparse
+import json
+from pathlib import Path
+
+from ..errors import InputError
+from ..files import written_whole
+from ..ranges import COUNT, Range, typed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent rank`."""
+    add = parser.add_argument
+    add("data", metavar="DATA", help="folder made by fairseq-preprocess; SPLIT.candidates there has candidates")
+    add("systems", nargs="+", metavar="[NAME=]CHECKPOINT", help="checkpoints of dialogue models")
+    add("--split", default="test", help="valid or test (default: test)")
+    add(
+        "--by",
+        choices=("choice", "normalised", "likelihood"),
+        help="score of a candidate: that of the head that chooses, its log-likelihood per token, or its log-likelihood "
+        "(default: choice of models that have such a head, else normalised)",
+    )
+    add(
+        "--candidates",
+        type=typed(int, Range(2)),
+        default=20,
+        metavar="N",
+        help="candidates, the right reply among them, of examples that have none in SPLIT.candidates: replies of other "
+        "dialogues, drawn by --seed (default: 20)",
+    )
+    add(
+        "--latent-samples",
+        type=typed(int, COUNT),
+        default=3,
+        metavar="N",
+        help="latents of the prior per context, over which likelihoods are averaged (default: 3)",
+    )
+    add("--seed", type=int, default=1, help="of drawn candidates, latents and resamples (default: 1)")
+    add("--cpu", action="store_true", help="leave a GPU alone")
+    add("--format", choices=("text", "markdown", "latex", "json"), default="text")
+    add("--out", metavar="FILE", help="write here, not to the terminal")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Rank with every system, print."""
+    from tqdm import tqdm
+
+    from ..evaluation.checkpoint import load
+    from ..evaluation.ranking import as_fields, offers, rank, table
+
+    rows = []
+    for system in args.systems:
+        name, path = named(system)
+        trained = load(path, args.data, args.split, args.seed, args.cpu)
+        if not getattr(trained.task, "reads_context", True):
+            raise InputError(f"{path} writes its sentence again, it does not answer; remedy: a dialogue model")
+        given = offers(trained, args.data, args.candidates, args.seed)
+        samples = args.latent_samples if trained.model.latent_dim else 1
+        with tqdm(desc=name, unit=" replies", total=len(given[0].rows), disable=None) as bar:
+            rows.append(rank(trained, name, given, args.by, samples, args.seed, bar.update))
+    if args.format == "json":
+        text = json.dumps([as_fields(row, args.seed) for row in rows], indent=2)
+    else:
+        comment = "% " if args.format == "latex" else ""
+        signatures = "\n".join(f"{comment}{row.name}: {row.signature}" for row in rows)
+        text = f"{table(rows, args.format, args.seed)}\n\n{signatures}"
+    if args.out:
+        with written_whole(args.out) as file:
+            file.write(text + "\n")
+    else:
+        print(text)
+
+
+def named(system: str) -> tuple[str, str]:
+    """NAME=CHECKPOINT, or CHECKPOINT, which is called after its folder."""
+    name, equals, path = system.partition("=")
+    if equals and name and path:
+        return name, path
+    path = Path(system)
+    return path.resolve().parent.name, system
