@@ -10,7 +10,15 @@ from fairseq_latent.evaluation.comparisons import listed
 from fairseq_latent.evaluation.findings import collapse, findings, latent
 from fairseq_latent.evaluation.latent_statistics import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
-from fairseq_latent.evaluation.methods import FAMILY, NAMED, STRUCTURE, beside_the_paper, bounds_likelihood, described
+from fairseq_latent.evaluation.methods import (
+    FAMILY,
+    NAMED,
+    STRUCTURE,
+    beside_the_paper,
+    bounds_likelihood,
+    described,
+    has_latent,
+)
 from fairseq_latent.evaluation.metrics import Score
 from fairseq_latent.evaluation.run_folder import RunFolder
 from fairseq_latent.evaluation.run_pieces import MeasuredSystem
@@ -195,6 +203,15 @@ def test_a_run_without_a_kld_is_told_by_its_active_units():
     assert "It has no KLD" in latent(point)
     said_of_all = collapse([point, system("base")])
     assert said_of_all == ["The latent is used (some dimension is active): x, base (KLD 0.30)."]
+
+
+def test_a_model_without_a_latent_is_not_called_collapsed():
+    """HRED, and the persona model with --no-latents; its variety is sampling's, and is not blamed on the latent."""
+    settings = replace(flags_of("elbo"), model="hred")
+    without = replace(system("x", kl=None, au=None), settings=settings)
+    assert latent(without).startswith("x has no latent") and not collapse([without])
+    assert not has_latent(replace(settings, model="persona_cvae_gpt2", flags={"no_latents": "True"}))
+    assert has_latent(replace(settings, model="vhred")) and has_latent(None)
 
 
 def said(systems):

@@ -92,8 +92,8 @@ def load(
     model = models[0]
     if not hasattr(model, "distributions"):
         raise InputError(
-            f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion, gru_vae or "
-            "persona_cvae_gpt2"
+            f"{path}: this architecture has no latent; remedy: a checkpoint of t_cvae, t_spacefusion, gru_vae, "
+            "vhred, rnn_cvae or persona_cvae_gpt2"
         )
     require_finite(model, path)
     if split is not None:

@@ -10,6 +10,7 @@ from .comparisons import FEW, closeness, compared, listed, rising_k
 from .dialogues import distinct_responses
 from .latent_samples import LatentSamples
 from .measured import Row
+from .methods import has_latent
 from .run_pieces import MeasuredSystem
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
@@ -41,7 +42,7 @@ def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> Findin
 
 def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
     """Which posteriors have collapsed, of many."""
-    known = [system for system in systems if system.valid]
+    known = [system for system in systems if system.valid and has_latent(system.settings)]
     kinds = {
         "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and not _apart(s)],
         "apart from the prior, but alike for all responses (no dimension active)": [
@@ -64,6 +65,11 @@ def _with_kl(system: MeasuredSystem) -> str:
 def latent(system: MeasuredSystem) -> str:
     """Whether the posterior has collapsed, and how much the latent carries."""
     found = system.valid
+    if not has_latent(system.settings):
+        return (
+            f"{system.name} has no latent: its perplexities are of the model itself, no bounds, and its responses to a "
+            "context differ by sampling alone."
+        )
     of_all = f" of {system.settings.flag('latent_dim')}" if system.settings else ""
     if found.kl is None:
         return (
@@ -98,11 +104,13 @@ def sampled(system: MeasuredSystem) -> str:
     """How much the latent changes what is said."""
     mean, same = distinct_responses(system.samples)
     latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
-    noise = ""
-    if system.valid and not system.valid.au and mean > 1:
+    noise, drawn = "", "latents"
+    if not has_latent(system.settings):
+        drawn = "samples"
+    elif system.valid and not system.valid.au and mean > 1:
         noise = " As the latent carries nothing, this variety is noise, not a choice among answers."
     return (
-        f"{system.name}: {latents} latents give {mean:.1f} different responses to a context on average; "
+        f"{system.name}: {latents} {drawn} give {mean:.1f} different responses to a context on average; "
         f"in {same} of {contexts} contexts all {latents} are the same.{noise}"
     )
 

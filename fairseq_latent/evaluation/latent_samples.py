@@ -86,6 +86,8 @@ def sample_pairs(
     with tqdm(total=total, desc="latents", unit="panel", disable=None if total > 4 else True) as bar:
         for name, checkpoint in checkpoints.items():
             trained = load(checkpoint, data, split, seed, cpu)
+            if not trained.model.latent_dim:
+                raise InputError(f"{checkpoint}: this model has no latent to show; remedy: leave {name} out")
             for example, found in samples.items():
                 found[name] = sample_latents(trained, example, num_prior, num_posterior, seed)
                 texts[example] = trained.texts(example)

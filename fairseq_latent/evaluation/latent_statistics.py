@@ -24,13 +24,14 @@ class LatentStatistics:
     decoder by their densities alone, so it is a bound for models without a KL term too (SpaceFusion, with its fixed
     variance, where posteriors may lie so far from the prior that the bound says little).
     other_ppl: rec_ppl's equivalent with the posterior of a stranger's profile, for models whose posterior reads profiles.
+    kl, au, mi are None where a report shows a model without a latent.
     worth: nats per response that the right profile saves over that one; worth_over_prior: over the prior of Zp. The fader is
     that of the right profile in all three, and the noise the same. *_low, *_high: 95 % interval over `dialogues`.
     """
 
     kl: float | None
-    au: int
-    mi: float
+    au: int | None
+    mi: float | None
     rec_ppl: float
     elbo_ppl: float | None
     sentences: int

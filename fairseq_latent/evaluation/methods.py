@@ -4,6 +4,7 @@ from .settings import TrainingSettings
 
 # a registered model -> what papers call it
 MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE", "hred": "HRED", "vhred": "VHRED", "rnn_cvae": "RNN CVAE"}
+WITHOUT_LATENT = ("hred",)  # registered models
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
 LABEL_SMOOTHING = 0.1
@@ -62,6 +63,11 @@ def bounds_likelihood(settings: TrainingSettings | None) -> bool:
     SpaceFusion's prior and posterior are two points with one small fixed variance: their KLD is only a distance.
     """
     return settings is None or settings.model != SPACEFUSION[0] or _of_elbo(settings)
+
+
+def has_latent(settings: TrainingSettings | None) -> bool:
+    """Whether the model has a latent at all; one whose settings are not known is taken to have."""
+    return settings is None or not (settings.model in WITHOUT_LATENT or settings.flag("no_latents") == "True")
 
 
 def beside_the_paper(settings: TrainingSettings) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from .comparisons import FEW, listed
 from .findings import picture_of_latents
 from .latent_samples import SampledPair
-from .methods import bounds_likelihood
+from .methods import bounds_likelihood, has_latent
 from .plot import sampled_pairs
 from .run_pieces import MeasuredSystem, Missing, attempt
 from .tables import MISSING
@@ -58,7 +58,11 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
             plots.encoded(plots.loss_curves(logs)),
         ),
     ]
-    with_kl = {system.name: system.log for system in systems if system.log and bounds_likelihood(system.settings)}
+    with_kl = {
+        system.name: system.log
+        for system in systems
+        if system.log and has_latent(system.settings) and bounds_likelihood(system.settings)
+    }
     if with_kl:
         each = "panel" if len(with_kl) > plots.MANY else "line"
         picture = Picture(
@@ -78,7 +82,7 @@ def latent_pairs(
     """Latents of the chosen pairs under all models that can be loaded."""
     found: dict[int, SampledPair] = {}
     for system in systems:
-        if system.settings is None:
+        if system.settings is None or not has_latent(system.settings):
             continue
         pairs = attempt(
             lambda run=system.run: sampled_pairs(args, [run], args.data, "test", examples),

@@ -11,7 +11,7 @@ from fairseq_latent.failures import translate
 from .dialogues import foreign_context
 from .io import Generation, read_generations, with_references
 from .latent_statistics import LatentStatistics, read_statistics
-from .methods import bounds_likelihood
+from .methods import bounds_likelihood, has_latent
 from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
 from .score import Row, System, measure_systems
 from .settings import TrainingSettings, training_settings
@@ -91,7 +91,7 @@ def measured(
         )
         for run in runs
     ]
-    systems = [each if bounds_likelihood(each.settings) else _without_bounds(each) for each in systems]
+    systems = [_meaningful(each) for each in systems]
     if all(found == MeasuredSystem(found.run) for found in systems) and not any([*answers.values(), *sampled.values()]):
         raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
     answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
@@ -107,9 +107,15 @@ def measured(
     return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]))
 
 
-def _without_bounds(system: MeasuredSystem) -> MeasuredSystem:
+def _meaningful(system: MeasuredSystem) -> MeasuredSystem:
+    """Without the statistics that say nothing of such a model."""
     pieces = {"valid": system.valid, "test": system.test}
-    nothing = {"kl": None, "elbo_ppl": None, "iw_ppl": None}
+    if not has_latent(system.settings):
+        nothing = dict.fromkeys(("kl", "au", "mi"))
+    elif not bounds_likelihood(system.settings):
+        nothing = dict.fromkeys(("kl", "elbo_ppl", "iw_ppl"))
+    else:
+        return system
     return replace(system, **{name: found and replace(found, **nothing) for name, found in pieces.items()})
 
 
