@@ -17,8 +17,18 @@ from .corpus import pairs
 
 ROOT = Path(__file__).parent.parent
 EVERY = sorted((ROOT / "scripts/recipes").glob("*.sh"))
-PERSONA = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
-RECIPES = [recipe for recipe in EVERY if recipe not in PERSONA]
+HIERARCHICAL = {  # recipe -> its flags
+    "persona_hred": "--criterion elbo --clip-norm 1 --lr 1e-4 --batch-size 80 --max-update 27400 "
+    "--best-checkpoint-metric rec_ppl",
+    "persona_vhred": "--criterion elbo --kl-schedule linear --kl-warmup 25000 --clip-norm 1 --lr 1e-4 --batch-size 80 "
+    "--max-update 27400 --best-checkpoint-metric elbo_ppl",
+    "persona_rnn_cvae": "--criterion elbo --kl-schedule linear --kl-warmup 10000 --kl-first-update 1 --bow-weight 1 "
+    "--bow-target tokens --bow-hidden-dim 400 --clip-norm 5 --lr 1e-3 --batch-size 30 --max-update 146000 "
+    "--best-checkpoint-metric elbo_ppl",
+}
+OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
+PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL]
+RECIPES = [recipe for recipe in EVERY if recipe not in OF_PROFILES]
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 LOSSES = {  # what makes a row of the tables
@@ -207,6 +217,20 @@ def test_a_persona_recipe_has_the_papers_hyper_parameters_and_fairseq_accepts_th
     args = options.parse_args_and_arch(options.get_training_parser(), arguments)
     assert (args.arch, args.task) == ("persona_cvae_gpt2", "persona_dialogue")
     assert getattr(args, "no_latents", False) is (recipe.stem == "persona_dialogpt")
+
+
+@pytest.mark.parametrize("name", HIERARCHICAL)
+def test_a_hierarchical_recipe_has_its_references_hyper_parameters_and_fairseq_accepts_them(name, recorded):
+    from fairseq import options
+
+    assert recorded(ROOT / f"scripts/recipes/{name}.sh").returncode == 0
+    arguments = recorded.arguments.read_text().splitlines()
+    line = " ".join(arguments)
+    for flag in re.split(" (?=--)", HIERARCHICAL[name]):
+        assert flag in line
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.arch, args.task) == (name.removeprefix("persona_"), "persona_dialogue")
+    assert args.lr_scheduler == "fixed"
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):

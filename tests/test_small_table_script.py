@@ -77,6 +77,20 @@ def test_rows_differ_in_their_latents_and_losses_alone(prepared):
     assert set(found) == set(DIFFERENCES) and len(rest) == 1
 
 
+def test_rows_of_systems_that_see_no_profile(prepared):
+    """By their recipes, at the small size, from nothing; the others' sizes are none of theirs."""
+    from fairseq import options
+
+    names = ("hred", "vhred", "rnn_cvae")
+    done = table(prepared, ROWS=" ".join(names), DRY_RUN="1", JOBS="1")
+    assert done.returncode == 0, done.stderr
+    for name, line in zip(names, done.stdout.splitlines()[2:], strict=True):
+        words = shlex.split(line.split("&&", 1)[1])
+        args = options.parse_args_and_arch(options.get_training_parser(), words[1:])
+        assert (args.arch, args.max_update, args.batch_size) == (f"{name}_small", 8, 32)
+        assert args.best_checkpoint_metric == "prior_ppl" and f"--save-dir {prepared}/runs/{name} " in line
+
+
 @pytest.fixture
 def programs_of_ours(prepared):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""

@@ -41,8 +41,11 @@ heading() {
         full) echo "latents and L_Po-di" ;;
         full_scaled) echo "latents and L_Po-di scaled" ;;
         full_released) echo "latents and L_Po-di, released scale" ;;
+        hred) echo "HRED" ;;
+        vhred) echo "VHRED" ;;
+        rnn_cvae) echo "CVAE (Zhao et al., 2017)" ;;
         full_best5) echo "latents and L_Po-di, best of 5" ;;
-        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_scaled full_released full_best5" ;;
+        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_scaled full_released full_best5 hred vhred rnn_cvae" ;;
     esac
 }
 
@@ -122,8 +125,12 @@ export DATA
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
 
 train_row() { # RUN, named after its row, by its recipe
-    local recipe more=()
-    case $(basename "$1") in
+    local recipe more=() row arch=persona_cvae_gpt2_tiny gpt2=$runs/gpt2 lr=5e-4 shape=("${size[@]}")
+    row=$(basename "$1")
+    case $row in
+        hred | vhred | rnn_cvae) # from nothing: they have no part of a GPT-2
+            recipe=$row arch=${row}_small gpt2='' lr=1e-3 shape=() more=(--best-checkpoint-metric prior_ppl)
+            ;;
         no_latents) recipe=dialogpt ;;
         no_podi) recipe=no_podi ;;
         full) recipe=full ;;
@@ -131,9 +138,9 @@ train_row() { # RUN, named after its row, by its recipe
         full_released) recipe=full more=(--loss-scale released) ;;
         full_best5) recipe=full more=(--k 5) ;;
     esac
-    RUN=$1 ARCH=persona_cvae_gpt2_tiny GPT2_PATH=$runs/gpt2 FREEZE=no LR=${LR:-5e-4} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
+    RUN=$1 ARCH=$arch GPT2_PATH=$gpt2 FREEZE=no LR=${LR:-$lr} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
         MAX_UPDATE=$MAX_UPDATE LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
-        bash "$ROOT/scripts/recipes/persona_$recipe.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
+        bash "$ROOT/scripts/recipes/persona_$recipe.sh" ${shape[@]+"${shape[@]}"} --autocast "$autocast" --num-workers 0 \
         --save-interval-updates 300 --keep-interval-updates 1 ${more[@]+"${more[@]}"}
 }
 
@@ -149,7 +156,7 @@ measure_row() { # RUN: responses, latents, and what the latents do
         whole "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
             --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
     done
-    [[ $(basename "$1") != no_latents ]] || return 0
+    case $(basename "$1") in no_latents | hred | vhred | rnn_cvae) return ;; esac # they have no fader, and infer no profile
     whole "$1/sweep.json" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
         --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
         --seeds "${seeds[@]}" --plot "$1/sweep.png" --format json ${DEVICE[@]+"${DEVICE[@]}"}
