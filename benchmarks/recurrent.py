@@ -7,8 +7,8 @@ Batches are made up, as long as ConvAI2's with profiles: 4 to 16 turns per conte
 turn and per response. Training: fairseq's trainer with our task, model and criterion (collating, logging and clipping
 included), and a loop that a careful person would write by hand, on lists of turns: packed turns and responses, cross-entropy
 of real tokens alone, torch.optim.Adam. Decoding: the sampler of Cho et al. (2022), top-k 4 and top-p 0.8, of fairseq's
-generator and by hand; responses are as long as --length, whatever is sampled. Systems take turns; ratios are medians over
-steps.
+generator and by hand; responses end where ConvAI2's do, whatever is sampled. Systems take turns; ratios are medians over
+steps. On a machine that does other things too, CPU seconds say more than those of the clock.
 """
 
 import argparse
@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=50259, help="GPT-2's tokens and ours")
     parser.add_argument("--batches", type=int, default=5, help="how many are measured")
     parser.add_argument("--contexts", type=int, default=64, help="decoded at once")
-    parser.add_argument("--length", type=int, default=15, help="tokens of a decoded response")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -47,18 +46,26 @@ def main() -> None:
     for name in args.system:
         for what in args.what:
             found = {"training": training, "decoding": decoding}[what](args, name)
-            cpu, wall = ([a / b for a, b in zip(*(found[s][k] for s in ("ours", "bare")), strict=True)] for k in (0, 1))
-            rows.append([
-                name, what, *(f"{statistics.median(found[system][1]):.3f}" for system in ("bare", "ours")),
-                f"{statistics.median(wall):.2f}", f"{statistics.median(cpu):.2f}",
-            ])  # fmt: skip
-    headers = ["system", "", "s, bare loop", "s, fairseq", "wall ratio", "CPU ratio"]
+            ours = found.pop("ours")
+            for base, times in found.items():
+                cpu, wall = ([a / b for a, b in zip(ours[k], times[k], strict=True)] for k in (0, 1))
+                seconds = (f"{statistics.median(each):.3f}" for each in (times[0], ours[0]))
+                ratios = (f"{statistics.median(each):.2f}" for each in (cpu, wall))
+                rows.append([name, BASES[what, base], *seconds, *ratios])
+    headers = ["system", "beside a bare loop", "CPU s, bare", "CPU s, fairseq", "CPU ratio", "wall ratio"]
     print(tabulate(rows, headers, tablefmt="pipe", disable_numparse=True))
-    batch = ", ".join(f"{batch} {name}" for name, (batch, *_) in SYSTEMS.items())
+    batch = ", ".join(f"{SYSTEMS[name][0]} {name}" for name in args.system)
     print(
-        f"\ntraining: responses per update {batch}; decoding: {args.contexts} contexts, {args.length} tokens; "
-        f"{args.vocabulary:,} tokens, medians of {args.batches}, {args.threads} threads"
+        f"\nresponses per update: {batch}; {args.contexts} contexts decoded at once; {args.vocabulary:,} tokens, medians of "
+        f"{args.batches}, {args.threads} threads"
     )
+
+
+BASES = {
+    ("training", "bare"): "training",
+    ("decoding", "bare"): "decoding",
+    ("decoding", "dropping"): "decoding, a loop that drops what has ended",
+}
 
 
 def training(args: argparse.Namespace, name: str) -> dict[str, tuple[list[float], list[float]]]:
@@ -77,22 +84,51 @@ def training(args: argparse.Namespace, name: str) -> dict[str, tuple[list[float]
 
 
 def decoding(args: argparse.Namespace, name: str) -> dict[str, tuple[list[float], list[float]]]:
-    """Seconds of each batch: {"ours", "bare"} -> CPU, wall."""
+    """Seconds of each batch: {"ours", "bare", "dropping"} -> CPU, wall."""
+    import torch
+
     trainer = trainer_of(args, name)
     task, model = trainer.task, trainer.model.eval()
     pairs = made_up(task, args.contexts * (args.batches + 1))
     dataset = as_dataset(task, pairs)
     bare = BareLoop(model, task.target_dictionary, *SYSTEMS[name][1:])
     model.prepare_for_inference_(trainer.cfg)
-    flags = {"beam": 1, "nbest": 1, "max_len_a": 0, "max_len_b": args.length, "min_len": args.length, "sampling": True}
+    flags = {"beam": 1, "nbest": 1, "max_len_a": 0, "max_len_b": LONGEST, "sampling": True}
     generator = task.build_generator([model], Namespace(**flags, sampling_topk=TOPK, sampling_topp=TOPP))
+    end, choose, lengths = task.target_dictionary.eos(), generator.search.step, None
+
+    def step(number, lprobs, scores, previous, rows):
+        return choose(number, ended(lprobs, lengths[rows] <= number, end), scores, previous, rows)
+
+    generator.search.step = step
+
+    def of(rows: range):
+        contexts = [pairs[row][0] for row in rows]
+        return contexts, torch.tensor([len(pairs[row][1]) for row in rows])
 
     def ours(rows: range) -> None:
-        task.inference_step(generator, [model], dataset.collater([dataset[row] for row in rows]))
+        nonlocal lengths
+        sample = dataset.collater([dataset[row] for row in rows])
+        lengths = of(rows)[1][sample["id"] - rows[0]]
+        task.inference_step(generator, [model], sample)
 
     batches = [range(start, start + args.contexts) for start in range(0, len(pairs), args.contexts)]
-    steps = {"bare": lambda rows: bare.sample([pairs[row][0] for row in rows], args.length), "ours": ours}
+    steps = {
+        "bare": lambda rows: bare.sample(*of(rows)),
+        "dropping": lambda rows: bare.sample(*of(rows), dropping=True),
+        "ours": ours,
+    }
     return in_turns(steps, batches)
+
+
+def ended(log_probs, over, end: int):
+    """(B, ..., V), (B,): the end of a response alone where it is `over`, anything else where it is not."""
+    import torch
+
+    log_probs[..., end] = -torch.inf
+    log_probs[over] = -torch.inf
+    log_probs[over, ..., end] = 0.0
+    return log_probs
 
 
 def in_turns(steps: dict, batches: list[range]) -> dict[str, tuple[list[float], list[float]]]:
@@ -189,10 +225,7 @@ class BareLoop:
         loss = loss + F.cross_entropy(logits, words, reduction="sum")
         if self.bow is not None:
             tokens = pad_sequence(targets, True, -100)
-            scores = self.bow(condition).unsqueeze(-1).expand(-1, -1, tokens.size(1))
-            loss = (
-                loss - scores.log_softmax(1).gather(1, tokens.clamp(min=0).unsqueeze(1)).squeeze(1)[tokens >= 0].sum()
-            )
+            loss = loss - self.bow(condition).log_softmax(-1).gather(1, tokens.clamp(min=0))[tokens >= 0].sum()
         loss = loss / len(pairs)
         self.optimiser.zero_grad()
         loss.backward()
@@ -205,8 +238,11 @@ class BareLoop:
         state = self.decoder.first_state(condition)
         return (state.tanh() if self.tanh else state).unsqueeze(0)
 
-    def sample(self, contexts, length: int):
-        """Responses (B, length) by top-k and top-p; no special token is said."""
+    def sample(self, contexts, lengths, dropping: bool = False):
+        """Responses of these lengths (B,) by top-k and top-p, with their scores.
+
+        The loop ends when all responses have; `dropping` leaves those out that have ended before.
+        """
         import torch
 
         with torch.no_grad():
@@ -214,20 +250,22 @@ class BareLoop:
             if self.latent:
                 mean, logvar = self.latent.prior_net(condition).chunk(2, -1)
                 condition = torch.cat([condition, mean + (logvar / 2).exp() * torch.randn_like(mean)], -1)
-            hidden = self.first_state(condition)
-            token, said, scores = torch.full((len(contexts), 1), self.begin), [], []
-            for _ in range(length):
+            hidden, rows = self.first_state(condition), torch.arange(len(contexts))
+            said = torch.full((len(contexts), int(lengths.max()) + 1), self.pad)
+            scores = torch.zeros(said.shape)
+            token = torch.full((len(contexts), 1), self.begin)
+            for step in range(said.size(1)):
                 state, hidden = self.decoder.gru(self.decoder.embed_tokens(token), hidden)
                 log_probs = self.decoder.output_projection(state[:, 0]).log_softmax(-1)
-                log_probs[:, : self.end + 2] = -torch.inf
-                best, words = log_probs.topk(TOPK)
+                log_probs[:, self.pad] = -torch.inf
+                best, words = ended(log_probs, lengths[rows] <= step, self.end).topk(TOPK)
                 shares = best.softmax(-1)
-                shares = shares.masked_fill(shares.cumsum(-1) - shares >= TOPP, 0.0)
-                place = torch.multinomial(shares, 1)
+                place = torch.multinomial(shares.masked_fill(shares.cumsum(-1) - shares >= TOPP, 0.0), 1)
                 token = words.gather(1, place)
-                said.append(token)
-                scores.append(best.gather(1, place))
-        return torch.cat(said, 1), torch.cat(scores, 1)
+                said[rows, step], scores[rows, step] = token[:, 0], best.gather(1, place)[:, 0]
+                if dropping and not (going := lengths[rows] > step).all():
+                    rows, token, hidden = rows[going], token[going], hidden[:, going]
+        return said, scores
 
 
 def made_up(task, count: int) -> list[tuple[list[list[int]], list[int]]]:

@@ -183,3 +183,41 @@ def test_persona_measures_one_update():
     flags = ("--arch", "persona_cvae_gpt2_tiny", "--vocabulary", "50", "--tokens", "30", "--updates", "1", "--k", "2")
     row = table_of(benchmark("persona", *flags))["persona_cvae_gpt2_tiny"]
     assert row[1:4] == ["4 x 30", "2", "none"] and float(row[5].replace(",", "")) >= float(row[4].replace(",", "")) > 0
+
+
+@pytest.mark.parametrize("name", ["hred", "rnn_cvae"])
+def test_the_bare_loop_trains_the_same_hierarchical_model(name, monkeypatch):
+    """Without dropout, the same noise: the loss of our criterion, before and after an update of each."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import recurrent
+
+    args = Namespace(size="_tiny", vocabulary=60)
+    trainer = recurrent.trainer_of(args, name)
+    trainer.model.encoder.dropout = trainer.model.decoder.dropout = 0.0
+    bare = recurrent.BareLoop(trainer.model, trainer.task.target_dictionary, *recurrent.SYSTEMS[name][1:])
+    pairs = recurrent.made_up(trainer.task, 8)
+    dataset = recurrent.as_dataset(trainer.task, pairs)
+    sample = dataset.collater([dataset[row] for row in range(8)])
+    ordered = [pairs[row] for row in sample["id"].tolist()]  # noise is drawn row by row
+    optimiser = torch.optim.Adam(trainer.model.parameters(), recurrent.SYSTEMS[name][1])
+    losses = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        loss, size, _ = trainer.criterion(trainer.model.train(), sample)
+        optimiser.zero_grad(), (loss / size).backward()
+        torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), recurrent.SYSTEMS[name][2])
+        optimiser.step()
+        torch.manual_seed(seed)
+        losses.append((bare.step(ordered), loss.item() / size))
+    assert [theirs for theirs, _ in losses] == pytest.approx([ours for _, ours in losses], rel=1e-4)
+    assert len({ours for _, ours in losses}) == 3
+
+
+def test_hierarchical_models_are_measured_beside_bare_loops(here):
+    """Both decode responses of the given lengths."""
+    printed = here(
+        "recurrent", "--size", "_tiny", "--vocabulary", "60", "--batches", "1", "--contexts", "5", "--threads", "1"
+    )
+    rows = [line.split("|")[1:-1] for line in printed.splitlines()[2:] if line.startswith("|")]
+    assert [row[0].strip() for row in rows] == ["hred"] * 3 + ["rnn_cvae"] * 3
+    assert all(float(cell) > 0 for row in rows for cell in row[2:])
