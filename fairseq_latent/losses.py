@@ -3,6 +3,8 @@
 Logits come packed: one row (V) a real target token, in the order of `target[target.ne(pad)]`; pads have no row.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -102,6 +104,35 @@ def choice_nll(scores: Tensor) -> tuple[Tensor, Tensor]:
         return nll, torch.zeros_like(nll)
     several = others.isfinite().any(1)
     return nll, (scores[:, -1].detach() > others.detach().amax(1)).float() * several
+
+
+def next_utterance_nll(scores: Tensor) -> Tensor:
+    """Log odds (B, C) that a candidate is the next utterance, the right one last, -inf where there is none -> nats (B,).
+
+    (-log p of the right one + the mean of -log(1 - p) over the others) / 2 (P²BOT; Liu et al., 2020); 0 without others.
+    """
+    scores = scores.float()
+    others = scores[:, :-1]
+    there = others.isfinite()
+    count = there.sum(1)
+    wrong = torch.nn.functional.softplus(others.masked_fill(~there, 0.0)) * there
+    return (torch.nn.functional.softplus(-scores[:, -1]) + wrong.sum(1) / count.clamp(min=1)) / 2 * count.gt(0)
+
+
+def token_divergence(logits: Tensor, target: Tensor, pad: int, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """(N, V), (N,) -> KL(smoothed target || model) (N,), plain NLL (N,), nats a token.
+
+    The smoothed target is 1 - e at the right word and e / (V - 2) at all others but the pad, as in P²BOT (Liu et al., 2020);
+    its entropy, a constant, is taken off the cross-entropy. Without smoothing both are the NLL.
+    """
+    nll, uniform = _TokenNLL.apply(logits, target, bool(label_smoothing))
+    if not label_smoothing:
+        return nll, nll
+    words = logits.size(-1)
+    each, right = label_smoothing / (words - 2), 1 - label_smoothing
+    of_pad = nll + _float(logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)) - _float(logits[:, pad])
+    entropy = -right * math.log(right) - label_smoothing * math.log(each)
+    return (right - each) * nll + each * (words * uniform - of_pad) - entropy, nll
 
 
 def free_bits(kl_per_dim: Tensor, floor: float) -> Tensor:

@@ -29,16 +29,6 @@ def coherence(nup_logits: Tensor) -> Tensor:
     return nup_logits.float().softmax(-1)[..., 1] - 0.5
 
 
-def mean_log_probability(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-    """(B, L, V), (B, L), (B, L) -> (B,): the mean of log p(token | those before) over all real tokens but the first.
-
-    The first token of a row is what is given, e.g. the token that begins a text; a row of it alone has the value 0.
-    """
-    scored = mask[:, 1:].to(logits)
-    chosen = logits[:, :-1].float().log_softmax(-1).gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
-    return (chosen * scored).sum(1) / scored.sum(1).clamp(min=1)
-
-
 def with_empty_ones_last(scores: Tensor, empty: Tensor, floor: float) -> Tensor:
     """(...), (...) bool -> (...): what says nothing has no score of its own: it gets the worst one, `floor` at most."""
     spoken = scores[~empty]

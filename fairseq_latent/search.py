@@ -124,6 +124,19 @@ def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float
     search.step = step
 
 
+FREE = 3  # tokens of a response before a repeated bigram is forbidden (P²BOT; Liu et al., 2020)
+
+
+def ban_bigrams(lprobs: Tensor, tokens: Tensor, generated: int) -> Tensor:
+    """(..., V), (..., t) -> (..., V): -inf for what would repeat a bigram of the tokens, once three were generated."""
+    if generated < FREE or tokens.size(-1) < 2:
+        return lprobs
+    followed = tokens[..., :-1].eq(tokens[..., -1:]).nonzero(as_tuple=True)
+    lprobs = lprobs.clone()
+    lprobs[(*followed[:-1], tokens[..., 1:][followed])] = -math.inf
+    return lprobs
+
+
 def content_seeds(tokens: Tensor, pad: int, seed: int) -> Tensor:
     """(B, S) -> (B,): a noise seed for each context from its words, where there is no example id (fairseq-interactive)."""
     rows = [row[row.ne(pad)].cpu().numpy().astype("<i8").tobytes() for row in tokens]

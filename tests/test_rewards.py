@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from fairseq_latent import matching, rewards
 
@@ -65,15 +64,6 @@ def test_degenerate_batches(given, expected):
 @pytest.mark.parametrize("given, expected", cases("p2bot_coherence"))
 def test_coherence(given, expected):
     near(rewards.coherence(torch.tensor(given["nup_logits"])), expected["scores"])
-
-
-@pytest.mark.parametrize("given, expected", cases("p2bot_lm_score"))
-def test_the_score_of_a_language_model(given, expected):
-    """There the utterance's first word is what is given; self-play puts the token before it that begins a text."""
-    tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(each) for each in given["utterances"]], batch_first=True)
-    mask = torch.arange(tokens.size(1)) < torch.tensor([len(each) for each in given["utterances"]])[:, None]
-    logits = F.embedding(tokens, torch.tensor(given["transition_logits"]))
-    near(rewards.mean_log_probability(logits, tokens, mask), expected["scores"])
 
 
 def test_saying_nothing_is_never_the_best():

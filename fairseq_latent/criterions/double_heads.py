@@ -1,7 +1,8 @@
 """Criterion `double_heads`: the language model's loss on the right reply, and its choice among candidates.
 
 loss = lm_weight * (NLL / target tokens) + choice_weight * (cross-entropy / examples with candidates), as TransferTransfo
-has it (Wolf et al., 2019). Each sum has a denominator of its own, over all batches of an update and all workers.
+has it (Wolf et al., 2019); for P²BOT's transmitter (Liu et al., 2020) the cross-entropy is that of each candidate being the
+next utterance, or not. Each sum has a denominator of its own, over all batches of an update and all workers.
 """
 
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import LatentOutput
-from ..losses import choice_nll
-from ..ranges import AMOUNT
+from ..losses import choice_nll, next_utterance_nll, sum_by_sentence, token_divergence
+from ..ranges import AMOUNT, SHARE_BELOW_ONE
 from .latent_criterion import LatentCriterion, LatentCriterionConfig
 
 OWN = ("loss", "choice", "hits@1", "choices", "lm")  # logged here, by denominators of their own
@@ -27,6 +28,13 @@ class DoubleHeadsConfig(LatentCriterionConfig):
     choice_weight: float = field(
         default=1.0,
         metadata={"help": "weight of the mean cross-entropy of choosing the right reply", "range": AMOUNT},
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata={
+            "help": "epsilon of label smoothing, spread over all words but the right one and the pad (P²BOT: 0.05)",
+            "range": SHARE_BELOW_ONE,
+        },
     )
 
 
@@ -47,6 +55,7 @@ class DoubleHeadsCriterion(LatentCriterion):
         super().__init__(cfg, task)
         self.lm_weight, self.choice_weight = cfg.lm_weight, cfg.choice_weight
         self.candidates = getattr(getattr(task, "cfg", None), "candidates", 1)
+        self.choice_loss = "softmax"  # a model may say otherwise
         self._update: Counts | None = None
 
     @property
@@ -56,6 +65,7 @@ class DoubleHeadsCriterion(LatentCriterion):
 
     def equip(self, model) -> None:
         """Give the model its second head, unless one candidate leaves nothing to choose."""
+        self.choice_loss = getattr(model, "choice_loss", "softmax")
         if not self.reads_candidates:
             return
         if not hasattr(model, "add_choice_head"):
@@ -95,6 +105,12 @@ class DoubleHeadsCriterion(LatentCriterion):
         """One pass for both heads."""
         return model(**sample["net_input"], target=sample["target"])
 
+    def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats a sentence; of the smoothed one its least value is 0."""
+        mask = target.ne(self.padding_idx)
+        smoothed, nll = token_divergence(logits, target[mask], self.padding_idx, self.label_smoothing)
+        return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
+
     def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:
         """fairseq divides by sentences, so that a mean over something else needs how many of it a sentence has."""
         if name in ("nll", "smoothed_nll"):
@@ -111,6 +127,8 @@ class DoubleHeadsCriterion(LatentCriterion):
                 yield "lm", value.detach(), 0.0
         if latent.choice is not None:
             nll, hit = choice_nll(latent.choice)
+            if self.choice_loss == "binary":
+                nll = next_utterance_nll(latent.choice)
             yield "choice", nll, self.choice_weight
             yield "hits@1", hit, 0.0
 

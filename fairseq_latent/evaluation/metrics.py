@@ -6,13 +6,14 @@ sums, over any choice of contexts, give that choice's value (`value`). Lines hav
 (`tokenize`). A line's reference is a text, or a sequence of texts where a context has several.
 """
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from fairseq_latent.overlap import unigram_f1
 
 Lines = Sequence[str]
 References = Sequence[str | Sequence[str]]
@@ -195,10 +196,6 @@ class InterDistinct(Mean):
         return Score(self.name, self.value(sums), signature, {"contexts": sums[1]})
 
 
-PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\]\\^`{|}~_']""")
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-
-
 @dataclass(frozen=True)
 class F1(Mean):
     """Unigram F1 of ParlAI (ConvAI2): lower-cased, punctuation to spaces, articles dropped; percent, mean of lines.
@@ -245,18 +242,6 @@ def measure(metric, hypotheses, references: References | None = None) -> Score:
 def ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
     """All n-grams of a line, in order, with repetitions."""
     return list(zip(*(words[start:] for start in range(n)), strict=False))
-
-
-def unigram_f1(hypothesis: str, reference: str) -> float:
-    """Harmonic mean of unigram precision and recall after ParlAI's normalisation; 0 without a common word."""
-    guess, gold = (normalised(text) for text in (hypothesis, reference))
-    common = sum((Counter(guess) & Counter(gold)).values())
-    return 2 * common / (len(guess) + len(gold)) if common else 0.0
-
-
-def normalised(text: str) -> list[str]:
-    """ParlAI's words of a text: lower case, ASCII punctuation to spaces, without articles."""
-    return ARTICLES.sub(" ", PUNCTUATION.sub(" ", text.lower())).split()
 
 
 def _pairs(hypotheses: Lines, references: References) -> Iterator[tuple[str, Lines]]:

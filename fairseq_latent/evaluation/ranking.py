@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fairseq_latent.data.candidates import Offers, offers_of
 from fairseq_latent.errors import InputError
+from fairseq_latent.overlap import normalised
 
 from .checkpoint import Trained
-from .metrics import normalised
 from .prior_nll import replies_nll
 from .subset import read_dialogues
 from .tables import Column, Estimate, render

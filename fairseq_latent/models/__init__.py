@@ -5,6 +5,7 @@ from . import (  # noqa: F401
     gru_vae,
     hred,
     p2bot_receiver,
+    p2bot_transmitter,
     persona_cvae_gpt2,
     rnn_cvae,
     t_cvae,

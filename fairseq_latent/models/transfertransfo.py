@@ -79,7 +79,11 @@ class TransferTransfoModel(LatentModel):
     def add_choice_head(self) -> None:
         """Build the head that scores candidates, which only a criterion that uses it asks for."""
         if self.choice_head is None:
-            self.choice_head = ChoiceHead(self.encoder.embed_tokens.embedding_dim, self.choice_dropout)
+            self.choice_head = self.new_choice_head()
+
+    def new_choice_head(self) -> torch.nn.Module:
+        """States at the ends of candidates (..., D) -> scores (...)."""
+        return ChoiceHead(self.encoder.embed_tokens.embedding_dim, self.choice_dropout)
 
     def upgrade_state_dict_named(self, state_dict: dict, name: str) -> None:
         """A checkpoint brings its head; where it has none, a new head stays as it was initialised."""

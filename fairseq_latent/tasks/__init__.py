@@ -1,3 +1,3 @@
 """One file a task; importing it registers the task."""
 
-from . import dialogue, persona_dialogue, persona_receiver, text_vae  # noqa: F401
+from . import dialogue, persona_dialogue, persona_receiver, self_play, text_vae  # noqa: F401

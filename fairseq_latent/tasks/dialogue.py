@@ -17,7 +17,9 @@ from fairseq import utils
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from ..competing_beam import CompetingBeam
 from ..data.binarised import check_files, parts
+from ..data.first_tokens import keep_first_tokens
 from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
@@ -38,6 +40,13 @@ class DialogueConfig(LatentTaskConfig, TranslationConfig):
     )
     target_lang: Optional[str] = field(
         default="tgt", metadata={"help": "suffix of the responses", "argparse_alias": "-t"}
+    )
+    p2bot_search: bool = field(
+        default=False,
+        metadata={
+            "help": "beam search of P²BOT (Liu et al., 2020): scores are divided by the tokens with start and end, those "
+            "that have ended compete with those that go on, and no bigram comes twice from the fourth token on"
+        },
     )
     truncate_source: bool = field(
         default=False,
@@ -118,6 +127,10 @@ class DialogueTask(LatentTask, TranslationTask):
         return max(1, self.cfg.upsample_primary)
 
     def _truncate(self, pairs, split: str) -> None:
+        if getattr(self._model, "cuts_replies", False):
+            longest = self._model.max_positions()[1]
+            if long := keep_first_tokens(pairs, longest):
+                logger.info(f"{split}: {long:,} of {len(pairs):,} replies cut at {longest} tokens, the model's longest")
         if not self.cfg.truncate_source:
             return
         words, longest = self.source_dictionary, self.cfg.max_source_positions
@@ -147,6 +160,8 @@ class DialogueTask(LatentTask, TranslationTask):
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; special tokens are kept out of the responses of models that say words alone."""
+        if self.cfg.p2bot_search and not getattr(args, "score_reference", False):
+            kwargs["seq_gen_cls"] = CompetingBeam
         generator = super().build_generator(models, args, **kwargs)
         forbidden, penalty = self.restrictions(models)
         if forbidden and (search := getattr(generator, "search", None)):
