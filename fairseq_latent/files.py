@@ -1,10 +1,12 @@
 """Files that are written whole or not at all."""
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,26 +26,67 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
 def written_together(paths: Iterable[str | Path], mode: str = "w") -> Iterator[list[IO]]:
     """Several files that belong together: no name changes before all of them are complete and on disk.
 
-    They are renamed in the given order, so the last one can serve as the mark that all are there.
+    They are renamed in the given order, so the last one can serve as the mark that all are there. What a killed process
+    left of the same files is removed.
     """
     targets = [_replaceable(path) for path in paths]
-    parts = [target.with_name(f".{target.name}.{secrets.token_hex(4)}.part") for target in targets]
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    parts: list[Path] = []
     try:
         with ExitStack() as opened:
-            files = [opened.enter_context(open(part, mode.replace("w", "x"), **text)) for part in parts]
+            files = []
+            for target in targets:
+                _remove_abandoned(target)
+                files.append(opened.enter_context(_open_part(target, mode, parts)))
             yield files
             for file in files:
                 file.flush()
                 os.fsync(file.fileno())
-        for part, target in zip(parts, targets, strict=True):
-            os.replace(part, target)
+            for part, target in zip(parts, targets, strict=True):
+                os.replace(part, target)
     except BaseException as error:
         for part in parts:
             part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             _name_the_target(error, parts, targets)
         raise
+
+
+def _open_part(target: Path, mode: str, parts: list[Path]) -> IO:
+    """A new file beside `target`, added to `parts`, whose lock says that its writer lives."""
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    while True:
+        parts.append(target.with_name(f".{target.name}.{secrets.token_hex(4)}.part"))
+        file = open(parts[-1], mode.replace("w", "x"), **text)  # noqa: SIM115 (the caller closes it)
+        _lock(file, fcntl.LOCK_EX)
+        if _is_at(file, parts[-1]):
+            return file
+        file.close()  # another writer took it for abandoned before it was locked
+        parts.pop()
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the parts of `target` that nobody holds: their writers were killed."""
+    name = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{8}\.part")
+    for part in [path for path in target.parent.iterdir() if name.fullmatch(path.name)]:
+        with suppress(OSError), open(part, "rb") as file:
+            if _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                part.unlink()
+
+
+def _lock(file: IO, how: int) -> bool:
+    """Hold the file as long as it is open; False where another process holds it or the file system knows no locks."""
+    try:
+        fcntl.flock(file, how)
+    except OSError:
+        return False
+    return True
+
+
+def _is_at(file: IO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _replaceable(path: str | Path) -> Path:

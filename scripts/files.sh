@@ -16,10 +16,15 @@ attempt() {
 
 make_folders() { attempt "$1" mkdir -p "$@"; }
 
-# put FILE COMMAND...: the command's output becomes FILE, whole or not at all.
+# put FILE COMMAND...: the command's output becomes FILE, whole or not at all. What killed processes left of it is removed.
 put() {
-    local file=$1 words part
-    part=$(dirname "$file")/.$(basename "$file").${BASHPID:-$RANDOM}.part
+    local file=$1 words part stem left
+    stem=$(dirname "$file")/.$(basename "$file")
+    for left in "$stem".*.part; do
+        words=${left#"$stem".}
+        [[ ! -f $left || ! ${words%.part} =~ ^[0-9]+$ ]] || kill -0 "${words%.part}" 2>/dev/null || rm -f "$left"
+    done
+    part=$stem.${BASHPID:-$RANDOM}.part
     shift
     words=$({ "$@" >"$part" && mv "$part" "$file"; } 2>&1) || {
         rm -f "$part"

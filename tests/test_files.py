@@ -1,6 +1,7 @@
 """Files are whole or not there, whatever stops the writer."""
 
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -119,3 +120,37 @@ def test_a_stopped_command_leaves_nothing(tmp_path, number, code):
     assert process.returncode == code
     assert "Traceback" not in complaint
     assert names(tmp_path) == []
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    with_others = [".file.0123abcd.part.gz", ".file.txt", ".other.0123abcd.part"]
+    for name in with_others:
+        (tmp_path / name).write_text("of somebody else")
+    process = subprocess.Popen([sys.executable, "-c", WAITS, str(tmp_path / "file")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    with written_whole(tmp_path / "file") as file:
+        file.write("whole")
+    assert len(names(tmp_path)) == 5  # the part of a writer that lives is no remnant
+    process.kill()
+    process.communicate()
+    with written_whole(tmp_path / "file") as file:
+        file.write("again")
+    assert names(tmp_path) == sorted([*with_others, "file"])
+    assert (tmp_path / "file").read_text() == "again"
+
+
+def test_a_part_taken_for_abandoned_is_opened_again(tmp_path, monkeypatch):
+    taken, flock = [], fcntl.flock
+
+    def removed_before_the_first_lock(file, how):
+        if not taken:
+            taken.append(file.name)
+            os.unlink(file.name)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before_the_first_lock)
+    with written_whole(tmp_path / "file") as file:
+        file.write("x")
+    assert taken
+    assert (tmp_path / "file").read_text() == "x"
+    assert names(tmp_path) == ["file"]
