@@ -2,12 +2,12 @@
 
 import argparse
 import ast
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from .errors import InputError
+from .json_text import loads
 
 LARGEST = 2**63 - 1  # what a tensor of integers holds
 
@@ -60,8 +60,8 @@ class JSONObject:
 
     def __contains__(self, text: str) -> bool:
         try:
-            return isinstance(json.loads(text), dict)
-        except (ValueError, RecursionError):
+            return isinstance(loads(text), dict)
+        except ValueError:
             return False
 
     def __str__(self) -> str:

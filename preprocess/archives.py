@@ -3,7 +3,6 @@
 import bz2
 import codecs
 import gzip
-import json
 import lzma
 import tarfile
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.json_text import loads
 from fairseq_latent.memory import TooLarge, bounded_lines, read_bounded
 
 from .lines import decode
@@ -75,8 +75,8 @@ class Member:
     def json(self) -> object:
         """The whole file's JSON value; InputError "FILE:LINE: ..." where it is none."""
         try:
-            return json.loads(self.text())
-        except (ValueError, RecursionError) as error:
+            return loads(self.text())
+        except ValueError as error:
             raise self.no_json(error) from None
 
     def no_json(self, error: ValueError | RecursionError) -> InputError:

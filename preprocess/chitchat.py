@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, missing_extra, run
+from fairseq_latent.json_text import loads
 
 from .conversation import Conversation, Turn, write_conversations
 
@@ -49,7 +49,7 @@ def read_chitchat(path: str | Path | None = None, counts: Counter | None = None)
 
 def _load(path: Path) -> dict[str, dict]:
     try:
-        data = json.loads(path.read_bytes())
+        data = loads(path.read_bytes())
     except ValueError as error:  # no JSON or no UTF-8
         raise InputError(f"{path}: {error}; remedy: pip install --force-reinstall {PACKAGE}") from None
     if not isinstance(data, dict):

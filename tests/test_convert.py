@@ -222,7 +222,7 @@ def test_a_model_of_words_of_its_own_starts_another_with_all_its_rows(data_bin, 
     one, two = (programs.parameters(tmp_path / run / "checkpoint_last.pt") for run in ("one", "two"))
     for name in (name for name in one if ".model." in name or name.endswith("embed_tokens.weight")):
         torch.testing.assert_close(two[name], one[name], msg=name)
-    (tmp_path / "handed" / SYMBOLS).write_text("[1]")
+    (tmp_path / "handed" / SYMBOLS).write_text("[" * 20_000)
     assert "these are not the rows of symbols; remedy" in refused(
         programs.fit, data_bin, tmp_path / "three", *small, "--gpt2-path", tmp_path / "handed", **kind
     )

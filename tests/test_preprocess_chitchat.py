@@ -54,7 +54,15 @@ def test_command(dataset, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"x": {}}', '{"x": {"messages": [null]}}', '{"x": {"messages": [[{"text": "a"}]]}}', '{"x": 1}'],
+    [
+        "{",
+        "[" * 20_000,
+        "[]",
+        '{"x": {}}',
+        '{"x": {"messages": [null]}}',
+        '{"x": {"messages": [[{"text": "a"}]]}}',
+        '{"x": 1}',
+    ],
 )
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text)

@@ -438,6 +438,13 @@ def test_a_work_folder_of_another_run_is_refused(archive):
     for other in (["--keep-bots"], ["--lang", "en"]):
         with pytest.raises(InputError, match="begun with other files or options; remedy"):
             main([*command, *other])
+    for damaged in ("", "[1]", "[" * 20_000):
+        (counted,) = (work / "tweets").glob("*.json")
+        before = counted.read_text()
+        counted.write_text(damaged)
+        with pytest.raises(InputError, match=r"json: damaged; remedy: remove .*tweets, and start again"):
+            main(command)
+        counted.write_text(before)
     main([*command, "--each-reply"])  # what was read serves any join
     assert not work.exists()
 

@@ -1,17 +1,18 @@
 """JSON that our own commands wrote, read back: what somebody altered is refused, not shown."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from fairseq_latent.json_text import loads
+
 # what comes of a file of another form, or one that is damaged
-OTHER_FORM = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+OTHER_FORM = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 def read_json(path: str | Path) -> Any:
     """The file's value; one of OTHER_FORM where it is no JSON in UTF-8."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return loads(Path(path).read_text(encoding="utf-8"))
 
 
 def number(value: Any) -> int | float:

@@ -1,12 +1,12 @@
 """Reads the log of one training (`fairseq-train --log-format json --log-file FILE`) into curves over updates."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.json_text import loads
 
 from .own_json import whole
 
@@ -84,8 +84,8 @@ def _record(line: str) -> dict:
     if not line.startswith("{"):
         return {}
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = loads(line)
+    except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError, missing_extra
+from ..json_text import loads
 from .packed_attention import packed_states, use_packed_attention
 
 SYMBOLS = (
@@ -202,6 +203,6 @@ def rows_of_symbols(folder: str | Path) -> Mapping[str, int]:
     if not path.is_file():
         return {}
     try:
-        return {str(symbol): int(row) for symbol, row in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {str(symbol): int(row) for symbol, row in loads(path.read_text(encoding="utf-8")).items()}
     except (AttributeError, TypeError, ValueError):
         raise InputError(f"{path}: these are not the rows of symbols; remedy: fairseq-latent convert, again") from None

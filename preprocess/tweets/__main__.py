@@ -22,7 +22,7 @@ from ..clean import cleaner
 from ..parallel import map_tasks
 from ..rules import Wanted, wanted_by
 from .accounts import accounts
-from .base import database
+from .base import database, work_file
 from .options import LEAST_MEMORY, parser
 from .read import Selection, read_file
 from .spool import archive_files
@@ -122,7 +122,7 @@ def _joined(work: Path, options: argparse.Namespace) -> Counter:
     done = work / "turns.json"
     wanted = [options.repeated, options.each_reply, options.max_turns, options.keep_monologues, options.keep_crowds]
     if done.exists():
-        kept = json.loads(done.read_text())
+        kept = work_file(done)
         if kept["options"] == wanted:
             return Counter(kept["counts"])
         done.unlink()
@@ -195,7 +195,7 @@ def _held(work: Path, files: Sequence[Path], shard: tuple[int, int] | None, sele
         locks.enter_context(_locked(lock, fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
         if shard:
             locks.enter_context(_locked(work / "lock.{}of{}".format(*shard), fcntl.LOCK_EX))
-        if begun.exists() and json.loads(begun.read_text()) != wanted:
+        if begun.exists() and work_file(begun) != wanted:
             raise InputError(f"{work} was begun with other files or options; remedy: remove it, or another --work")
         with written_whole(begun) as file:
             json.dump(wanted, file)

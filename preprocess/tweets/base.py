@@ -8,9 +8,21 @@ from pathlib import Path
 import duckdb
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.json_text import loads
 
 SPACE = duckdb.OutOfMemoryException, duckdb.IOException
 DATA = duckdb.DataError, duckdb.InvalidInputException, duckdb.SerializationException
+
+
+def work_file(path: Path) -> dict:
+    """What an earlier start noted in the folder of `--work`; InputError where that is damaged."""
+    try:
+        noted = loads(path.read_bytes())
+    except ValueError as error:
+        noted = error
+    if not isinstance(noted, dict):
+        raise InputError(f"{path}: damaged; remedy: remove {path.parent}, and start again")
+    return noted
 
 
 @contextmanager

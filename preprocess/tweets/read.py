@@ -11,7 +11,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
 from ..rules import Wanted
-from .base import database
+from .base import database, work_file
 from .columns import Columns
 from .forms import BLANK, FOLDED, UNKNOWN, embedded, form_of, quoted, tweets_of
 from .objects import unfold
@@ -42,7 +42,7 @@ def read_file(path: Path, index: int, folder: Path, selection: Selection, memory
     """
     parquet, counted = folder / f"{index:06d}.parquet", folder / f"{index:06d}.json"
     if counted.exists():
-        return Counter(json.loads(counted.read_text()))
+        return Counter(work_file(counted))
     counts: Counter[str] = Counter()
     lines, part = folder / f"{index:06d}.lines", parquet.with_suffix(".part")
     form = form_of(sample(path))
