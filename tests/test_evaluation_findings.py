@@ -7,7 +7,7 @@ import pytest
 
 from fairseq_latent.evaluation import published
 from fairseq_latent.evaluation.comparisons import listed
-from fairseq_latent.evaluation.findings import collapse, findings, latent
+from fairseq_latent.evaluation.findings import collapse, findings, latent, perceived
 from fairseq_latent.evaluation.latent_statistics import LatentStatistics
 from fairseq_latent.evaluation.measured import Comparison, Row
 from fairseq_latent.evaluation.methods import (
@@ -20,6 +20,7 @@ from fairseq_latent.evaluation.methods import (
     has_latent,
 )
 from fairseq_latent.evaluation.metrics import Score
+from fairseq_latent.evaluation.report_kind import OF_PERSONAS, OF_RESPONSES
 from fairseq_latent.evaluation.run_folder import RunFolder
 from fairseq_latent.evaluation.run_pieces import MeasuredSystem
 from fairseq_latent.evaluation.settings import TrainingSettings, changed
@@ -214,8 +215,44 @@ def test_a_model_without_a_latent_is_not_called_collapsed():
     assert has_latent(replace(settings, model="vhred")) and has_latent(None)
 
 
+PERSONA_ROWS = {
+    "persona CVAE + L_Po-di": ("persona_cvae_gpt2", "podi_elbo", {}),
+    "persona CVAE": ("persona_cvae_gpt2", "elbo", {"no_latents": "False", "profile_of": "partner"}),
+    "persona CVAE + the speaker's own profile": ("persona_cvae_gpt2", "elbo", {"profile_of": "own"}),
+    "language model without latents": ("persona_cvae_gpt2", "elbo", {"no_latents": "True"}),
+    "RNN CVAE + bag of words": ("rnn_cvae", "bow_elbo", {}),
+    "DialoGPT": ("dialogpt", "elbo", {}),
+    "HRED": ("hred", "elbo", {}),
+}
+
+
+@pytest.mark.parametrize("name", PERSONA_ROWS)
+def test_systems_that_see_personas_are_known_by_their_flags(name):
+    model, criterion, flags = PERSONA_ROWS[name]
+    settings = flags_of(criterion)
+    settings = replace(settings, arch=model, model=model, flags={**settings.flags, **flags})
+    assert described(settings) == name
+    reported = OF_PERSONAS.reported("en")
+    assert reported["persona CVAE + L_Po-di"] == published.CONVAI2["the paper's model"]
+    assert (name in reported) == ("L_Po-di" in name or "persona" not in name and "without" not in name)
+    assert {published.CONVAI2_ROWS[each] for each in reported} == set(published.CONVAI2)
+
+
+def test_what_a_profile_is_worth_is_said_with_its_noise():
+    found = replace(statistics(0.5), worth=1.25, worth_low=-0.5, worth_high=3.0)
+    one = replace(system("x"), test=found)
+    assert (
+        "saves +1.25 nats a response over a stranger's (95 % interval \u22120.50 to +3.00): which is within"
+        in perceived(one)
+    )
+    assert "more than chance" in perceived(replace(one, test=replace(found, worth_low=0.5)))
+    assert "more than chance" in perceived(replace(one, test=replace(found, worth=-1.0, worth_low=-2, worth_high=-0.1)))
+    assert "Zp has collapsed" in perceived(replace(one, test=statistics(0.0, au=0)))
+    assert "stranger" not in perceived(replace(one, test=statistics(0.5)))
+
+
 def said(systems):
-    return "\n".join(findings(systems, None).all)
+    return "\n".join(findings(OF_RESPONSES, systems, None).all)
 
 
 def test_a_difference_within_the_noise_is_called_so():
@@ -232,7 +269,7 @@ def test_of_many_systems_the_ends_and_the_tests_are_named():
     assert "Higher than base (p < 0.05): s2, s3, s4. Within the noise of base: s1." in text
     assert "It is used (some dimension" not in text
     assert "The latent is used (some dimension is active): base (KLD 0.30), s1 (KLD 1.00)" in text
-    assert findings(many, None).each[0].startswith("base: KLD 0.30")
+    assert findings(OF_RESPONSES, many, None).each[0].startswith("base: KLD 0.30")
     near = [system("base"), system("a", dist=4.0, p=0.01), system("b", dist=4.1, p=0.01)]
     assert "b are the most varied, but its interval overlaps with that of a." in said(near)
 

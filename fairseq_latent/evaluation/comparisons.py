@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .measured import Row, undersampled
+from .measured import COLUMNS, Row, undersampled
 from .methods import described, own_criterion
 from .run_pieces import MeasuredSystem
 from .significance import LEVEL
@@ -21,8 +21,10 @@ def listed(names: Sequence[str]) -> str:
 def compared(systems: Sequence[MeasuredSystem], metric: str, unit: str, word: str, reference: Row | None) -> str:
     """The order of the systems in one metric, of which more means `word`; how far chance explains it."""
     ordered = sorted(systems, key=lambda system: -system.score(metric))
-    values = _range([(system.score(metric), system.name) for system in ordered], f".2f{unit}")
-    people = f"; the references {reference.scores[metric].value:.2f}{unit}" if reference else ""
+    form = f".{COLUMNS[metric]}f"
+    values = _range([(system.score(metric), system.name) for system in ordered], f"{form}{unit}")
+    known = reference is not None and metric in reference.scores
+    people = f"; the references {reference.scores[metric].value:{form}}{unit}" if known else ""
     said = _verdict(*ordered[:2], metric, word) + significance(systems, metric)
     return f"{metric}: {values}{people}. {said}"
 
@@ -39,7 +41,8 @@ def _range(values: Sequence[tuple[float, str]], form: str) -> str:
 
 def _verdict(first: MeasuredSystem, second: MeasuredSystem, metric: str, word: str) -> str:
     """Who has most, unless a test or two decimals say that nobody has."""
-    if f"{first.score(metric):.2f}" == f"{second.score(metric):.2f}":
+    form = f".{COLUMNS[metric]}f"
+    if f"{first.score(metric):{form}}" == f"{second.score(metric):{form}}":
         return f"{first.name} and {second.name} are level."
     said = f"The responses of {first.name} are {word}"
     p = _tested(first, second, metric)
@@ -145,13 +148,15 @@ def _ends(group: Sequence[MeasuredSystem], metric: str) -> str:
     return ", though the intervals of the first and the last overlap" if _overlap(first, last, metric) else ""
 
 
-def closeness(systems: Sequence[MeasuredSystem]) -> list[str]:
-    """The lowest bounds on perplexity."""
+def closeness(systems: Sequence[MeasuredSystem], bounds: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The lowest perplexities, or bounds on them: of each (split, field of LatentStatistics, what it is called)."""
     sentences = []
-    for name, word in (("elbo_ppl", "elbo PPL"), ("iw_ppl", "iw PPL")):
-        found = [(getattr(system.valid, name), system.name) for system in systems if system.valid]
+    for split, name, word in bounds:
+        measured = [(getattr(system, split), system.name) for system in systems]
+        found = [(getattr(of_split, name), system) for of_split, system in measured if of_split]
         ordered = sorted(pair for pair in found if pair[0] is not None)
         if ordered:
             order = ", lowest first" if 1 < len(ordered) <= FEW else ""
-            sentences.append(f"{word} on validation{order}: {_range(ordered, '.1f')}.")
+            where = {"valid": "validation"}.get(split, split)
+            sentences.append(f"{word} on {where}{order}: {_range(ordered, '.1f')}.")
     return sentences

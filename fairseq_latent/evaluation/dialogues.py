@@ -24,12 +24,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A context as (speaker, words) turns, who answers, the reference and the systems' answers."""
+    """A context as (speaker, words) turns, who answers, the reference and the systems' answers.
+
+    profile: what A says of himself elsewhere, which nobody who answers reads; empty where it is not known.
+    """
 
     id: int
     turns: tuple[tuple[str, str], ...]
     reference: str
     answers: tuple[Answers, ...]
+    profile: str = ""
 
 
 def foreign_context(generations: Sequence[Generation], test: Sequence[Generation]) -> str | None:

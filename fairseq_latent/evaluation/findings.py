@@ -9,8 +9,9 @@ from fairseq_latent.budget import cut_short
 from .comparisons import FEW, closeness, compared, listed, rising_k
 from .dialogues import distinct_responses
 from .latent_samples import LatentSamples
+from .latent_statistics import LatentStatistics
 from .measured import Row
-from .methods import has_latent
+from .report_kind import Kind
 from .run_pieces import MeasuredSystem
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
@@ -25,24 +26,50 @@ class Findings:
     each: list[str]
 
 
-def findings(systems: Sequence[MeasuredSystem], reference: Row | None) -> Findings:
+def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | None) -> Findings:
     """One sentence or two a point, the latent first."""
-    single = [latent(system) for system in systems if system.valid]
-    single += [sampled(system) for system in systems if system.samples]
-    points, each = (single, []) if len(systems) <= FEW else (collapse(systems), single)
+    if kind.personas:
+        single = [perceived(system) for system in systems if system.has_latents and system.test]
+    else:
+        single = [latent(system) for system in systems if system.valid]
+        single += [sampled(system) for system in systems if system.samples]
+    points, each = (single, []) if len(systems) <= FEW or kind.personas else (collapse(systems), single)
     scored = [system for system in systems if system.row]
-    if len(scored) > 1:
-        most, more = ("the most varied", "the closest") if len(scored) > 2 else ("more varied", "closer")
-        points.append(compared(scored, "dist-2", "%", most, reference))
-        if all("BLEU" in system.row.scores for system in scored):
-            points.append(compared(scored, "BLEU", "", f"{more} to the references", None))
+    for metric, unit, most, more in kind.compared:
+        there = [system for system in scored if metric in system.row.scores]
+        if len(there) > 1 and len(there) == len(scored):
+            points.append(compared(there, metric, unit, most if len(there) > 2 else more, reference))
     points += rising_k(systems)
-    return Findings([*points, *closeness(systems), *unfinished(systems), *still_rising(systems), *care(systems)], each)
+    points += closeness(systems, kind.bounds)
+    return Findings([*points, *unfinished(systems), *still_rising(systems), *care(systems)], each)
+
+
+def perceived(system: MeasuredSystem) -> str:
+    """What Zp knows of the person whose profile it was inferred from, and whether that is more than chance."""
+    found = system.test
+    measured = f"KL(Zp) {found.kl:.2f} nats, MI {found.mi:.2f} nats, {found.au} dimensions active on test"
+    if not found.au:
+        state = "Zp has collapsed: it is alike for all profiles."
+    else:
+        state = f"Zp tells profiles apart: MI is {compare_with_coin(found.mi)}."
+    return " ".join([f"{system.name}: {measured}. {state}", *_worth(found)])
+
+
+def _worth(found: LatentStatistics) -> list[str]:
+    """One sentence where it was measured."""
+    if found.worth is None:
+        return []
+    saved = f"The right profile saves {found.worth:+.2f} nats a response over a stranger's".replace("-", "\u2212")
+    if found.worth_low is None:
+        return [f"{saved}."]
+    low, high = (f"{value:+.2f}".replace("-", "\u2212") for value in (found.worth_low, found.worth_high))
+    told = "which is within the noise" if found.worth_low <= 0 <= found.worth_high else "more than chance"
+    return [f"{saved} (95 % interval {low} to {high}): {told}."]
 
 
 def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
     """Which posteriors have collapsed, of many."""
-    known = [system for system in systems if system.valid and has_latent(system.settings)]
+    known = [system for system in systems if system.valid and system.has_latents]
     kinds = {
         "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and not _apart(s)],
         "apart from the prior, but alike for all responses (no dimension active)": [
@@ -65,12 +92,13 @@ def _with_kl(system: MeasuredSystem) -> str:
 def latent(system: MeasuredSystem) -> str:
     """Whether the posterior has collapsed, and how much the latent carries."""
     found = system.valid
-    if not has_latent(system.settings):
+    if not system.has_latents:
         return (
             f"{system.name} has no latent: its perplexities are of the model itself, no bounds, and its responses to a "
             "context differ by sampling alone."
         )
-    of_all = f" of {system.settings.flag('latent_dim')}" if system.settings else ""
+    size = system.settings.flags.get("latent_dim") if system.settings else None
+    of_all = f" of {size}" if size else ""
     if found.kl is None:
         return (
             f"{system.name}: MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active. It has no KLD: prior and "
@@ -105,7 +133,7 @@ def sampled(system: MeasuredSystem) -> str:
     mean, same = distinct_responses(system.samples)
     latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
     noise, drawn = "", "latents"
-    if not has_latent(system.settings):
+    if not system.has_latents:
         drawn = "samples"
     elif system.valid and not system.valid.au and mean > 1:
         noise = " As the latent carries nothing, this variety is noise, not a choice among answers."

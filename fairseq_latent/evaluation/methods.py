@@ -2,11 +2,22 @@
 
 from .settings import TrainingSettings
 
-# a registered model -> what papers call it
-MODELS = {"t_cvae": "T-CVAE", "gru_vae": "GRU-VAE", "hred": "HRED", "vhred": "VHRED", "rnn_cvae": "RNN CVAE"}
-WITHOUT_LATENT = ("hred",)  # registered models
+MODELS = {  # a registered model -> what papers call it
+    "t_cvae": "T-CVAE",
+    "gru_vae": "GRU-VAE",
+    "persona_cvae_gpt2": "persona CVAE",
+    "hred": "HRED",
+    "rnn_cvae": "RNN CVAE",
+    "vhred": "VHRED",
+    "dialogpt": "DialoGPT",
+    "transfertransfo": "TransferTransfo",
+    "p2bot_transmitter": "P²BOT",
+}
+WITHOUT_LATENTS = ("hred", "dialogpt", "transfertransfo", "p2bot_transmitter")
+NO_LATENTS = "language model without latents"
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
 SPACEFUSION_FLAGS = {"interpolation_weight": 1.0, "fusion_weight": 30.0, "fusion_clip": 0.3, "sigma": 0.1}
+PAPERS = ("t_cvae", "t_spacefusion")  # of Sato et al. (2021)
 LABEL_SMOOTHING = 0.1
 INIT = "fairseq8"  # initial weights of the authors' code; trainings that have no such flag started as fairseq12
 # Criterions whose flags say all: their names only pick defaults. Any other is a loss of its own, whatever its flags.
@@ -40,11 +51,27 @@ def described(settings: TrainingSettings) -> str:
     """Model and loss; what a flag leaves as the plain ELBO has it is not mentioned."""
     if (settings.model, settings.criterion) == SPACEFUSION:
         return " + ".join(["SpaceFusion", *_changed(settings, SPACEFUSION_FLAGS), *_clipped(settings), *_own(settings)])
-    base = MODELS.get(settings.model, settings.model)
+    base = MODELS.get(settings.model, settings.model) if has_latent(settings) else _without_latents(settings)
     if own_criterion(settings):
         base = f"{base}, criterion {settings.criterion}"
+    if not has_latent(settings):
+        return " + ".join([base, *_own(settings)])
     known = [*_samples(settings), *_schedule(settings), *_terms(settings)] if _of_elbo(settings) else []
-    return " + ".join([base, *known, *_own(settings)])
+    return " + ".join([base, *_profile(settings), *known, *_own(settings)])
+
+
+def has_latent(settings: TrainingSettings | None) -> bool:
+    """Whether the model has any; one that nothing is known of has."""
+    return settings is None or (settings.model not in WITHOUT_LATENTS and settings.flag("no_latents") != "True")
+
+
+def _without_latents(settings: TrainingSettings) -> str:
+    return MODELS[settings.model] if settings.model in WITHOUT_LATENTS else NO_LATENTS
+
+
+def _profile(settings: TrainingSettings) -> list[str]:
+    """Whose profile a persona model's posterior reads, where it is not the other party's."""
+    return ["the speaker's own profile"] if settings.flag("profile_of") == "own" else []
 
 
 def own_criterion(settings: TrainingSettings) -> str:
@@ -65,13 +92,8 @@ def bounds_likelihood(settings: TrainingSettings | None) -> bool:
     return settings is None or settings.model != SPACEFUSION[0] or _of_elbo(settings)
 
 
-def has_latent(settings: TrainingSettings | None) -> bool:
-    """Whether the model has a latent at all; one whose settings are not known is taken to have."""
-    return settings is None or not (settings.model in WITHOUT_LATENT or settings.flag("no_latents") == "True")
-
-
 def beside_the_paper(settings: TrainingSettings) -> list[str]:
-    """What differs from the paper's recipe, though the method is the same; data and sizes are not looked at."""
+    """What differs from the recipe of Sato et al. (2021) in a run of the same method; data and sizes are not looked at."""
     found = [
         f"{name.replace('_', ' ')} {settings.flags[name]}, there {usual}"
         for name, usual in STRUCTURE.items()
@@ -80,9 +102,9 @@ def beside_the_paper(settings: TrainingSettings) -> list[str]:
     if settings.flag("kl_schedule") == "cyclical" and settings.flag("kl_cycle") != "epoch":
         found.append(f"a cycle of {settings.flag('kl_cycle')} updates, there one epoch")
     smoothing = settings.number("label_smoothing")
-    if smoothing is not None and smoothing != LABEL_SMOOTHING:
+    if settings.model in PAPERS and smoothing is not None and smoothing != LABEL_SMOOTHING:
         found.append(f"label smoothing {smoothing:g}, there {LABEL_SMOOTHING:g}")
-    if settings.model in ("t_cvae", "t_spacefusion") and settings.flags.get("init", "fairseq12") != INIT:
+    if settings.model in PAPERS and settings.flags.get("init", "fairseq12") != INIT:
         found.append("initial weights as in fairseq 0.12, there as in 0.8")
     words = settings.number("selection_words")
     if words and settings.flag("k") != "1":

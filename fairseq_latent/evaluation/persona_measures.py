@@ -52,14 +52,19 @@ def distinct(
     return found
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of both."""
+def add_proximity_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of P.Distance."""
     parser.add_argument(
         "--profiles",
         metavar="FILE",
         help="the other party's profiles, one a line, for P.Distance: DATA.text/test.partner",
     )
     p_distance.add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of both."""
+    add_proximity_arguments(parser)
     parser.add_argument(
         "--dialogues",
         metavar="FILE",
@@ -70,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def persona_measures(args: argparse.Namespace, contexts: int, words: Tokenizer) -> PersonaMeasures:
     """What the flags ask for, of so many contexts; InputError where they do not fit together."""
-    subset = read_subset(args.dialogues, contexts) if args.dialogues else None
+    subset = read_subset(args.dialogues, contexts) if getattr(args, "dialogues", None) else None
     if not args.profiles:
         for flag, given in (("vectors", args.vectors), ("stopwords", args.stopwords), ("train-text", args.train_text)):
             if given:

@@ -42,6 +42,7 @@ BESIDE = {"en": "Table 1, English", "ja": "Table 2, Japanese", "none": "Table 1,
 
 # Cho et al. (2022), Table 3, Penn Treebank: perplexity (of what is not said), active units, KL cost on the test set.
 CHO = "Cho et al. (2022)"
+CHO_ADDRESS = "arxiv.org/abs/2204.07372"
 PENN_TREEBANK: dict[str, tuple[float, int, float]] = {
     "Standard": (58.391, 0, 0.049),
     "+ KL annealing": (53.564, 3, 2.508),
@@ -63,3 +64,14 @@ CONVAI2: dict[str, tuple[float, float, float, float]] = {
     "P²BOT": (16.620, 0.083, 0.268, 0.370),
     "the paper's model": (15.671, 0.167, 0.538, 0.401),
 }
+CONVAI2_ROWS = {  # what a run is, as `methods.described` says it -> its row there
+    "HRED": "HRED",
+    "RNN CVAE + bag of words": "CVAE",
+    "TransferTransfo": "TransferTransfo",
+    "DialoGPT": "DialoGPT",
+    "P²BOT": "P²BOT",
+    "persona CVAE + L_Po-di": "the paper's model",
+}
+BESIDE_PERSONAS = "Table 1, ConvAI2"
+PERSONA_METRICS = {"PPL": 3, "Distinct-1": 3, "Distinct-2": 3, "P.Distance": 3}
+PERSONA_COLUMNS = (Column("system"), *(Column(name, decimals) for name, decimals in PERSONA_METRICS.items()))

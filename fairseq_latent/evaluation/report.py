@@ -9,6 +9,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
 
+from .persona_measures import add_proximity_arguments
 from .plot import add_sampling_arguments
 from .tokenize import LANGUAGES
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: 1000)",
     )
     add_sampling_arguments(parser)
+    add_proximity_arguments(parser.add_argument_group("for trainings on data with personas"))
 
 
 def main(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,7 +16,10 @@ from .comparisons import listed
 from .dialogues import Dialogue, dialogue, spread_contexts
 from .findings import Findings, findings
 from .io import Generation
-from .published import ADDRESS, BESIDE, PAPER
+from .p_distance import read_profiles
+from .persona_measures import NOTHING, persona_measures
+from .report_columns import shown_columns
+from .report_kind import OF_PERSONAS, OF_RESPONSES, Kind
 from .report_pictures import Picture, pictures
 from .report_tables import (
     Table,
@@ -27,10 +30,10 @@ from .report_tables import (
     meanings,
     papers_tables,
     results,
-    shown_columns,
 )
 from .run_folder import CHECKPOINT, LOG, MADE_BY, run_folders
 from .run_pieces import Measured, MeasuredSystem, Missing, attempt, measured
+from .tokenize import tokenizer
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Report:
     findings: Findings
     beside_paper: Table
     paper: str  # where the numbers of `beside_paper` stand
+    setting: str  # and how they came about
+    answers: str  # and how the sample responses did
     pictures: list[Picture]
     dialogues: list[Dialogue]
     budget: Table
@@ -63,40 +68,57 @@ def assemble(args: argparse.Namespace) -> Report:
     runs = run_folders(args.runs, all_there=False)
     if not Path(args.data).is_dir():
         raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
-    found = measured(runs, args.lang, args.bootstrap, args.seed, args.reference)
+    found = measured(
+        runs,
+        args.lang,
+        args.bootstrap,
+        args.seed,
+        args.reference,
+        lambda contexts: persona_measures(args, contexts, tokenizer(args.lang)) if args.vectors else NOTHING,
+    )
+    kind = OF_PERSONAS if found.personas else OF_RESPONSES
     systems, missing = found.systems, list(found.missing)
-    shown = dialogues(found, args.contexts)
+    shown = dialogues(found, args.contexts, args.profiles if found.personas else None)
     examples = args.example or [_typical(shown, found.test)]
     for example in examples:
         if example < 0 or (found.test and example >= len(found.test)):
             raise InputError(f"--example {example}: test has no such line; remedy: 0 to {max(len(found.test), 1) - 1}")
-    drawn = pictures(args, systems, examples, missing)
+    drawn = pictures(args, kind, systems, examples, missing)
     return Report(
         title=args.title,
         language=args.lang,
         colours={system.name: plots.colour(index) for index, system in enumerate(systems)},
-        introduction=introduction(args, systems, missing),
+        introduction=introduction(args, kind, systems, missing),
         missing=missing,
-        results=results(found.reference, systems),
+        results=results(kind.shown, found.reference, systems),
         marks=marks(systems),
-        meanings=meanings(systems),
-        findings=findings(systems, found.reference),
-        beside_paper=beside_paper(found.reference, systems, args.lang),
-        paper=f"{PAPER}, {BESIDE[args.lang]}, {ADDRESS}",
+        meanings=meanings(kind.shown, systems),
+        findings=findings(kind, systems, found.reference),
+        beside_paper=beside_paper(kind, found.reference, systems, args.lang),
+        paper=kind.paper.format(place=kind.place(args.lang)),
+        setting=kind.setting,
+        answers=kind.answers,
         pictures=drawn,
         dialogues=shown,
         budget=budget(systems),
         differences=flags_that_differ(systems),
-        papers_tables=papers_tables(),
-        signatures=signatures(args, systems, examples),
+        papers_tables=papers_tables(kind),
+        signatures=signatures(args, kind, systems, examples),
     )
 
 
-def dialogues(found: Measured, contexts: int) -> list[Dialogue]:
-    """Sample responses of all systems that have some, to contexts that all of these answered."""
+def dialogues(found: Measured, contexts: int, profiles: str | None = None) -> list[Dialogue]:
+    """Sample responses of all systems that have some, to contexts that all of these answered.
+
+    profiles: the file of the other party's, one a line of the test set.
+    """
     samples = {system.name: system.samples for system in found.systems if system.samples}
     common = min(map(len, samples.values()), default=0)
-    return [dialogue(samples, each) for each in spread_contexts(common, contexts)]
+    described = read_profiles(profiles, len(found.test)) if profiles and found.test else ()
+    return [
+        replace(dialogue(samples, each), profile=described[each] if described else "")
+        for each in spread_contexts(common, contexts)
+    ]
 
 
 def _typical(shown: Sequence[Dialogue], test: Sequence[Generation]) -> int:
@@ -106,16 +128,14 @@ def _typical(shown: Sequence[Dialogue], test: Sequence[Generation]) -> int:
     return by_length[len(by_length) // 2][1] if by_length else 0
 
 
-def introduction(args: argparse.Namespace, systems: Sequence[MeasuredSystem], missing: list[Missing]) -> list[str]:
+def introduction(
+    args: argparse.Namespace, kind: Kind, systems: Sequence[MeasuredSystem], missing: list[Missing]
+) -> list[str]:
     """What was compared, on what data."""
     from .checkpoint import corpus_sizes
 
     names = listed([system.name for system in systems])
-    paragraphs = [
-        f"Compared: {names}. Each reads a conversation so far and writes the next response, with a latent variable z for "
-        "all that the context leaves open. In training z comes from a posterior, which sees the response; "
-        "in use it comes from a prior, which sees the context alone.",
-    ]
+    paragraphs = [f"Compared: {names}. {kind.lead}"]
     trained = next((system for system in systems if system.settings), None)
     if trained is None:
         return paragraphs
@@ -139,10 +159,10 @@ def _versions() -> list[str]:
 
 
 def signatures(
-    args: argparse.Namespace, systems: Sequence[MeasuredSystem], examples: Sequence[int]
+    args: argparse.Namespace, kind: Kind, systems: Sequence[MeasuredSystem], examples: Sequence[int]
 ) -> list[tuple[str, list[str]]]:
     """How to make the same numbers again."""
-    shown = {column.score for column in shown_columns(systems)}
+    shown = {column.score for column in shown_columns(kind.shown, systems)}
     rows = [system.row for system in systems if system.row]
     metrics = {score.signature: None for row in rows for name, score in row.scores.items() if name in shown}
     tests = {row.comparison.signature: None for row in rows if row.comparison}
@@ -151,7 +171,9 @@ def signatures(
     command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
-    command += ["--reference", *args.reference] if args.reference else []
+    for flag in ("reference", "profiles", "vectors", "stopwords", "train_text"):
+        given = getattr(args, flag)
+        command += [f"--{flag.replace('_', '-')}", *([given] if isinstance(given, str) else given)] if given else []
     made = [
         system.run.made_by(name)
         for system in systems

@@ -3,16 +3,23 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
 
 from .comparisons import FEW, listed
 from .findings import picture_of_latents
 from .latent_samples import SampledPair
-from .methods import bounds_likelihood, has_latent
+from .methods import bounds_likelihood
+from .persona_rows import PERCEPTION, SWEEP, read_purity
 from .plot import sampled_pairs
+from .report_kind import Kind
 from .run_pieces import MeasuredSystem, Missing, attempt
 from .tables import MISSING
 
 PICTURE = "the picture of latents"
+PERCEPTION_PICTURE = "perception.png"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,16 @@ class Picture:
 
 
 def pictures(
-    args: argparse.Namespace, systems: Sequence[MeasuredSystem], examples: Sequence[int], missing: list[Missing]
+    args: argparse.Namespace,
+    kind: Kind,
+    systems: Sequence[MeasuredSystem],
+    examples: Sequence[int],
+    missing: list[Missing],
 ) -> list[Picture]:
-    """KL curves, loss curves, latent space: each of what there is."""
+    """Curves; then the latent space of chosen pairs or, of personas, what fader and Zp do: each of what there is."""
+    if kind.personas:
+        found = [picture for system in systems if system.has_latents for picture in of_persona(system, missing)]
+        return curves(systems) + found
     pairs = latent_pairs(args, systems, examples, missing)
     return curves(systems) + [latent_space(args, pair, len(pairs) > 1) for pair in pairs]
 
@@ -61,7 +75,7 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
     with_kl = {
         system.name: system.log
         for system in systems
-        if system.log and has_latent(system.settings) and bounds_likelihood(system.settings)
+        if system.log and system.has_latents and bounds_likelihood(system.settings)
     }
     if with_kl:
         each = "panel" if len(with_kl) > plots.MANY else "line"
@@ -82,7 +96,7 @@ def latent_pairs(
     """Latents of the chosen pairs under all models that can be loaded."""
     found: dict[int, SampledPair] = {}
     for system in systems:
-        if system.settings is None or not has_latent(system.settings):
+        if system.settings is None or not system.has_latents:
             continue
         pairs = attempt(
             lambda run=system.run: sampled_pairs(args, [run], args.data, "test", examples),
@@ -92,6 +106,57 @@ def latent_pairs(
             before = found.get(pair.id, replace(pair, samples={}))
             found[pair.id] = replace(before, samples={**before.samples, **pair.samples})
     return list(found.values())
+
+
+def of_persona(system: MeasuredSystem, missing: list[Missing]) -> list[Picture]:
+    """After Figures 6 and 5 of Cho et al. (2022), of the files that `fairseq-latent sweep` and `plot perception` wrote."""
+    from . import plots
+    from .sweep_picture import sweep_picture
+    from .sweep_points import read_sweep
+
+    found = []
+    folder, file = system.run.folder, system.run.folder.name
+    if (folder / SWEEP).is_file():
+        sweep = attempt(lambda: read_sweep(folder / SWEEP), system.name, "the fader by hand", None, missing)
+        if sweep is not None:
+            found.append(
+                Picture(
+                    f"{file}.{SWEEP.removesuffix('.json')}.png",
+                    f"The fader by hand: {system.name}",
+                    "three curves over the fader: P.Distance, one minus it, words a response",
+                    "Responses with the fader set from 0 to 1; after Figure 6 of Cho et al. (2022). ρ is Spearman's rank "
+                    "correlation of the fader and each measure. Dotted: nearness to the profiles of others; where it moves "
+                    "like the other curve, the fader changes how responses are made, not how much of a persona is in them.",
+                    plots.encoded(sweep_picture(sweep)),
+                )
+            )
+    if (folder / PERCEPTION_PICTURE).is_file():
+        drawn = attempt(
+            lambda: (_png(folder / PERCEPTION_PICTURE), read_purity(folder / PERCEPTION)),
+            system.name, "what Zp makes of profiles", None, missing,
+        )  # fmt: skip
+        if drawn is not None:
+            png, purity = drawn
+            found.append(
+                Picture(
+                    f"{file}.{PERCEPTION_PICTURE}",
+                    f"What Zp makes of profiles: {system.name}",
+                    "two-dimensional map of profiles, a colour for what each is about",
+                    f"Means of q(Zp|P) of {purity['profiles']:,} profiles by t-SNE, whose distances have no unit; after "
+                    f"Figure 5 of Cho et al. (2022). Of a profile's five nearest neighbours {purity['purity']:.0%} are "
+                    f"about the same, {purity['untrained']:.0%} with random weights in place of the trained ones, "
+                    f"{purity['shuffled']:.0%} with labels shuffled.",
+                    png,
+                )
+            )
+    return found
+
+
+def _png(path: Path) -> bytes:
+    content = path.read_bytes()
+    if not content.startswith(PNG):
+        raise InputError(f"{path}: no PNG; remedy: fairseq-latent plot perception … --out {path}")
+    return content
 
 
 def latent_space(args: argparse.Namespace, pair: SampledPair, several: bool) -> Picture:

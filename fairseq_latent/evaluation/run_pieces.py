@@ -12,6 +12,7 @@ from .dialogues import foreign_context
 from .io import Generation, read_generations, with_references
 from .latent_statistics import LatentStatistics, read_statistics
 from .methods import bounds_likelihood, has_latent
+from .persona_measures import NOTHING, PersonaMeasures
 from .run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
 from .score import Row, System, measure_systems
 from .settings import TrainingSettings, training_settings
@@ -25,6 +26,7 @@ SERVES = {  # file -> what a report lacks without it
     LATENTS_VALID: "KLD, AU, MI, perplexities",
     LATENTS_TEST: "KLD on the test set",
 }
+PERSONA_TASK = "persona_dialogue"
 Piece = TypeVar("Piece")
 
 
@@ -58,6 +60,11 @@ class MeasuredSystem:
         """The system's name."""
         return self.run.name
 
+    @property
+    def has_latents(self) -> bool:
+        """Whether the model has any."""
+        return has_latent(self.settings)
+
     def score(self, metric: str) -> float | None:
         """A corpus value on the test set."""
         found = self.row and self.row.scores.get(metric)
@@ -66,18 +73,28 @@ class MeasuredSystem:
 
 @dataclass(frozen=True)
 class Measured:
-    """All runs, the references' row, the test set as the runs answered it (empty where none did), and what is missing."""
+    """All runs, the references' row, the test set as the runs answered it (empty where none did), what is missing, and
+    whether any run was trained on data with personas."""
 
     systems: Sequence[MeasuredSystem]
     reference: Row | None
     test: Sequence[Generation]
     missing: list[Missing]
+    personas: bool = False
 
 
 def measured(
-    runs: Sequence[RunFolder], language: str, resamples: int, seed: int, references: Sequence[str] = ()
+    runs: Sequence[RunFolder],
+    language: str,
+    resamples: int,
+    seed: int,
+    references: Sequence[str] = (),
+    further: Callable[[int], PersonaMeasures] = lambda contexts: NOTHING,
 ) -> Measured:
-    """Read all runs; refuse only where nothing at all can be shown. `references` (files) replace the T- lines."""
+    """Read all runs; refuse only where nothing at all can be shown. `references` (files) replace the T- lines.
+
+    further: what else is measured of the responses to so many contexts, on a page of personas.
+    """
     missing = [each for run in runs for each in _absent(run)]
     answers = {run: _piece(run, GENERATED, read_generations, missing) for run in runs}
     sampled = {run: _piece(run, SAMPLES, read_generations, missing) for run in runs}
@@ -97,20 +114,21 @@ def measured(
     answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
     if references:
         answers = {run: with_references(found, run.folder / GENERATED, references) for run, found in answers.items()}
-    reference, rows = _scores(answers, language, resamples, seed, missing)
+    personas = any(each.settings and each.settings.task == PERSONA_TASK for each in systems)
+    reference, rows = _scores(answers, personas, language, resamples, seed, further, missing)
     test = next(iter(answers.values()), [])
     samples = _same_contexts({run: found for run, found in sampled.items() if found}, test, missing)
     if references and test:
         samples = {run: _referring(found, test) for run, found in samples.items()}
     systems = [replace(each, row=rows.get(each.name), samples=samples.get(each.run)) for each in systems]
     order = {run.name: place for place, run in enumerate(runs)}
-    return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]))
+    return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]), personas)
 
 
 def _meaningful(system: MeasuredSystem) -> MeasuredSystem:
     """Without the statistics that say nothing of such a model."""
     pieces = {"valid": system.valid, "test": system.test}
-    if not has_latent(system.settings):
+    if not system.has_latents:
         nothing = dict.fromkeys(("kl", "au", "mi"))
     elif not bounds_likelihood(system.settings):
         nothing = dict.fromkeys(("kl", "elbo_ppl", "iw_ppl"))
@@ -175,13 +193,22 @@ def _same_test_set(
 
 
 def _scores(
-    answers: dict[RunFolder, list[Generation]], language: str, resamples: int, seed: int, missing: list[Missing]
+    answers: dict[RunFolder, list[Generation]],
+    personas: bool,
+    language: str,
+    resamples: int,
+    seed: int,
+    further: Callable[[int], PersonaMeasures],
+    missing: list[Missing],
 ) -> tuple[Row | None, dict[str, Row]]:
     """The references' row, and each system's."""
     if not answers:
         return None, {}
     systems = [System(run.name, str(run.folder / GENERATED), tuple(found)) for run, found in answers.items()]
-    rows = measure_systems(systems, language, resamples=resamples, seed=seed)
+    hypothesis, more = "first", NOTHING
+    if personas:
+        hypothesis, more = "mean", further(len(systems[0].generations))
+    rows = measure_systems(systems, language, hypothesis, resamples, seed, further=more)
     if systems[0].references is not None:
         return rows[0], {row.name: row for row in rows[1:]}
     for run in answers:

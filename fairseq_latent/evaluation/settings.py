@@ -25,7 +25,8 @@ UNIMPORTANT_FLAGS = ("log_file", "log_interval", "log_format", "tensorboard_logd
 class TrainingSettings:
     """arch and criterion as on the command line; flags: name -> value; updates of the checkpoint; seconds until it.
 
-    model: the registered model that the arch is a size of. own: those flags of the criterion that differ from its defaults.
+    model: the registered model that the arch is a size of. task: its name. own: those flags of the criterion that
+    differ from its defaults.
     """
 
     arch: str
@@ -35,6 +36,7 @@ class TrainingSettings:
     seconds: float
     parameters: int
     model: str = ""
+    task: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
 
     def flag(self, name: str) -> str:
@@ -82,6 +84,7 @@ def training_settings(path: str | Path) -> TrainingSettings:
         updates=updates,
         seconds=seconds,
         parameters=_parameters(state["model"]),
+        task=str(cfg["task"]["_name"]) if isinstance(cfg.get("task"), Mapping) else "",
         model=ARCH_MODEL_NAME_REGISTRY.get(arch, arch),
         own=changed(cfg["criterion"], CRITERION_DATACLASS_REGISTRY.get(criterion)),
     )
