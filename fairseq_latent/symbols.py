@@ -10,3 +10,10 @@ EOU = "<eou>"  # end of utterance: between the messages of one turn, where a cor
 
 # What SentencePiece must keep in one piece.
 USER_SYMBOLS = (EOT, EOU)
+
+
+def plain(text: str) -> str:
+    """Without the symbols between turns and sentences."""
+    for symbol in USER_SYMBOLS:
+        text = text.replace(symbol, " ")
+    return text

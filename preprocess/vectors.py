@@ -1,4 +1,5 @@
-"""`python -m preprocess.vectors DIR/spm --out vectors.txt`: CBOW vectors of the pieces, for `--encoder-embed-path`.
+"""`python -m preprocess.vectors DIR/spm --out vectors.txt`: CBOW vectors of the pieces, for `--encoder-embed-path`; and
+`python -m preprocess.vectors DIR --words --out words.txt`: of the words, for P.Distance where there are no better ones.
 
 Continuous bag of words (Mikolov et al., 2013, https://arxiv.org/abs/1301.3781) by gensim, on lines of the encoded training
 text; with the --sample and --seed of `preprocess.subwords`, those that the pieces were learnt from. A row for each piece of
@@ -20,14 +21,17 @@ from fairseq_latent.errors import InputError, missing_extra, run
 from fairseq_latent.files import written_whole
 from fairseq_latent.memory import available_memory
 from fairseq_latent.ranges import COUNT, SEED, SIZE, WORKERS, Range, typed
+from fairseq_latent.symbols import plain
 
 from .lines import read_lines, sample_lines
 from .pieces import DICTIONARY
+from .similarity import words
 
 EPOCHS = 5
 WINDOW = Range(1, 1_000)
 COPIES = 3  # of the vectors in memory: inputs, outputs, and those that are returned
 SIDES = ("src", "tgt")
+PROFILES = ("partner", "own")
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,31 @@ def _pieces(folder: Path) -> set[str]:
     return {row.rsplit(" ", 1)[0] for row in read_lines(path)}
 
 
+def _lines_of_words(folder: Path) -> list[str]:
+    """Lower-case words, separated by spaces, of all turns and of the different profiles that stand beside them."""
+    found = [line for side in SIDES for line in read_lines(folder / f"train.{side}")]
+    for side in PROFILES:
+        path = folder / f"train.{side}"
+        if path.is_file():
+            found += sorted(set(read_lines(path)))
+    return [" ".join(words(plain(line))) for line in found]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.vectors",
         description="Learn CBOW vectors of the pieces from DIR/train.src and DIR/train.tgt, and write them as text for "
-        "--encoder-embed-path.",
+        "--encoder-embed-path; or, with --words, of the words, for P.Distance.",
     )
     add = parser.add_argument
     add("data", type=Path, metavar="DIR", help="folder of dict.txt and the encoded text (see preprocess.subwords)")
     add("--out", type=Path, required=True, metavar="FILE", help="text file to write")
+    add(
+        "--words",
+        action="store_true",
+        help="vectors of the lower-case words of responses and profiles, for P.Distance; DIR: the text, before any pieces",
+    )
     add(
         "--dimension",
         type=typed(int, SIZE),
@@ -117,15 +136,20 @@ def main(arguments: list[str] | None = None) -> None:
         help="threads; with more than 1, the same seed no longer gives the same vectors (default: 1)",
     )
     options = parser.parse_args(arguments)
-    known = _pieces(options.data)
+    files = [options.data / f"train.{side}" for side in SIDES]
+    if options.words:
+        what, everything = "words", _lines_of_words(options.data)
+        known = {word for line in everything for word in line.split()}
+    else:
+        what, known = "pieces", _pieces(options.data)
+        everything = chain.from_iterable(map(read_lines, files))
     needed = COPIES * np.dtype(np.float32).itemsize * len(known) * options.dimension
     if needed > (memory := available_memory()):
         raise InputError(
-            f"{len(known):,} pieces with --dimension {options.dimension} take {needed >> 20:,} MB, this machine has "
+            f"{len(known):,} {what} with --dimension {options.dimension} take {needed >> 20:,} MB, this machine has "
             f"{memory >> 20:,}; remedy: a smaller --dimension"
         )
-    files = [options.data / f"train.{side}" for side in SIDES]
-    lines = sample_lines(chain.from_iterable(read_lines(path) for path in files), options.sample, options.seed)
+    lines = sample_lines(everything, options.sample, options.seed)
     if not lines:
         raise InputError(f"{' and '.join(map(str, files))}: nothing but empty lines; remedy: write them again")
     learnt = learn_vectors(lines, options.dimension, options.min_count, options.window, options.seed, options.workers)
@@ -133,7 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not vectors:
         raise InputError(f"{options.data}: the text has no piece of {DICTIONARY}; remedy: encode it again")
     write_vectors(options.out, vectors)
-    print(f"{len(vectors):,} of {len(known):,} pieces have a vector, from {len(lines):,} lines -> {options.out}")
+    print(f"{len(vectors):,} of {len(known):,} {what} have a vector, from {len(lines):,} lines -> {options.out}")
 
 
 if __name__ == "__main__":

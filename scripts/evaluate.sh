@@ -7,9 +7,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
+             (trainings on data with personas decode as Cho et al., 2022: words drawn from the 4 best within .8 of probability)
              IMPORTANCE_SAMPLES=0 (latents a sentence for the importance-weighted perplexity; slow)
              TASK=dialogue (of runs that no recipe made; the others note it)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
+             VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for the fader by hand)
+             SWEEP_STEPS=10 SWEEP_SEEDS=1 TEST_RESPONSES=3 (of the same: faders, seeds, and responses a context of test)
              REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
              fairseq-generate repeats of DATA, with <<unk>> for what the dictionary lacks)
   What another checkpoint, data set or variable made is made again."
@@ -27,6 +30,11 @@ elif [[ -f $data.text/test.tgt ]] && cmp -s "$data/prepare.options" "$data.text/
     references=(--reference "$data.text/test.tgt")
 fi
 
+[[ -z ${VECTORS:-} || -f $VECTORS ]] || die "VECTORS=$VECTORS: no such file; remedy: a file of word vectors"
+train_text=()
+[[ ! -f $data.text/train.tgt || ! -f $data.text/train.partner ]] ||
+    train_text=(--train-text "$data.text/train.tgt" "$data.text/train.partner")
+
 # task_of RUN: that of its training, by whose rules it decodes.
 task_of() {
     local noted
@@ -34,14 +42,30 @@ task_of() {
     printf '%s' "${TASK:-${noted:-dialogue}}"
 }
 
+# of_personas RUN: it was trained on data with personas.
+of_personas() { [[ $(task_of "$1") == persona_dialogue ]]; }
+
+# has_fader RUN: it infers personas, as its command says.
+has_fader() {
+    local noted=$1/checkpoint_best.pt.command
+    grep -q -- '--arch persona_cvae' "$noted" 2>/dev/null && ! grep -q -- '--no-latents' "$noted"
+}
+
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
-    local folder=$1 options inputs split
+    local folder=$1 options inputs split seeds responses=()
+    read -ra seeds <<<"${SWEEP_SEEDS:-1}"
     options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
-        --beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}" --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}"
-        --post-process sentencepiece --seed "${SEED:-1}")
+        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" --post-process sentencepiece --seed "${SEED:-1}")
+    if of_personas "$folder"; then
+        options+=(--beam 1 --sampling --sampling-topk 4 --sampling-topp 0.8)
+        responses=(--latent-samples "${TEST_RESPONSES:-3}")
+    else
+        options+=(--beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}")
+    fi
     inputs=("$folder/checkpoint_best.pt" "$data/dict.src.txt" "$data/test.src-tgt.src.idx")
-    whole "$folder/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$data" "${options[@]}" --gen-subset test
+    whole "$folder/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$data" "${options[@]}" --gen-subset test \
+        ${responses[@]+"${responses[@]}"}
     whole "$folder/samples.test1.txt" "${inputs[@]}" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
         --latent-samples "${LATENT_SAMPLES:-5}"
     for split in valid test; do
@@ -50,6 +74,13 @@ decode_and_measure() {
             --importance-samples "${IMPORTANCE_SAMPLES:-0}" \
             ${DEVICE[@]+"${DEVICE[@]}"}
     done
+    has_fader "$folder" || return 0
+    [[ -z ${VECTORS:-} ]] || whole "$folder/sweep.json" "${inputs[@]}" "$VECTORS" -- fairseq-latent sweep "$data" \
+        --path "$folder/checkpoint_best.pt" --vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"} \
+        --steps "${SWEEP_STEPS:-10}" --seeds "${seeds[@]}" --batch-size "${BATCH_SIZE:-64}" --lang "${SCORE_LANGUAGE:-en}" \
+        --format json ${DEVICE[@]+"${DEVICE[@]}"}
+    whole "$folder/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$data" \
+        --path "$folder/checkpoint_best.pt" --out "$folder/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
 trained=$(python "$ROOT/scripts/run_folders.py" "$@") || exit 2
@@ -73,7 +104,19 @@ if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
 fi
 
 in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
-run fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" ${references[@]+"${references[@]}"}
+measures=() profiles=() # of trainings on data with personas
+for folder in "${folders[@]}"; do
+    of_personas "$folder" || continue
+    measures=(--hypothesis mean)
+    [[ ! -f $data.text/test.partner ]] || profiles=(--profiles "$data.text/test.partner")
+    break
+done
+if [[ -n ${VECTORS:-} && ${#profiles[@]} -gt 0 ]]; then
+    profiles+=(--vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"})
+    measures+=("${profiles[@]}")
+fi
+run fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" \
+    ${references[@]+"${references[@]}"} ${measures[@]+"${measures[@]}"}
 run fairseq-latent report "$@" --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} \
-    ${references[@]+"${references[@]}"}
+    ${references[@]+"${references[@]}"} ${profiles[@]+"${profiles[@]}"}
 say "report: $report/report.html and $report/report.md"

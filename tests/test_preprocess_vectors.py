@@ -89,6 +89,19 @@ def test_words_in_the_same_places_are_near():
     assert min(inside) > max(across)
 
 
+def test_vectors_of_words_are_what_p_distance_reads(spm, tmp_path):
+    from fairseq_latent.word_vectors import load_vectors
+
+    for side in ("src", "tgt"):
+        text = (spm.parent / f"train.{side}").read_text("utf-8")
+        (tmp_path / f"train.{side}").write_text(text.replace("the cat", "The CAT, <eot>"), "utf-8")
+    (tmp_path / "train.partner").write_text("i am a zebra <eot> bye\n" * 9, "utf-8")
+    vectors.main([str(tmp_path), "--words", "--out", str(tmp_path / "words.txt"), "--dimension", "16"])
+    found = load_vectors(tmp_path / "words.txt")
+    assert set(found.rows) == {"the", "and", "in", "farm", "shed", *ANIMALS, *TOOLS}  # a profile counts once
+    assert found.matrix.shape == (len(found.rows), 16)
+
+
 def test_same_seed_same_bytes(spm, tmp_path):
     first = learn(spm, tmp_path / "1", "--sample", "500")
     assert learn(spm, tmp_path / "2", "--sample", "500", "--seed", "2") != first

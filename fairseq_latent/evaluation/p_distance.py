@@ -16,7 +16,7 @@ import numpy as np
 
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
-from fairseq_latent.symbols import USER_SYMBOLS
+from fairseq_latent.symbols import plain
 from fairseq_latent.word_vectors import WordVectors, load_vectors
 from preprocess.similarity import RARE, words
 
@@ -159,13 +159,6 @@ def proximity(response: np.ndarray, profile: np.ndarray) -> float:
     if not (len(response) and len(profile)):
         return 0.0
     return float((profile @ response.T).max(axis=1).mean())
-
-
-def plain(text: str) -> str:
-    """Without the symbols between turns and sentences."""
-    for symbol in USER_SYMBOLS:
-        text = text.replace(symbol, " ")
-    return text
 
 
 def add_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
