@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a bare machine to a results table: set up, prepare real conversations, train a T-CVAE without and with speculative
-# sampling, decode, measure, report. Stopped and started again, it goes on where it was.
+# sampling (or persona models: --personas), decode, measure, report. Stopped and started again, it goes on where it was.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -8,8 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     cat <<'HELP'
-usage: bash scripts/quickstart.sh [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|none] [--out DIR] [--no-venv]
+usage: bash scripts/quickstart.sh [--personas] [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|none] [--out DIR] [--no-venv]
 
+  --personas     persona models on a language model with pre-trained weights: without latents, and with a perception
+                 variable of the speaker's own and of the other party's profile; about 20 minutes on two cores
   --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
   --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat
   --lang         how words are counted in the scores: en (Moses), ja (MeCab), none (spaces); default en
@@ -23,10 +25,11 @@ HELP
 name=quickstart
 conversations=
 out=$ROOT
-smoke=0
+smoke=0 personas=0
 export SCORE_LANGUAGE=${SCORE_LANGUAGE:-en}
 while (($#)); do
     case $1 in
+        --personas) personas=1 name=personas ;;
         --smoke) smoke=1 ;;
         --data) option_value "$@"; conversations=$2; shift ;;
         --lang) option_value "$@"; SCORE_LANGUAGE=$2; shift ;;
@@ -44,9 +47,31 @@ bash "$ROOT/scripts/setup.sh"
 activate
 seconds=$SECONDS
 
+# read_packaged: sets `conversations` to the packaged chit-chat, unless the user gave some.
+read_packaged() {
+    [[ -z $conversations ]] || return 0
+    conversations=$runs/conversations.jsonl
+    [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
+}
+
+first_conversations() { gzip -dcf -- "$1" | awk -v most="$2" 'NR <= most + 1'; } # reads to the end: no broken pipe
+
+# take_few NUMBER: sets `conversations` to so many of them, the first ones.
+take_few() {
+    put "$runs/few.jsonl" first_conversations "$conversations" "$1"
+    conversations=$runs/few.jsonl
+}
+
 if [[ -n $conversations ]]; then
     run python -m preprocess.check "$conversations"
-    name=$(basename "${conversations%.gz}" .jsonl)-$(digest <"$conversations" | cut -c1-8)
+    kind=
+    ((!personas)) || kind=-personas
+    name=$(basename "${conversations%.gz}" .jsonl)-$(digest <"$conversations" | cut -c1-8)$kind
+fi
+if ((personas)); then
+    # shellcheck source=scripts/quickstart_personas.sh
+    source "$ROOT/scripts/quickstart_personas.sh"
+    exit 0
 fi
 
 # The budget: ten minutes on two CPU cores; every variable can be set from outside.
@@ -62,15 +87,8 @@ export DATA=$out/data-bin/$name
 runs=$out/runs/$name
 make_folders "$runs"
 
-if [[ -z $conversations ]]; then
-    conversations=$runs/conversations.jsonl
-    [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
-fi
-if ((smoke)); then
-    first_conversations() { gzip -dcf -- "$1" | awk 'NR <= 300'; } # gzipped or not; reads to the end: no broken pipe
-    put "$runs/few.jsonl" first_conversations "$conversations"
-    conversations=$runs/few.jsonl
-fi
+read_packaged
+((!smoke)) || take_few 299
 run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"
 
 autocast=${AUTOCAST:-$(precision "$runs/precision")} # bfloat16 where the processor is faster with it
