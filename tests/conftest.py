@@ -130,7 +130,7 @@ def persona_run(persona_bin, tmp_path_factory):
     from . import programs
 
     folder = tmp_path_factory.mktemp("persona-run")
-    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.05")
+    flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.01")
     log = programs.fit(persona_bin, folder, *flags, arch="persona_cvae_gpt2_tiny", criterion="podi_elbo")
     return folder / "checkpoint_last.pt", log
 

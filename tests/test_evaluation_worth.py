@@ -115,10 +115,33 @@ def test_worth_is_the_difference_of_two_posteriors_of_one_noise(with_ids, person
 def test_batches_do_not_change_it(with_ids, persona_run, monkeypatch):
     together = statistics(with_ids, persona_run[0])
     batches = Trained.batches
-    monkeypatch.setattr(Trained, "batches", lambda trained: batches(trained, max_tokens=60))
+    monkeypatch.setattr(Trained, "batches", lambda trained, **given: batches(trained, 60, **given))
     apart = statistics(with_ids, persona_run[0])
     for name in ("other_ppl", "worth", "worth_low", "worth_high", "worth_over_prior", "worth_over_prior_high"):
         assert getattr(apart, name) == pytest.approx(getattr(together, name), rel=1e-3, abs=1e-5), name
+
+
+@needs_gpt2
+def test_some_dialogues_are_measured_as_among_all(with_ids, persona_run, tmp_path, monkeypatch):
+    drawn, columns = [], {}
+    worth_of_all = measure._worth
+    monkeypatch.setattr(measure, "_worth", lambda found, *rest: columns.update(found) or worth_of_all(found, *rest))
+    statistics(with_ids, persona_run[0])
+    everything = columns["other"]
+    for seed in (1, 2):
+        found = statistics(with_ids, persona_run[0], max_dialogues=2, seed=seed)
+        rows, part = measure.some_dialogues(str(with_ids), "valid", EXAMPLES, 2, seed)
+        assert found.dialogues == 2 and found.sentences == len(rows) and {row % 4 for row in rows} <= set(range(4))
+        assert "split:valid|dialogues:2-of-4|" in found.signature and part
+        drawn.append(rows)
+        if seed == 1:
+            torch.testing.assert_close(columns["other"], everything[sorted(rows)], rtol=1e-4, atol=1e-4)
+    assert drawn[0] != drawn[1]
+    assert statistics(with_ids, persona_run[0], max_dialogues=4) == statistics(with_ids, persona_run[0])
+    shutil.copytree(with_ids, tmp_path / "d")
+    (tmp_path / "d/valid.ids").unlink()
+    refused = programs.tool("latents", tmp_path / "d", "--path", persona_run[0], "--cpu", "--max-dialogues", "2")
+    assert refused.returncode == 2 and "has no valid.ids; remedy: copy it from the folder DATA.text" in refused.stderr
 
 
 @needs_gpt2

@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "symbols": set(),
     "budget": set(),
     "errors": set(),
+    "json_text": set(),
     "files": {"errors"},
     "gaussian": set(),
-    "ranges": {"errors"},
+    "ranges": {"errors", "json_text"},
     "memory": {"errors"},
     "schedules": {"errors"},
     "losses": {"gaussian"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "wordpiece": {"errors"},
     "mecab": {"errors"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
-    "modules": {"errors", "gaussian", "losses", "matching", "selection", "word_vectors", "modules"},
+    "modules": {"errors", "gaussian", "json_text", "losses", "matching", "selection", "word_vectors", "modules"},
     "models": GROUND | {"data", "gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "matching", "ranges", "rewards", "schedules", "criterions"},
     "data": GROUND | {"data"},
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     },
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
-WITHOUT_TORCH = ("symbols", "errors", "files", "memory", "ranges")
+WITHOUT_TORCH = ("symbols", "errors", "files", "json_text", "memory", "ranges")
 
 
 def sources(folder: Path) -> list[Path]:
@@ -117,7 +118,8 @@ def test_preprocess_knows_only_the_plugins_ground():
     for path in sources(PREPROCESS):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"torch", "fairseq", "transformers"}, path
-        assert plugin_parts(path) <= {"symbols", "errors", "files", "mecab", "memory", "ranges", "word_vectors"}, path
+        ground = {"symbols", "errors", "files", "json_text", "mecab", "memory", "ranges", "word_vectors"}
+        assert plugin_parts(path) <= ground, path
 
 
 def test_the_ground_needs_no_torch():

@@ -17,6 +17,7 @@ from .corpus import pairs
 
 ROOT = Path(__file__).parent.parent
 EVERY = sorted((ROOT / "scripts/recipes").glob("*.sh"))
+OURS = ROOT / "scripts/recipes/persona_ours.sh"
 HIERARCHICAL = {  # recipe -> its flags
     "persona_hred": "--criterion elbo --clip-norm 1 --lr 1e-4 --batch-size 80 --max-update 27400 "
     "--best-checkpoint-metric rec_ppl",
@@ -27,7 +28,7 @@ HIERARCHICAL = {  # recipe -> its flags
     "--best-checkpoint-metric elbo_ppl",
 }
 OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
-PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL]
+PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL and recipe != OURS]
 RECIPES = [recipe for recipe in EVERY if recipe not in OF_PROFILES]
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -231,6 +232,23 @@ def test_a_hierarchical_recipe_has_its_references_hyper_parameters_and_fairseq_a
     args = options.parse_args_and_arch(options.get_training_parser(), arguments)
     assert (args.arch, args.task) == (name.removeprefix("persona_"), "persona_dialogue")
     assert args.lr_scheduler == "fixed"
+
+
+@pytest.mark.parametrize("whose", ["partner", "own", "none"])
+def test_our_persona_recipe_is_accepted_by_fairseq(whose, recorded):
+    from fairseq import options
+
+    assert recorded(OURS, LM_PATH="smollm2", TRAIN_BLOCKS="15", PROFILE_OF=whose, MAX_UPDATE="60").returncode == 0
+    arguments = recorded.arguments.read_text().splitlines()
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.arch, args.task, args.gpt2_path) == ("persona_cvae_gpt2", "persona_dialogue", "smollm2")
+    assert args.freeze_embeddings and args.train_blocks == 15 and args.warmup_updates == 6
+    if whose == "none":
+        assert args.no_latents
+    else:
+        assert (args.profile_of, args.latents_at, args.inject_scale) == (whose, "after_bos", "state")
+        assert (args.kl_schedule, args.kl_warmup) == ("linear", "30")
+    assert "PROFILE_OF=x is unknown; remedy" in recorded(OURS, PROFILE_OF="x").stderr
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):

@@ -1,7 +1,7 @@
 """A trained latent model and one split of its data, as every measure and picture needs them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,23 @@ class Trained:
     split: str | None
     device: torch.device
 
-    def batches(self, max_tokens: int = 4000) -> Iterator[dict]:
-        """The split's batches, on the model's device; every example once, but what is longer than the model's positions."""
+    def batches(self, max_tokens: int = 4000, only: Collection[int] | None = None) -> Iterator[dict]:
+        """The split's batches, on the model's device; every example once, but what is longer than the model's positions.
+
+        only: ids of the examples that are wanted.
+        """
         from fairseq import utils
 
         dataset = self.task.dataset(self.split)
         iterator = self.task.get_batch_iterator(
             dataset, max_tokens=max_tokens, max_positions=self.model.max_positions(), ignore_invalid_inputs=True
-        ).next_epoch_itr(shuffle=False)
-        for batch in iterator:
+        )
+        if only is None:
+            wanted = iterator.next_epoch_itr(shuffle=False)
+        else:
+            parts = ([index for index in batch if index in only] for batch in iterator.frozen_batches)
+            wanted = (dataset.collater([dataset[index] for index in part]) for part in parts if part)
+        for batch in wanted:
             yield utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
 
     def examples(self, indices: list[int]) -> dict:

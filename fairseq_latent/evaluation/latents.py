@@ -7,12 +7,14 @@ et al. (2016), mutual information Hoffman and Johnson (2016). Perplexity under t
 import argparse
 import json
 import math
+import random
 import sys
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 from fairseq_latent.memory import require_memory
+from fairseq_latent.ranges import COUNT, typed
 
 from .latent_statistics import LatentStatistics, table
 from .worth import RESAMPLES, worth
@@ -30,12 +32,14 @@ def statistics(
     importance_samples: int = 0,
     importance_dtype: str = "float32",
     prior_samples: int = 0,
+    max_dialogues: int | None = None,
 ) -> LatentStatistics:
     """Run the model over a split; noise comes from (seed, example id), so that batches don't matter.
 
     importance_samples: how many latents a sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
     importance_dtype: precision of the products behind `iw_ppl` alone.
     prior_samples: passes of `prior_ppl`; 0 leaves it out.
+    max_dialogues: so many dialogues, drawn by `seed`, in place of all.
     """
     import torch
     from tqdm import tqdm
@@ -59,9 +63,10 @@ def statistics(
     pad, count_words = dictionary.pad(), word_counter(data, dictionary)
     others = other_profiles(trained, data, seed)
     rows: dict[str, list] = {}
-    pairs = len(trained.task.dataset(split))
+    only, of_part = some_dialogues(data, split, len(trained.task.dataset(split)), max_dialogues, seed)
+    pairs = len(trained.task.dataset(split)) if only is None else len(only)
     with torch.no_grad(), tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
-        for batch in trained.batches():
+        for batch in trained.batches(only=only):
             measured = _measured(trained.model, batch, pad, importance_samples, importance_dtype)
             measured["words"] = torch.tensor([count_words(row) for row in batch["target"]])
             if prior_samples:
@@ -95,7 +100,7 @@ def statistics(
     compared = _worth(columns, others.dialogues, ids.tolist(), tokens, words, seed) if others is not None else {}
     of_dialogues = f"|worth:bs:{RESAMPLES},dialogues:{compared['dialogues']}" if compared.get("dialogues") else ""
     signature = (
-        f"split:{split}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}{of_dialogues}"
+        f"split:{split}{of_part}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}{of_dialogues}"
         f"{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
@@ -117,6 +122,22 @@ def statistics(
         fader_kl=beside / count if "fader_kl" in columns else None,
         **compared,
     )
+
+
+def some_dialogues(data: str, split: str, count: int, most: int | None, seed: int) -> tuple[frozenset[int] | None, str]:
+    """The examples of `most` of the split's dialogues and what the signature says of them; None and "" for all."""
+    from .other_profiles import dialogues_of
+
+    if most is None:
+        return None, ""
+    names = dialogues_of(data, split, count)
+    if names is None:
+        raise InputError(f"--max-dialogues: {data} has no {split}.ids; remedy: copy it from the folder DATA.text")
+    different = sorted(set(names))
+    if most >= len(different):
+        return None, ""
+    drawn = set(random.Random(seed).sample(different, most))
+    return frozenset(row for row, name in enumerate(names) if name in drawn), f"|dialogues:{most}-of-{len(different)}"
 
 
 def _worth(
@@ -222,6 +243,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="precision of the products behind the importance-weighted perplexity alone (default: float32)",
     )
+    parser.add_argument(
+        "--max-dialogues",
+        type=typed(int, COUNT),
+        metavar="N",
+        help="measure N dialogues at random, by --seed, in place of all; DATA needs SPLIT.ids, conversation:turn a line",
+    )
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
     parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
     parser.add_argument("--out", metavar="FILE", help="write here, not to the terminal")
@@ -230,7 +257,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print or write the statistics of one checkpoint."""
     importance = args.importance_samples, args.importance_dtype
-    found = statistics(args.path, args.data, args.split, args.seed, args.cpu, *importance, args.prior_samples)
+    found = statistics(
+        args.path, args.data, args.split, args.seed, args.cpu, *importance, args.prior_samples, args.max_dialogues
+    )
     if args.format == "json":
         text = json.dumps(vars(found), indent=2)
     else:

@@ -13,6 +13,7 @@ MODELS = {  # a registered model -> what papers call it
     "transfertransfo": "TransferTransfo",
     "p2bot_transmitter": "P²BOT",
 }
+CRITERIONS = {"transfertransfo": "double_heads"}  # a model -> the loss that belongs to it, and is not named
 WITHOUT_LATENTS = ("hred", "dialogpt", "transfertransfo", "p2bot_transmitter")
 NO_LATENTS = "language model without latents"
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion
@@ -75,8 +76,8 @@ def _profile(settings: TrainingSettings) -> list[str]:
 
 
 def own_criterion(settings: TrainingSettings) -> str:
-    """A criterion that is a loss of its own, "" for those whose flags say all."""
-    return "" if settings.criterion in FAMILY else settings.criterion
+    """A criterion that is a loss of its own, "" for those whose flags say all, or that belong to the model."""
+    return "" if settings.criterion in (*FAMILY, CRITERIONS.get(settings.model)) else settings.criterion
 
 
 def _of_elbo(settings: TrainingSettings) -> bool:

@@ -37,15 +37,25 @@ class OtherProfiles:
         return {"other": decoded.nll(posterior.rsample(noise)), "under_prior": decoded.nll(prior.rsample(noise))}
 
 
-def other_profiles(trained: Trained, data: str, seed: int) -> OtherProfiles | None:
-    """None for a model or data without profiles, and, with a line on stderr, where there is no stranger's."""
+def dialogues_of(data: str, split: str, count: int) -> list[str] | None:
+    """The dialogue of each of the split's `count` examples; None where DATA has no SPLIT.ids."""
+    path = ids_of(data, split)
+    return read_dialogues(path, count) if path.is_file() else None
+
+
+def ids_of(data: str, split: str) -> Path:
+    """The file that says which dialogue each example is of."""
     from fairseq import utils
 
+    return Path(utils.split_paths(str(data))[0]) / f"{split}.ids"
+
+
+def other_profiles(trained: Trained, data: str, seed: int) -> OtherProfiles | None:
+    """None for a model or data without profiles, and, with a line on stderr, where there is no stranger's."""
     dataset = trained.task.dataset(trained.split)
     if not getattr(trained.model, "posterior_inputs", ()) or not hasattr(dataset, "collate_profiles"):
         return None
-    path = Path(utils.split_paths(str(data))[0]) / f"{trained.split}.ids"
-    dialogues = read_dialogues(path, len(dataset)) if path.is_file() else None
+    path, dialogues = ids_of(data, trained.split), dialogues_of(data, trained.split, len(dataset))
     end_of_turn = index_of(trained.task.target_dictionary, EOT)
     profiles = [_sentences(dataset.profiles[row], end_of_turn) for row in range(len(dataset))]
     rows = strangers(profiles, profiles, dialogues, seed)
