@@ -221,7 +221,11 @@ PERSONA_ROWS = {
     "persona CVAE": ("persona_cvae_gpt2", "elbo", {"no_latents": "False", "profile_of": "partner"}),
     "persona CVAE + the speaker's own profile": ("persona_cvae_gpt2", "elbo", {"profile_of": "own"}),
     "language model without latents": ("persona_cvae_gpt2", "elbo", {"no_latents": "True"}),
-    "RNN CVAE + bag of words": ("rnn_cvae", "bow_elbo", {}),
+    "RNN CVAE + linear annealing + bag of words (bow target tokens, bow hidden dim 400)": (
+        "rnn_cvae",
+        "bow_elbo",
+        {"kl_schedule": "linear", "bow_target": "tokens", "bow_hidden_dim": "400"},
+    ),
     "DialoGPT": ("dialogpt", "elbo", {}),
     "HRED": ("hred", "elbo", {}),
     "TransferTransfo": ("transfertransfo", "double_heads", {}),

@@ -247,7 +247,7 @@ def test_our_persona_recipe_is_accepted_by_fairseq(whose, recorded):
         assert args.no_latents
     else:
         assert (args.profile_of, args.latents_at, args.inject_scale) == (whose, "after_bos", "state")
-        assert (args.kl_schedule, args.kl_warmup) == ("linear", "30")
+        assert (args.kl_schedule, args.kl_warmup) == ("linear", 30)
     assert "PROFILE_OF=x is unknown; remedy" in recorded(OURS, PROFILE_OF="x").stderr
 
 

@@ -66,7 +66,7 @@ CONVAI2: dict[str, tuple[float, float, float, float]] = {
 }
 CONVAI2_ROWS = {  # what a run is, as `methods.described` says it -> its row there
     "HRED": "HRED",
-    "RNN CVAE + bag of words": "CVAE",
+    "RNN CVAE + linear annealing + bag of words (bow target tokens, bow hidden dim 400)": "CVAE",
     "TransferTransfo": "TransferTransfo",
     "DialoGPT": "DialoGPT",
     "P²BOT": "P²BOT",
