@@ -263,5 +263,5 @@ def test_what_cannot_be_converted(gpt2_bin, data_bin, folder, tmp_path):
         (folder, "new.pt", data_bin, "does not have the data's words; remedy.*GPT2="),
     ):
         with pytest.raises(InputError, match=message):
-            main(Namespace(source=source, out=tmp_path / out, data=str(data)))
+            main(Namespace(source=source, out=tmp_path / out, data=str(data), arch="persona_cvae_gpt2"))
     assert not (tmp_path / "new").exists() and not (tmp_path / "new.pt").exists()

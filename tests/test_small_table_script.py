@@ -91,6 +91,19 @@ def test_rows_of_systems_that_see_no_profile(prepared):
         assert args.best_checkpoint_metric == "prior_ppl" and f"--save-dir {prepared}/runs/{name} " in line
 
 
+def test_rows_of_other_language_models(prepared):
+    """By their recipes, from the GPT-2 that the persona model starts from."""
+    from fairseq import options
+
+    done = table(prepared, ROWS="dialogpt transfertransfo", DRY_RUN="1", JOBS="1")
+    assert done.returncode == 0, done.stderr
+    for name, line in zip(("dialogpt", "transfertransfo"), done.stdout.splitlines()[2:], strict=True):
+        words = shlex.split(line.split("&&", 1)[1])
+        args = options.parse_args_and_arch(options.get_training_parser(), words[1:])
+        assert (args.arch, args.max_update, args.batch_size) == (f"{name}_tiny", 8, 32)
+        assert args.update_freq == [1] and args.gpt2_path == f"{prepared}/runs/gpt2"
+
+
 @pytest.fixture
 def programs_of_ours(prepared):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""

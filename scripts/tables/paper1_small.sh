@@ -30,8 +30,9 @@ export SEED=${SEED:-1}
 MAX_UPDATE=${MAX_UPDATE:-630}
 CHAT_UPDATES=${CHAT_UPDATES:-3800}
 # model       GPT-2 of 2 million weights beside the word table, without the dropout on attention, which is slow on a CPU
-size=(--embed-dim "${EMBED_DIM:-192}" --layers "${LAYERS:-4}" --heads "${HEADS:-4}" --positions "${POSITIONS:-512}"
-    --attention-dropout 0 --reader-layers 3 --reader-heads "${HEADS:-4}" --reader-ffn-dim "$((4 * ${EMBED_DIM:-192}))")
+body=(--embed-dim "${EMBED_DIM:-192}" --layers "${LAYERS:-4}" --heads "${HEADS:-4}" --positions "${POSITIONS:-512}"
+    --attention-dropout 0)
+size=("${body[@]}" --reader-layers 3 --reader-heads "${HEADS:-4}" --reader-ffn-dim "$((4 * ${EMBED_DIM:-192}))")
 
 # heading ROW: its name in the tables.
 heading() {
@@ -42,10 +43,13 @@ heading() {
         full_scaled) echo "latents and L_Po-di scaled" ;;
         full_released) echo "latents and L_Po-di, released scale" ;;
         hred) echo "HRED" ;;
+        dialogpt) echo "DialoGPT" ;;
+        transfertransfo) echo "TransferTransfo" ;;
         vhred) echo "VHRED" ;;
         rnn_cvae) echo "CVAE (Zhao et al., 2017)" ;;
         full_best5) echo "latents and L_Po-di, best of 5" ;;
-        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_scaled full_released full_best5 hred vhred rnn_cvae" ;;
+        *) die "ROWS: $1 is no row; remedy: full no_podi no_latents full_scaled full_released full_best5 hred vhred rnn_cvae \
+dialogpt transfertransfo" ;;
     esac
 }
 
@@ -131,14 +135,17 @@ train_row() { # RUN, named after its row, by its recipe
         hred | vhred | rnn_cvae) # from nothing: they have no part of a GPT-2
             recipe=$row arch=${row}_small gpt2='' lr=1e-3 shape=() more=(--best-checkpoint-metric prior_ppl)
             ;;
-        no_latents) recipe=dialogpt ;;
+        dialogpt | transfertransfo) # from the same GPT-2
+            recipe=$row arch=${row}_tiny shape=("${body[@]}") more=(--best-checkpoint-metric prior_ppl)
+            ;;
+        no_latents) recipe=no_latents ;;
         no_podi) recipe=no_podi ;;
         full) recipe=full ;;
         full_scaled) recipe=full more=(--podi-form auto) ;;
         full_released) recipe=full more=(--loss-scale released) ;;
         full_best5) recipe=full more=(--k 5) ;;
     esac
-    RUN=$1 ARCH=$arch GPT2_PATH=$gpt2 FREEZE=no LR=${LR:-$lr} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} \
+    RUN=$1 ARCH=$arch GPT2_PATH=$gpt2 FREEZE=no LR=${LR:-$lr} WARMUP=100 BATCH_SIZE=${BATCH_SIZE:-32} UPDATE_FREQ=1 \
         MAX_UPDATE=$MAX_UPDATE LOG_INTERVAL=$((MAX_UPDATE / 100 > 0 ? MAX_UPDATE / 100 : 1)) \
         bash "$ROOT/scripts/recipes/persona_$recipe.sh" ${shape[@]+"${shape[@]}"} --autocast "$autocast" --num-workers 0 \
         --save-interval-updates 300 --keep-interval-updates 1 ${more[@]+"${more[@]}"}
@@ -156,7 +163,9 @@ measure_row() { # RUN: responses, latents, and what the latents do
         whole "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
             --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
     done
-    case $(basename "$1") in no_latents | hred | vhred | rnn_cvae) return ;; esac # they have no fader, and infer no profile
+    case $(basename "$1") in # they have no fader, and infer no profile
+        no_latents | hred | vhred | rnn_cvae | dialogpt | transfertransfo) return ;;
+    esac
     whole "$1/sweep.json" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
         --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
         --seeds "${seeds[@]}" --plot "$1/sweep.png" --format json ${DEVICE[@]+"${DEVICE[@]}"}
@@ -168,7 +177,7 @@ measure_row() { # RUN: responses, latents, and what the latents do
 learn_to_chat() {
     DATA=$chat RUN=$runs/chat ARCH=persona_cvae_gpt2_tiny LR=${CHAT_LR:-1e-3} WARMUP=300 BATCH_SIZE=32 \
         MAX_UPDATE=$CHAT_UPDATES LOG_INTERVAL=$((CHAT_UPDATES / 100 > 0 ? CHAT_UPDATES / 100 : 1)) \
-        bash "$ROOT/scripts/recipes/persona_dialogpt.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
+        bash "$ROOT/scripts/recipes/persona_no_latents.sh" "${size[@]}" --autocast "$autocast" --num-workers 0 \
         --save-interval-updates 200 --keep-interval-updates 1 --validate-interval-updates 1000
 }
 become_gpt2=(fairseq-latent convert "$runs/chat/checkpoint_last.pt" "$runs/gpt2" --data "$chat")
