@@ -22,7 +22,7 @@ if importlib.util.find_spec("transformers") is None:
 
 TASK = ("--task", "persona_dialogue")
 BEAM = (*TASK, "--beam", "2", "--max-len-a", "0", "--max-len-b", "8")
-DOUBLE = (*TASK, "--candidates", "3", "--valid-candidates", "4")
+DOUBLE = (*TASK, "--persona-permutations", "2", "--candidates", "3", "--valid-candidates", "4")
 
 
 # --- ParlAI ----------------------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_two_halves_are_one_batch(data, tmp_path):
     """--update-freq 2 against a double batch: means over tokens and over choices are those of the update."""
     still = [word for name in ("dropout", "attention-dropout", "choice-dropout") for word in (f"--{name}", "0")]
     quiet = (*DOUBLE, *still, "--optimizer", "sgd", "--lr", "0.1", "--required-batch-size-multiple", "1")
-    sizes = {"double": ("--batch-size", "60"), "halves": ("--batch-size", "30", "--update-freq", "2")}
+    sizes = {"double": ("--batch-size", "120"), "halves": ("--batch-size", "60", "--update-freq", "2")}
     numbers = {}
     for name, flags in sizes.items():
         kind = {"arch": "transfertransfo_tiny", "criterion": "double_heads"}

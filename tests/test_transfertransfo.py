@@ -145,6 +145,12 @@ def test_what_a_batch_really_has_is_what_max_tokens_counts():
             read = batch["prompt"].ne(1).sum() + batch["prev_output_tokens"].numel() + 1
             assert data.num_tokens(index) == read + real.sum() + real[..., 0].sum()
             assert real[..., 0].sum() == 2
+        sizes = data.sizes
+        for batch in data.batch_by_size(data.ordered_indices(), max_tokens=60, required_batch_size_multiple=1):
+            assert len(batch) * max(sizes[index] for index in batch) <= 60
+        assert sorted(index for batch in data.batch_by_size(np.arange(8), max_tokens=60) for index in batch) == [
+            *range(8)
+        ]
 
 
 def test_distractors_are_drawn_from_seed_and_epoch_and_are_never_the_right_reply():

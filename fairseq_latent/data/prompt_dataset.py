@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from fairseq.data import BaseWrapperDataset, data_utils
+from fairseq.data import BaseWrapperDataset, FairseqDataset, data_utils
 from torch import Tensor
 
 from .own_persona import PromptLayout, rotated, shuffled, texts_between
@@ -115,6 +115,10 @@ class PromptDataset(BaseWrapperDataset):
     def num_tokens_vec(self, indices) -> np.ndarray:
         """(M,)"""
         return self.sizes[indices]
+
+    def batch_by_size(self, indices, **limits):
+        """Batches by what is counted here; a wrapper leaves it to what it wraps."""
+        return FairseqDataset.batch_by_size(self, indices, **limits)
 
     def ordered_indices(self) -> np.ndarray:
         """By length; equal ones at random in training, as fairseq has it."""
