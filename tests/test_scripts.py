@@ -35,9 +35,7 @@ LANGUAGE_MODELS = {
     "--total-num-update 2280 --batch-size 16 --update-freq 4 --max-update 2280",
 }
 OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
-PERSONA = [
-    recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS
-]
+PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS]
 RECIPES = [recipe for recipe in EVERY if recipe not in OF_PROFILES]
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -243,9 +241,7 @@ def test_a_hierarchical_recipe_has_its_references_hyper_parameters_and_fairseq_a
     assert args.lr_scheduler == "fixed"
 
 
-PERSONA = [
-    recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS
-]
+PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS]
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):
