@@ -19,7 +19,7 @@ from .tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, fair
 
 FAMILY = ("elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo")
 EVERY = (*FAMILY, "spacefusion")
-ARCHS = ("t_cvae_tiny", "t_spacefusion_tiny")
+ARCHS = ("t_cvae_tiny", "t_spacefusion_tiny", "rnn_cvae_tiny")
 EXTRA_TERMS = {
     "bow_elbo": {"bow"},
     "podi_elbo": {"podi", "podi_kl", "podi_kl_means"},

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ...gaussian import DiagonalGaussian
 from ..drawing import draw
@@ -16,6 +17,13 @@ from .latent import ContextLatent
 from .turns import Ragged, TurnReader, Turns
 
 FLOORS = 2  # who responds, and who does not
+
+
+def steps(gru: nn.GRU, packed: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]:
+    """All states, and the last; on a CPU in full precision, whose library compiles a kernel for every number of rows."""
+    device = packed.data.device.type
+    with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
+        return gru(packed, hidden)
 
 
 class DialogueEncoder(FairseqEncoder):
@@ -89,7 +97,7 @@ class DialogueEncoder(FairseqEncoder):
         """Tokens (N,) of turns (U,) -> (U, 2H): the last state of each direction."""
         ragged = Ragged(lengths)
         embedded = F.dropout(self.embed_tokens(words[ragged.places]), self.dropout, self.training)
-        last = self.utterance_gru(ragged.packed(embedded))[1]  # (2, U, H)
+        last = steps(self.utterance_gru, ragged.packed(embedded))[1]  # (2, U, H)
         return last.transpose(0, 1).flatten(1)
 
     def _over_turns(self, turns: Turns, vectors: Tensor) -> Tensor:
@@ -97,7 +105,7 @@ class DialogueEncoder(FairseqEncoder):
         if self.floor:
             vectors = torch.cat([vectors, F.one_hot(turns.own.long(), FLOORS).to(vectors)], dim=-1)
         ragged = Ragged(turns.counts)
-        return self.context_gru(ragged.packed(vectors[ragged.places]))[1].squeeze(0)
+        return steps(self.context_gru, ragged.packed(vectors[ragged.places]))[1].squeeze(0)
 
 
 class ResponseDecoder(FairseqIncrementalDecoder):
@@ -171,6 +179,6 @@ class DecodedTurn(DecodedSentence):
         ragged = Ragged(self.lengths.repeat(size))
         context = self.context.expand(size, *self.context.shape).flatten(0, 1)
         packed = ragged.packed(self.embedded[ragged.places % real])
-        states, _ = self.decoder.gru(packed, self.decoder.begin(context, z.flatten(0, 1)))
+        states, _ = steps(self.decoder.gru, packed, self.decoder.begin(context, z.flatten(0, 1)))
         states = ragged.end_to_end(states.data).unflatten(0, (size, real))
         return self.dropped(F.pad(states, (0, 0, 0, len(self.packing) - real)), self.decoder.dropout)
