@@ -241,7 +241,39 @@ def test_a_hierarchical_recipe_has_its_references_hyper_parameters_and_fairseq_a
     assert args.lr_scheduler == "fixed"
 
 
-PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS]
+@pytest.mark.parametrize("whose", ["partner", "own", "none"])
+def test_our_persona_recipe_is_accepted_by_fairseq(whose, recorded):
+    from fairseq import options
+
+    assert recorded(OURS, LM_PATH="smollm2", TRAIN_BLOCKS="15", PROFILE_OF=whose, MAX_UPDATE="60").returncode == 0
+    arguments = recorded.arguments.read_text().splitlines()
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.arch, args.task, args.gpt2_path) == ("persona_cvae_gpt2", "persona_dialogue", "smollm2")
+    assert args.freeze_embeddings and args.train_blocks == 15 and args.warmup_updates == 6
+    if whose == "none":
+        assert args.no_latents
+    else:
+        assert (args.profile_of, args.latents_at, args.inject_scale) == (whose, "after_bos", "state")
+        assert (args.kl_schedule, args.kl_warmup) == ("linear", 30)
+    assert "PROFILE_OF=x is unknown; remedy" in recorded(OURS, PROFILE_OF="x").stderr
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_a_language_models_recipe_has_its_references_hyper_parameters_and_fairseq_accepts_them(name, recorded):
+    from fairseq import options
+
+    assert recorded(ROOT / f"scripts/recipes/{name}.sh", GPT2_PATH="gpt2-medium").returncode == 0
+    arguments = recorded.arguments.read_text().splitlines()
+    line = " ".join(arguments)
+    for flag in (
+        *re.split(" (?=--)", LANGUAGE_MODELS[name]),
+        "--gpt2-path gpt2-medium",
+        "--best-checkpoint-metric rec_ppl",
+    ):
+        assert flag in line
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.arch, args.task) == (name.removeprefix("persona_"), "persona_dialogue")
+    assert "--freeze-embeddings" not in arguments
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):
