@@ -51,12 +51,16 @@ has_fader() {
     grep -q -- '--arch persona_cvae' "$noted" 2>/dev/null && ! grep -q -- '--no-latents' "$noted"
 }
 
+# subwords    pieces are joined; GPT-2's tokens become text by the tokenizer in the data folder
+joined=(--post-process sentencepiece)
+for file in encoder.json vocab.json tokenizer.json spiece.model; do [[ ! -f $data/$file ]] || joined=(); done
+
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
     local folder=$1 options inputs split seeds responses=()
     read -ra seeds <<<"${SWEEP_SEEDS:-1}"
     options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
-        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" --post-process sentencepiece --seed "${SEED:-1}")
+        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" ${joined[@]+"${joined[@]}"} --seed "${SEED:-1}")
     if of_personas "$folder"; then
         options+=(--beam 1 --sampling --sampling-topk 4 --sampling-topp 0.8)
         responses=(--latent-samples "${TEST_RESPONSES:-3}")

@@ -120,6 +120,14 @@ def evaluated(tmp_path):
     return evaluate
 
 
+def test_gpt2s_tokens_are_no_pieces_to_join(evaluated, tmp_path):
+    """Joined, all numbers of a response would be one."""
+    assert all("--post-process sentencepiece" in line for line in evaluated())
+    (tmp_path / "data/encoder.json").touch()
+    lines = evaluated()
+    assert lines and not any("--post-process" in line for line in lines)
+
+
 def test_there_is_a_recipe_for_each_row():
     assert {recipe.stem for recipe in RECIPES} == set(LOSSES)
 
