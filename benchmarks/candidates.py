@@ -12,6 +12,7 @@ import statistics
 import time
 from argparse import Namespace
 
+SIZES = ("embed_dim", "layers", "heads", "positions")
 HEADER = ["step", "seconds", "relative", "tokens per example"]
 
 
@@ -20,7 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", help="folder made by scripts/prepare.sh with PERSONAS=yes")
     parser.add_argument("--arch", default="transfertransfo_small")
-    parser.add_argument("--layers", type=int, help="(default: those of --arch)")
+    for name in SIZES:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="(default: that of --arch)")
     parser.add_argument("--split", default="valid")
     parser.add_argument("--candidates", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -75,7 +77,7 @@ def read(args: argparse.Namespace):
         best_checkpoint_metric="loss",
     )  # fmt: skip
     task = PersonaDialogueTask.setup_task(config)
-    chosen = Namespace(**({} if args.layers is None else {"layers": args.layers}))
+    chosen = Namespace(**{name: size for name in SIZES if (size := getattr(args, name)) is not None})
     ARCH_CONFIG_REGISTRY[args.arch](chosen)
     torch.manual_seed(args.seed)
     settings = {**vars(TransferTransfoConfig()), **vars(chosen), "_name": "transfertransfo"}

@@ -221,3 +221,15 @@ def test_hierarchical_models_are_measured_beside_bare_loops(here):
     rows = [line.split("|")[1:-1] for line in printed.splitlines()[2:] if line.startswith("|")]
     assert [row[0].strip() for row in rows] == ["hred"] * 3 + ["rnn_cvae"] * 3
     assert all(float(cell) > 0 for row in rows for cell in row[2:])
+
+
+def test_candidates_cost_less_in_one_sequence(here, persona_bin, tmp_path):
+    """Tokens, which unlike seconds are the same on every machine."""
+    for path in persona_bin.iterdir():
+        name = path.name.replace(".partner-None.partner", ".own-None.own")
+        (tmp_path / name).write_bytes(path.read_bytes())
+    (tmp_path / "dict.own.txt").write_bytes((persona_bin / "dict.partner.txt").read_bytes())
+    flags = ("--arch", "transfertransfo_tiny", "--batch-size", "4", "--batches", "1", "--repeats", "1")
+    rows = table_of(here("candidates", tmp_path, *flags))
+    one, together, apart = (int(row[-1]) for row in rows.values())
+    assert len(rows) == 3 and one < together < apart and rows["the right reply alone"][1] == "1.00"
