@@ -68,6 +68,7 @@ CONVAI2_ROWS = {  # what a run is, as `methods.described` says it -> its row the
     "HRED": "HRED",
     "RNN CVAE + linear annealing + bag of words (bow target tokens, bow hidden dim 400)": "CVAE",
     "TransferTransfo": "TransferTransfo",
+    "TransferTransfo + lm weight 2.0": "TransferTransfo",  # by the recipe of its authors
     "DialoGPT": "DialoGPT",
     "P²BOT": "P²BOT",
     "persona CVAE + L_Po-di": "the paper's model",
