@@ -265,3 +265,34 @@ def test_what_cannot_be_converted(gpt2_bin, data_bin, folder, tmp_path):
         with pytest.raises(InputError, match=message):
             main(Namespace(source=source, out=tmp_path / out, data=str(data), arch="persona_cvae_gpt2"))
     assert not (tmp_path / "new").exists() and not (tmp_path / "new.pt").exists()
+
+
+def test_dialogpt_is_handed_over_and_others_are_made(gpt2_bin, tmp_path):
+    """A GPT-2 that ends turns and texts alike says the same in both forms; TransferTransfo's tokens have no place there."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    data = with_tokenizer(gpt2_bin, tmp_path / "data")
+    torch.manual_seed(5)
+    sizes = {"vocab_size": TOKENS, "n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0, initializer_range=0.5)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    for arch in ("dialogpt", "transfertransfo"):
+        done = convert(tmp_path / "gpt2", tmp_path / f"{arch}.pt", "--data", data, "--arch", arch)
+        assert done.returncode == 0, done.stderr
+    done = convert(tmp_path / "dialogpt.pt", tmp_path / "back", "--data", data)
+    assert done.returncode == 0 and "turns with </s> after each" in done.stdout, done.stderr
+    assert "`turn </s> turn" in (tmp_path / "back/README.md").read_text()
+    flags = ("--task", "persona_dialogue", "--beam", "1", "--max-len-a", "0", "--max-len-b", "6")
+    ours = programs.decode(data, tmp_path / "dialogpt.pt", *flags).hypotheses()
+    rows = json.loads((tmp_path / "back" / SYMBOLS).read_text())
+    model = GPT2LMHeadModel.from_pretrained(tmp_path / "back").eval()
+    for name, (text,) in ours.items():
+        read = torch.tensor([[*context(int(name)), rows["</s>"]]])
+        said = model.generate(read, max_new_tokens=6, do_sample=False)[0, read.size(1) :].tolist()
+        assert text.split() == [str(token) for token in said if token != rows["</s>"]]
+    done = convert(tmp_path / "transfertransfo.pt", tmp_path / "other", "--data", data)
+    assert done.returncode == 2 and "token types have no place" in done.stderr
+    flags = ("--path", tmp_path / "transfertransfo.pt", "--cpu", "--replies", "1", "--persona", "3 4 5")
+    done = programs.tool("chat", data, *flags, stdin="1 2 3\n")
+    assert done.returncode == 0 and "never been trained" in done.stderr and "1. " in done.stdout, done.stderr

@@ -14,6 +14,7 @@ from fairseq_latent.data.seeded_dataset import SeededDataset
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian, LatentOutput
 from fairseq_latent.models.transfertransfo import speakers
+from fairseq_latent.search import SeededSampling
 from fairseq_latent.symbols import EOT
 from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 
@@ -409,3 +410,45 @@ def test_other_tasks_have_no_persona(random):
     config = DialogueConfig(data="nowhere", seed=1, update_freq=[1], best_checkpoint_metric="loss")
     with pytest.raises(InputError, match="--task persona_dialogue"):
         build_model(DialogueTask(config, words, words), "transfertransfo_tiny")
+
+
+def test_counts_of_an_update_are_those_of_all_workers(task, monkeypatch):
+    """Two workers with half of the batches each: both divide by what both have."""
+    from argparse import Namespace
+
+    from fairseq_latent.compat import updates
+
+    model = build_model(task, "transfertransfo_tiny", **STILL).train()
+    criterion = build_criterion(task, "double_heads").train()
+    halves = [[batch_of(task, [0, 1])], [batch_of(task, [2, 3])]]
+    counted = [[sum(each) for each in zip(*map(criterion._counts, half), strict=True)] for half in halves]
+    trainer = Namespace(data_parallel_world_size=2, device="cpu", data_parallel_process_group=None, criterion=criterion)
+    losses = []
+    for half, other in zip(halves, counted[::-1], strict=True):
+        add = lambda total, group, other=other: total.add_(torch.tensor(other, dtype=total.dtype))  # noqa: E731
+        monkeypatch.setattr(updates.distributed_utils, "all_reduce", add)
+        updates.count_before(lambda self, samples: losses.append(criterion(model, samples[0])[0]))(trainer, half)
+    criterion.begin_update([half[0] for half in halves], lambda numbers: numbers)
+    expected = [criterion(model, half[0])[0] for half in halves]
+    torch.testing.assert_close(torch.stack(losses), torch.stack(expected))
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inputs, expected", cases("transfertransfo_filter"))
+def test_top_k_and_top_p_keep_what_the_authors_keep(inputs, expected):
+    """Words of equal probability at the k-th place all stay there; here the first k, so that k is k."""
+    words = Dictionary()
+    logits = torch.tensor(inputs["logits"]) / inputs["temperature"]
+    search = SeededSampling(words, inputs["top_k"] or -1, inputs["top_p"] or -1.0)
+    lprobs, kept = search._kept(logits.log_softmax(-1)[None, None])
+    lprobs, kept = lprobs[0, 0], kept if kept.dim() == 1 else kept[0, 0]
+    probabilities = torch.zeros(len(logits)).scatter(0, kept, lprobs.softmax(-1))
+    values = torch.tensor(expected["probabilities"])
+    if len({inputs["logits"][word] for word in expected["kept"]}) == 1 < inputs["top_k"] < len(expected["kept"]):
+        stay = probabilities.nonzero().flatten()
+        assert len(stay) == inputs["top_k"] and set(stay.tolist()) <= set(expected["kept"])
+        return
+    assert probabilities.nonzero().flatten().tolist() == expected["kept"]
+    torch.testing.assert_close(probabilities, values, rtol=1e-5, atol=1e-6)
