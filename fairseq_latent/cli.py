@@ -48,6 +48,10 @@ COMMANDS = {
         "fairseq_latent.commands.rank",
         "how often a model prefers the right reply to other candidates: Hits@1, Hits@5, MRR",
     ),
+    "self-play": (
+        "fairseq_latent.commands.self_play",
+        "two agents of a transmitter (P²BOT) talk: what they say, and what it is worth",
+    ),
     "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
     "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
     "average": ("fairseq_latent.average", "the mean of several checkpoints, or the average that --store-ema kept"),

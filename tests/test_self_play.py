@@ -246,3 +246,33 @@ def test_partners_and_candidates_never_reach_generation(stages, unbroken, tmp_pa
         shutil.copy(data / f"test.own-None.own.{kind}", data / f"{name}.{kind}")
     (data / "test.candidates").write_text("\n".join(["i like tea\tno"] * 20) + "\n")
     assert replies(data) == before
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_two_agents_talk(stages, unbroken, tmp_path):
+    """As text and as JSON; a seed gives the same dialogues again."""
+    path = unbroken[0] / "checkpoint_last.pt"
+    words = ("self-play", stages.data, "--path", path, "--receiver", stages.receiver, "--cpu")
+    words = (*words, "--transmitter", stages.transmitter, "--dialogues", "2", "--turns", "2")
+    done = programs.tool(*words, "--format", "json", "--out", tmp_path / "found.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["dialogues"]) == 2 and "weights:coherence=0.1" in found["signature"]
+    for dialogue in found["dialogues"]:
+        assert [turn["speaker"] for turn in dialogue["turns"]] == ["A", "B"] * 2
+        for turn in dialogue["turns"]:
+            total = 0.1 * turn["coherence"] + 0.5 * turn["persona"] - 0.1 * turn["repetition"]
+            assert turn["reward"] == pytest.approx(total, abs=1e-3)
+    done = programs.tool(*words)
+    assert done.returncode == 0, done.stderr
+    for dialogue in found["dialogues"]:
+        for turn in dialogue["turns"]:
+            assert f"{turn['speaker']}: {turn['text']}\n" in done.stdout
+
+
+def test_what_does_not_play(stages):
+    words = ("self-play", stages.data, "--path", stages.receiver, "--receiver", stages.receiver, "--cpu")
+    done = programs.tool(*words)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: ")

@@ -26,6 +26,12 @@ class TextLikelihood:
         self.output = self.words if model.output is None else model.output.to(device)
         self.device, self.autocast = device, autocast
 
+    def to(self, device: torch.device) -> "TextLikelihood":
+        """Compute there."""
+        self.body.to(device)
+        self.words, self.output, self.device = self.words.to(device), self.output.to(device), device
+        return self
+
     @property
     def positions(self) -> int | None:
         """The longest text that it was made for, where that is known."""

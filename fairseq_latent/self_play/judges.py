@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .. import matching, rewards
 from ..data.padding import padded
+from ..errors import InputError
 from ..modules.sentence_encoder import SENTENCE, UTTERANCE
-from .frozen import Frozen, Speech
+from .frozen import Frozen, Speech, earlier_stage, speech_of
 from .rollouts import AGENTS, Dialogues
 
 ROWS = 64  # texts that a language model reads at once
@@ -42,6 +43,8 @@ class Judges:
         for frozen in (self.transmitter, self.receiver):
             if frozen is not None:
                 frozen.model.to(device)
+        if self.speech is not None:
+            self.speech.likelihood.to(device)
         return self
 
     @torch.no_grad()
@@ -102,6 +105,31 @@ class Judges:
         empty = torch.tensor([not text for text in ids], device=scores.device)
         scores = rewards.with_empty_ones_last(scores, empty, -math.log(self.speech.size))
         return scores.view(len(said), len(said[0])).T
+
+
+def judges_of(
+    stages: Mapping[str, str | None],
+    weights: Mapping[str, float],
+    discount: float,
+    data: str,
+    text: Callable[[Sequence[int]], str],
+    end: int,
+    device: torch.device,
+) -> Judges:
+    """The frozen models that the weights ask for; stages: paths of `transmitter`, `receiver` and `reward_lm`."""
+    if not any(weights.values()):
+        raise InputError("all weights of rewards are 0; remedy: e.g. --persona-reward 0.5")
+    transmitter, path = None, stages["transmitter"]
+    if weights["coherence"] or path:
+        transmitter = earlier_stage(path, "--transmitter", "P2BotTransmitterModel", data)
+        if weights["coherence"] and transmitter.model.choice_head is None:
+            raise InputError(
+                f"{path} was trained without its head for the next utterance, which judges the coherence; "
+                "remedy: --candidates 2 in the first stage, or --coherence-reward 0"
+            )
+    receiver = earlier_stage(stages["receiver"], "--receiver", "P2BotReceiver", data)
+    speech = speech_of(stages["reward_lm"], device) if weights["lm"] else None
+    return Judges(transmitter, receiver, speech, weights, discount, text, end).to(device)
 
 
 def mean_log_probabilities(nats: Callable, texts: Sequence[Sequence[int]]) -> Tensor:

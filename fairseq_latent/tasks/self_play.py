@@ -8,7 +8,6 @@ answers greedily. With probability `--supervised-share` it is a supervised updat
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -21,15 +20,15 @@ from torch import nn
 from .. import rewards
 from ..competing_beam import CompetingBeam
 from ..data.padding import padded
-from ..data.speakers import Speaker, speakers
+from ..data.speakers import Speaker
 from ..errors import InputError
 from ..overlap import unigram_f1
 from ..pieces import pieces_of
 from ..ranges import AMOUNT, COUNT, FINITE, SHARE, SHARE_BELOW_ONE, Range
-from ..self_play.frozen import digest_of, earlier_stage, speech_of
-from ..self_play.judges import Judges
+from ..self_play.frozen import digest_of
+from ..self_play.judges import Judges, judges_of
+from ..self_play.people import people_of
 from ..self_play.rollouts import Dialogues, Greedy, Sampled, drawn_pair, play, scene_of
-from .own_persona import PREPARE
 from .persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 
 logger = logging.getLogger(__name__)
@@ -125,23 +124,10 @@ class SelfPlayTask(PersonaDialogueTask):
 
     def judges(self) -> Judges:
         """The frozen models that the weights ask for."""
-        cfg, data = self.cfg, utils.split_paths(self.cfg.data)[0]
-        weights = {name: getattr(cfg, f"{name}_reward") for name in rewards.NAMES}
-        if not any(weights.values()):
-            raise InputError("all weights of rewards are 0; remedy: e.g. --persona-reward 0.5")
-        transmitter = None
-        if weights["coherence"] or cfg.transmitter:
-            transmitter = earlier_stage(cfg.transmitter, "--transmitter", "P2BotTransmitterModel", data)
-            if weights["coherence"] and transmitter.model.choice_head is None:
-                raise InputError(
-                    f"{cfg.transmitter} was trained without its head for the next utterance, which judges the coherence; "
-                    "remedy: --candidates 2 in the first stage, or --coherence-reward 0"
-                )
-        receiver = earlier_stage(cfg.receiver, "--receiver", "P2BotReceiver", data)
-        speech = speech_of(cfg.reward_lm, torch.device("cpu")) if weights["lm"] else None
-        return Judges(
-            transmitter, receiver, speech, weights, cfg.reward_discount, self.text, self.target_dictionary.eos()
-        )
+        weights = {name: getattr(self.cfg, f"{name}_reward") for name in rewards.NAMES}
+        stages = {name: getattr(self.cfg, name) for name in FROZEN}
+        data, end = utils.split_paths(self.cfg.data)[0], self.target_dictionary.eos()
+        return judges_of(stages, weights, self.cfg.reward_discount, data, self.text, end, torch.device("cpu"))
 
     def _refuse_other_stages(self) -> None:
         paths = {name: path for name in FROZEN if (path := getattr(self.cfg, name))}
@@ -167,17 +153,8 @@ class SelfPlayTask(PersonaDialogueTask):
         """All who have a profile and said something in the training set."""
         if self._people is None:
             split = self.cfg.train_subset
-            folder = Path(self.folder(split, 1))
-            prompts = self.dataset(split)
-            found, times, _ = self.profiles(folder, split, "own", False, len(prompts.pairs))
-            ids = self._lines(folder, found, times, "ids")
-            if ids is None or len(ids) != len(prompts.pairs):
-                raise InputError(f"{folder / split}.ids: no such file, or of other examples; {PREPARE}, again")
-            pairs = prompts.pairs
-            rows = ((pairs.src[row], pairs.tgt[row], prompts.personas[row]) for row in range(len(ids)))
-            self._people = speakers(ids, rows, self.end_of_turn, self.target_dictionary.eos())
-            if not self._people:
-                raise InputError(f"{folder}: {split} has nobody with a profile; {PREPARE}")
+            end = self.target_dictionary.eos()
+            self._people = people_of(self.folder(split, 1), split, self.dataset(split), self.end_of_turn, end)
         return self._people
 
     def text(self, tokens: Sequence[int]) -> str:
