@@ -34,8 +34,22 @@ LANGUAGE_MODELS = {
     "--persona-permutations 2 --adam-eps 1e-6 --clip-norm 1 --lr 6.25e-5 --lr-scheduler polynomial_decay "
     "--total-num-update 2280 --batch-size 16 --update-freq 4 --max-update 2280",
 }
-OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith("persona_")]
-PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in HIERARCHICAL | LANGUAGE_MODELS and recipe != OURS]
+P2BOT = {
+    "p2bot_1_transmitter": "--task persona_dialogue --arch p2bot_transmitter_small --criterion double_heads --lm-weight 0.6 "
+    "--choice-weight 0.4 --label-smoothing 0.05 --candidates 2 --weight-decay 0.01 --clip-norm 1 --lr 6.25e-5 "
+    "--lr-scheduler polynomial_decay --warmup-updates 78 --batch-size 10 --max-update 39247 "
+    "--best-checkpoint-metric rec_ppl",
+    "p2bot_2_receiver": "--task persona_receiver --arch p2bot_receiver --criterion receiver_margin --margin 0.5 "
+    "--sparsity-weight 0.01 --persona-sets 2 --valid-persona-sets 32 --lr 6.25e-6 --lr-scheduler reduce_lr_on_plateau "
+    "--lr-patience 5 --lr-shrink 0.1 --batch-size 2 --max-epoch 50 --best-checkpoint-metric hits1",
+    "p2bot_3_self_play": "--task self_play --arch p2bot_transmitter_small --criterion self_play --rollouts 6 "
+    "--self-play-turns 3 --coherence-reward 0.1 --persona-reward 0.5 --repetition-reward -0.1 --lm-reward 0.5 "
+    "--weight-decay 0.01 --clip-norm 1 --lr 1e-6 --lr-scheduler fixed --batch-size 6 --max-update 2000 "
+    "--best-checkpoint-metric f1",
+}
+OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith(("persona_", "p2bot_"))]
+OF_OTHERS = HIERARCHICAL | LANGUAGE_MODELS | P2BOT
+PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in OF_OTHERS and recipe != OURS]
 RECIPES = [recipe for recipe in EVERY if recipe not in OF_PROFILES]
 BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -282,6 +296,36 @@ def test_a_language_models_recipe_has_its_references_hyper_parameters_and_fairse
     args = options.parse_args_and_arch(options.get_training_parser(), arguments)
     assert (args.arch, args.task) == (name.removeprefix("persona_"), "persona_dialogue")
     assert "--freeze-embeddings" not in arguments
+
+
+@pytest.mark.parametrize("name", P2BOT)
+def test_a_stage_of_p2bot_has_its_references_hyper_parameters_and_fairseq_accepts_them(name, recorded, tmp_path):
+    from fairseq import options
+
+    stages = {stage: tmp_path / stage for stage in ("TRANSMITTER", "RECEIVER")}
+    for folder in stages.values():
+        folder.mkdir()
+        for file in ("done", "checkpoint_best.pt"):
+            (folder / file).touch()
+    given = {stage: str(folder) for stage, folder in stages.items()}
+    done = recorded(ROOT / f"scripts/recipes/{name}.sh", REWARD_LM="gpt2", **given)
+    assert done.returncode == 0, done.stderr
+    arguments = recorded.arguments.read_text().splitlines()
+    line = " ".join(arguments)
+    for flag in re.split(" (?=--)", P2BOT[name]):
+        assert flag in line
+    options.parse_args_and_arch(options.get_training_parser(), arguments)
+
+
+def test_self_play_refuses_a_stage_that_has_not_ended(recorded, tmp_path):
+    for stage in ("one", "two"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "checkpoint_best.pt").touch()
+    (tmp_path / "one/done").touch()
+    given = {"TRANSMITTER": str(tmp_path / "one"), "RECEIVER": str(tmp_path / "two")}
+    refused = recorded(ROOT / "scripts/recipes/p2bot_3_self_play.sh", **given)
+    assert refused.returncode == 2
+    assert "p2bot_2_receiver.sh" in refused.stderr and "two is not trained to its end" in refused.stderr
 
 
 def test_a_finished_run_is_not_repeated_and_other_flags_are_refused(recorded):

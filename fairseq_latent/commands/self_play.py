@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Play, judge, print."""
+    import fairseq  # noqa: F401  first: it registers the plugin, whose parts import each other
     from tqdm import tqdm
 
     from .. import rewards

@@ -13,7 +13,10 @@ MODELS = {  # a registered model -> what papers call it
     "transfertransfo": "TransferTransfo",
     "p2bot_transmitter": "P²BOT",
 }
-CRITERIONS = {"transfertransfo": "double_heads"}  # a model -> the loss that belongs to it, and is not named
+CRITERIONS = {
+    "transfertransfo": "double_heads",
+    "p2bot_transmitter": "self_play",
+}  # a model -> the loss that belongs to it, and is not named
 WITHOUT_LATENTS = ("hred", "dialogpt", "transfertransfo", "p2bot_transmitter")
 NO_LATENTS = "language model without latents"
 SPACEFUSION = ("t_spacefusion", "spacefusion")  # model and criterion

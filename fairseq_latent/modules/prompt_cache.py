@@ -29,12 +29,13 @@ class PromptCache:
         training = self.decoder.training
         self.decoder.eval()
         try:
-            self._read(prompts)
-            return self._say(choose, longest, end)
+            columns, states = self._read(prompts)
+            return self._say(columns, states, choose, longest, end)
         finally:
             self.decoder.train(training)
 
-    def _read(self, prompts: Sequence[Sequence[int]]) -> None:
+    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[int, Tensor]:
+        """Columns of the cache that the prompts fill, and the states (B, D) of what opens the replies, read behind them."""
         known = [len(prompt) for prompt in self.prompts]
         grown = len(known) == len(prompts) and all(
             list(prompt[:length]) == before for prompt, before, length in zip(prompts, self.prompts, known, strict=True)
@@ -45,9 +46,9 @@ class PromptCache:
         fresh = [list(prompt[length:]) for prompt, length in zip(prompts, known, strict=True)]
         self.prompts = [list(prompt) for prompt in prompts]
         width = max(map(len, fresh))
-        if width:
-            rows = [[self.pad] * (width - len(row)) + row for row in fresh]
-            self._feed(torch.tensor(rows, device=self.device))
+        rows = [[self.pad] * (width - len(row)) + row + [self.decoder.opening] for row in fresh]
+        states = self._feed(torch.tensor(rows, device=self.device))
+        return self.mask.size(1) - 1, states[:, -1]
 
     def _feed(self, tokens: Tensor) -> Tensor:
         """(B, n), padded on the left -> states (B, n, D)"""
@@ -58,21 +59,18 @@ class PromptCache:
         vectors = embedding.vectors(tokens)
         return self.decoder.body(self.decoder.latents(tokens, None), vectors, positions, self.mask, self.cache)
 
-    def _say(self, choose: Choose, longest: int, end: int) -> tuple[list, Tensor]:
-        columns = self.mask.size(1)
+    def _say(self, columns: int, states: Tensor, choose: Choose, longest: int, end: int) -> tuple[list, Tensor]:
         size = len(self.prompts)
         said = torch.full((size, 0), self.pad, device=self.device)
         ended = torch.zeros(size, dtype=torch.bool, device=self.device)
-        token = torch.full((size, 1), self.decoder.opening, device=self.device)
         for step in range(longest):
-            states = self._feed(token)
-            lprobs = self.decoder.project(states[:, -1]).float().log_softmax(-1)
+            lprobs = self.decoder.project(states).float().log_softmax(-1)
             word = choose(lprobs, said, step).masked_fill(ended, self.pad)
             ended = ended | word.eq(end)
             said = torch.cat([said, word.unsqueeze(1)], 1)
-            if ended.all():
+            if ended.all() or step + 1 == longest:
                 break
-            token = word.unsqueeze(1).masked_fill(ended.unsqueeze(1), self.pad)
+            states = self._feed(word.unsqueeze(1).masked_fill(ended.unsqueeze(1), self.pad))[:, -1]
         self.cache.crop(columns - self.mask.size(1))
         self.mask = self.mask[:, :columns]
         return [[word for word in row if word not in (self.pad, end)] for row in said.tolist()], ended
