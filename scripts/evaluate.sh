@@ -43,7 +43,7 @@ task_of() {
 }
 
 # of_personas RUN: it was trained on data with personas.
-of_personas() { [[ $(task_of "$1") == persona_dialogue ]]; }
+of_personas() { [[ $(task_of "$1") =~ ^(persona_dialogue|self_play)$ ]]; }
 
 # has_fader RUN: it infers personas, as its command says.
 has_fader() {

@@ -13,7 +13,7 @@ from fairseq_latent.modules.prompt_cache import PromptCache
 from fairseq_latent.self_play.rollouts import Greedy, context
 
 from .cases import cases, near
-from .test_transfertransfo import task_of
+from .test_transfertransfo import prompts_of, task_of
 from .tiny import build_model
 
 if importlib.util.find_spec("transformers") is None:
@@ -73,6 +73,21 @@ def test_what_agents_read(given, expected):
             before = [ids(words, text) for text in said[: 2 * turn + agent]]
             read = context(layout, persona, ids(words, opening), before, agent)
             assert [named[token] for token in [*read, *layout.reply]] == theirs["context"]
+
+
+def test_sixty_sentences_leave_room_for_the_newest_utterance():
+    words = dictionary_of("a b c")
+    layout = wrapped_partner(words, 64)
+    prompt, _ = layout.prompt([[4, 5, 6]] * 60, [[4], [5, 6], [6, 6, 6]])
+    newest = [len(words) + 2, 6, 6, 6, len(words) + 3]
+    assert len(prompt) <= 64 and prompt[-5:] == newest and prompt.count(5) > 10
+
+
+def test_an_order_that_is_drawn_is_that_of_the_epoch_in_workers_too(task):
+    """fairseq keeps the workers of an iterator that it uses again, and their copy of the data set."""
+    given = (["a <eot> b"], ["c"], ["a <eot> b <eot> c"])
+    assert not prompts_of(task, *given, order="shuffle").can_reuse_epoch_itr_across_epochs
+    assert prompts_of(task, *given).can_reuse_epoch_itr_across_epochs
 
 
 # --- losses ----------------------------------------------------------------------------------------------------------

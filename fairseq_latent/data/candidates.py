@@ -199,7 +199,7 @@ class CandidateDataset(PromptDataset):
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
         """Lengths are those of an epoch where candidates are drawn."""
-        return self.offers.count == 0
+        return super().can_reuse_epoch_itr_across_epochs and self.offers.count == 0
 
     def set_epoch(self, epoch: int) -> None:
         """Draw those of the epoch."""

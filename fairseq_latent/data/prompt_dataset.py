@@ -141,8 +141,8 @@ class PromptDataset(BaseWrapperDataset):
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        """Lengths are those of every epoch."""
-        return True
+        """Not where an order is drawn: fairseq's workers would live on with that of the first epoch."""
+        return self.order != "shuffle"
 
     def set_epoch(self, epoch: int) -> None:
         """For what is drawn anew in every epoch."""
