@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fairseq_latent import cli
 
 from . import programs
-from .hostile import flags, folder, outcome, parser_of
+from .hostile import DEAR, flags, folder, outcome, parser_of
 from .releases import packed
 from .report_runs import write_measured
 from .scored import OURS, REFERENCES, text
@@ -28,6 +28,9 @@ COMMANDS = {  # words without which there is nothing to do; {names}: folders and
     "interpolate": "{sentences} --path {vae} --example 0 1 --max-length 3 --steps 2 --cpu",
     "sweep": "{personas} --path {persona} --vectors vectors --steps 1 --seeds 1 --max-length 3 --cpu",
     "convert": "{persona} folder --data {personas}",
+    "average": "{dialogue} {dialogue} --out mean.pt",
+    "weights": "smollm2 folder --wheel ours.txt",
+    "rank": "{personas} {persona} --split test --candidates 2 --latent-samples 1 --cpu",
 }
 
 
@@ -52,7 +55,17 @@ def parser(name: str):
 @SOME
 @given(st.data())
 def test_flags(trained, name, data):
-    words = [word.format(**trained) for word in COMMANDS[name].split()]
+    _try(trained, name, COMMANDS[name], data)
+
+
+@DEAR
+@given(st.data())
+def test_flags_of_a_report(trained, data):
+    _try(trained, "report", "a=run --data {data} --out page --bootstrap 0", data)
+
+
+def _try(trained, name, command, data):
+    words = [word.format(**trained) for word in command.split()]
     given_flags = data.draw(flags(parser(name)))
     with folder() as here:
         packed(here, FILES | {"ours.txt": text(OURS), "references.txt": text(REFERENCES)})
