@@ -4,7 +4,7 @@
 
 # The budget: twenty minutes and 6 GB on two CPU cores; every variable can be set from outside.
 # shellcheck disable=SC2154 # quickstart.sh sets smoke, name, out, conversations and seconds
-export VALID=${VALID:-10} TEST=${TEST:-20} SEED=${SEED:-1} PERSONAS=yes
+export VALID=${VALID:-5} TEST=${TEST:-15} SEED=${SEED:-1} PERSONAS=yes
 export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-4}
 most=${CONVERSATIONS:-2000}
 body=()
@@ -24,9 +24,10 @@ if [[ $conversations == "$runs"/* ]] || ((smoke)); then take_few "$most"; fi
 export SELF_DESCRIPTIONS
 if (($(gzip -dcf -- "$conversations" | grep -c '[{,] *"personas" *:' || true))); then
     SELF_DESCRIPTIONS=no
+    export PERSONA_FLAGS=${PERSONA_FLAGS:---max-tokens 120}
 else
     SELF_DESCRIPTIONS=yes
-    export SELF_DESCRIPTION_FLAGS=${SELF_DESCRIPTION_FLAGS:---strict} PERSONA_FLAGS=${PERSONA_FLAGS:---filter none}
+    export SELF_DESCRIPTION_FLAGS=${SELF_DESCRIPTION_FLAGS:---strict} PERSONA_FLAGS=${PERSONA_FLAGS:---filter none --max-tokens 120}
 fi
 # body        a language model of 135 million pre-trained weights, out of a package; or LM_PATH, another one
 if ((!smoke)); then
