@@ -127,6 +127,8 @@ def _all(path: Path) -> Iterator[Member]:
     elif path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
+                if not info.filename:
+                    raise zipfile.BadZipFile("a file without a name")
                 if not info.is_dir():
                     yield Member(info.filename, f"{path}/{info.filename}", partial(archive.open, info))
     elif path.name.endswith(TAR):

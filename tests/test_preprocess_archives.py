@@ -157,3 +157,18 @@ def test_no_such_file(tmp_path):
     for name in ("a.zip", "a.tar.xz", "a.txt"):
         with pytest.raises(FileNotFoundError):
             texts(tmp_path / name)
+
+
+def test_a_file_without_a_name_is_damage(tmp_path):
+    path = packed(tmp_path / "a.zip", FILES)
+    data = path.read_bytes()
+    at = data.rindex(b"PK\x01\x02")  # the last entry of the directory: its name's length, and the name
+    size = int.from_bytes(data[at + 28 : at + 30], "little")
+    nameless = data[: at + 28] + b"\0\0" + data[at + 30 : at + 46] + data[at + 46 + size :]
+    end = nameless.rindex(b"PK\x05\x06")
+    length = int.from_bytes(nameless[end + 12 : end + 16], "little") - size
+    path.write_bytes(nameless[: end + 12] + length.to_bytes(4, "little") + nameless[end + 16 :])
+    with zipfile.ZipFile(path) as archive:
+        assert "" in archive.namelist()
+    with pytest.raises(InputError, match=r"a\.zip: damaged .*without a name.*; remedy: "):
+        list(members(path, "*.txt"))

