@@ -58,7 +58,7 @@ def pages(runs, persona_bin):
 def test_columns_are_those_of_personas(pages):
     rows = {row[0]: row[1:] for row in Page(pages[0]).tables["Results"]}
     assert rows["system"] == [
-        *("prior PPL/word", "rec PPL/word", "worth", "over prior", "KL(Zp)", "fader KL", "AU", "MI"),
+        *("prior PPL/word", "rec PPL/word", "worth", "over prior", "KL", "fader KL", "AU", "MI"),
         *("Distinct-1", "Distinct-2", "P.Distance", "to others", "F1", "length"),
     ]
     assert rows["full"][:8] == ["40.00", "39.00", "0.50±0.75", "0.75", "1.50", "0.10", "3", "0.90"]

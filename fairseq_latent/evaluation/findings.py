@@ -29,7 +29,9 @@ class Findings:
 def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | None) -> Findings:
     """One sentence or two a point, the latent first."""
     if kind.personas:
-        single = [perceived(system) for system in systems if system.has_latents and system.test]
+        known = [system for system in systems if system.has_latents]
+        single = [perceived(system) for system in known if system.test and system.test.fader_kl is not None]
+        single += [latent(system) for system in known if system.valid and system.valid.fader_kl is None]
     else:
         single = [latent(system) for system in systems if system.valid]
         single += [sampled(system) for system in systems if system.samples]
