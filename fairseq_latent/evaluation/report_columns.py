@@ -104,8 +104,9 @@ PERSONAS = (
             "95 % interval over dialogues: what Zp knows of this person. 0 means nothing.", split="test", of_latents=True),
     _latent("over prior", 2, "worth_over_prior", "test; nats a response that Zp of the right profile saves over Zp inferred "
             "from the context.", split="test", of_latents=True),
-    _latent("KL", 2, "kl", "test; nats a response: how far q(Zp|P), which reads a profile, lies from p(Zp|C), which reads the "
-            "context; in a model whose latent is of the response, the posterior from the prior. 0 means collapse.", split="test", of_latents=True),
+    _latent("KL", 2, "kl", "test; nats a response: how far q(Zp|P), which reads a profile, lies from p(Zp|C), which reads "
+            "the context; in a model whose latent is of the response, the posterior from the prior. 0 means collapse.",
+            split="test", of_latents=True),
     _latent("fader KL", 2, "fader_kl", "test; nats a response: how far the fader that the context suggests lies from the "
             "similarity of profile and response.", split="test", of_latents=True),
     _latent("AU", 0, "au", "test; active units: dimensions of Zp whose mean changes with the profile (variance above 0.01).",
