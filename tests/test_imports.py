@@ -168,9 +168,11 @@ CHECK = """
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
-archs = {f"{kind}{size}" for kind in ("t_cvae", "t_spacefusion", "gru_vae") for size in ("", "_small", "_tiny")}
+KINDS = ("t_cvae", "t_spacefusion", "gru_vae", "dialogpt", "transfertransfo")
+archs = {f"{kind}{size}" for kind in KINDS for size in ("", "_small", "_tiny")}
 assert archs <= ARCH_MODEL_REGISTRY.keys()
 assert {"elbo", "bow_elbo", "mc_elbo", "speculative_elbo", "podi_elbo", "spacefusion"} <= CRITERION_REGISTRY.keys()
+assert {"double_heads"} <= CRITERION_REGISTRY.keys()
 assert {"dialogue", "text_vae"} <= TASK_REGISTRY.keys()
 """
 
