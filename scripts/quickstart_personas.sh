@@ -4,7 +4,7 @@
 
 # The budget: twenty minutes and 6 GB on two CPU cores; every variable can be set from outside.
 # shellcheck disable=SC2154 # quickstart.sh sets smoke, name, out, conversations and seconds
-export VALID=${VALID:-5} TEST=${TEST:-15} SEED=${SEED:-1} PERSONAS=yes
+export VALID=${VALID:-12} TEST=${TEST:-12} SEED=${SEED:-1} PERSONAS=yes
 export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-4}
 most=${CONVERSATIONS:-2000}
 body=()
