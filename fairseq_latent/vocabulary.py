@@ -13,6 +13,13 @@ def index_of(dictionary, symbol: str) -> int:
     return dictionary.index(known[0]) if known else -1
 
 
+def joined_dictionary(task):
+    """The dictionary of both sides of a task; InputError where they are two."""
+    if task.source_dictionary != task.target_dictionary:
+        raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
+    return task.target_dictionary
+
+
 def digest(dictionary) -> int:
     """63 bits of the words in the order of their ids: another dictionary of the same size would decode to garbage."""
     words = "\n".join(dictionary.symbols).encode()

@@ -11,15 +11,13 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.models import register_model, register_model_architecture
 from torch import Tensor
 
-from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.dialogpt import DecodedTurns, TurnsDecoder
-from ..modules.language_model import LanguageModelBody
 from ..modules.prompt_embedding import PromptEmbedding
 from ..modules.prompt_encoder import PromptEncoder
 from ..symbols import EOT
-from ..vocabulary import index_of
-from .language_model_config import FOUND, LanguageModelConfig, build_language_model
+from ..vocabulary import index_of, joined_dictionary
+from .language_model_config import FOUND, LanguageModelConfig, words_and_body
 from .latent_model import LatentModel, set_defaults
 
 LOSS_ON = ("all-turns", "response")
@@ -60,13 +58,8 @@ class DialoGPTModel(LatentModel):
     @classmethod
     def build_model(cls, cfg: DialoGPTConfig, task) -> "DialoGPTModel":
         """Everything the configuration says ends here: the parts take plain arguments."""
-        dictionary = task.target_dictionary
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
-        embed_tokens, model = build_language_model(cfg, dictionary)
-        body = LanguageModelBody(model, train_blocks=cfg.train_blocks)
-        if cfg.freeze_embeddings and body.positions is not None:
-            body.positions.requires_grad_(False)
+        dictionary = joined_dictionary(task)
+        embed_tokens, body = words_and_body(cfg, dictionary)
         embedding = PromptEmbedding(embed_tokens, 0, cfg.positions, dictionary)
         response = cfg.positions // 4  # of the positions that context and response share
         end_of_turn = index_of(dictionary, EOT)

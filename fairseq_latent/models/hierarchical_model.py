@@ -16,7 +16,7 @@ from ..modules.hierarchical.latent import ContextLatent
 from ..modules.hierarchical.turns import TurnReader
 from ..ranges import AMOUNT, SHARE_BELOW_ONE, SIZE
 from ..symbols import EOT
-from ..vocabulary import index_of
+from ..vocabulary import index_of, joined_dictionary
 from .latent_model import LatentModel
 
 logger = logging.getLogger(__name__)
@@ -68,11 +68,9 @@ class HierarchicalModel(LatentModel):
     @classmethod
     def build_model(cls, cfg: HierarchicalConfig, task) -> "HierarchicalModel":
         """Everything the configuration says ends here: the parts take plain arguments."""
-        dictionary = task.target_dictionary
         if not getattr(task, "reads_context", True):
             raise InputError(f"{cls.called} answers the turns of a context; remedy: --task dialogue, or --arch gru_vae")
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
+        dictionary = joined_dictionary(task)
         if cfg.utterance_tokens and cfg.utterance_tokens < LEAST_TOKENS:
             raise InputError(
                 f"--utterance-tokens {cfg.utterance_tokens}: {LEAST_TOKENS} are a turn's beginning, one word and its end; "

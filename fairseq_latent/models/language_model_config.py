@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import nn
 
 from ..errors import InputError
-from ..modules.language_model import position_table
+from ..modules.language_model import LanguageModelBody, position_table
 from ..modules.pretrained import (
     LanguageModel,
     configuration,
@@ -101,7 +101,7 @@ class LanguageModelConfig(FairseqDataclass):
 
 def build_language_model(cfg: LanguageModelConfig, dictionary) -> tuple[WordTable, nn.Module]:
     """Words and body: fresh, of a checkpoint's configuration, or of a folder, whose sizes then are the model's."""
-    words, model = _words_and_body(cfg, dictionary)
+    words, model = _read(cfg, dictionary)
     if cfg.train_blocks > cfg.layers:
         raise InputError(
             f"--train-blocks {cfg.train_blocks}: the language model has {cfg.layers}; remedy: at most these"
@@ -113,7 +113,16 @@ def build_language_model(cfg: LanguageModelConfig, dictionary) -> tuple[WordTabl
     return words, model
 
 
-def _words_and_body(cfg: LanguageModelConfig, dictionary) -> tuple[WordTable, nn.Module]:
+def words_and_body(cfg: LanguageModelConfig, dictionary) -> tuple[WordTable, LanguageModelBody]:
+    """The same as a body without slots for latents, its positions frozen with the words."""
+    words, model = build_language_model(cfg, dictionary)
+    body = LanguageModelBody(model, train_blocks=cfg.train_blocks)
+    if cfg.freeze_embeddings and body.positions is not None:
+        body.positions.requires_grad_(False)
+    return words, body
+
+
+def _read(cfg: LanguageModelConfig, dictionary) -> tuple[WordTable, nn.Module]:
     dropouts = cfg.dropout, cfg.attention_dropout
     if not cfg.gpt2_path:
         if cfg.lm_config:

@@ -13,13 +13,13 @@ from torch import nn
 
 from ..data.own_persona import PromptLayout
 from ..errors import InputError
-from ..modules.language_model import LanguageModelBody
 from ..modules.next_utterance import NextUtteranceHead
 from ..modules.prompt_embedding import PromptEmbedding
 from ..modules.prompt_encoder import PromptEncoder
 from ..modules.speaker_decoder import SpeakerDecoder
 from ..ranges import SHARE_BELOW_ONE, Range
-from .language_model_config import FOUND, LanguageModelConfig, build_language_model
+from ..vocabulary import joined_dictionary
+from .language_model_config import FOUND, LanguageModelConfig, words_and_body
 from .latent_model import set_defaults
 from .transfertransfo import LONGEST_CONTEXT, TransferTransfoModel
 
@@ -62,13 +62,8 @@ class P2BotTransmitterModel(TransferTransfoModel):
         """Everything the configuration says ends here: the parts take plain arguments."""
         if not getattr(task, "reads_profiles", False):
             raise InputError("this task gives p2bot_transmitter no persona; remedy: --task persona_dialogue")
-        dictionary = task.target_dictionary
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
-        embed_tokens, model = build_language_model(cfg, dictionary)
-        body = LanguageModelBody(model, train_blocks=cfg.train_blocks)
-        if cfg.freeze_embeddings and body.positions is not None:
-            body.positions.requires_grad_(False)
+        dictionary = joined_dictionary(task)
+        embed_tokens, body = words_and_body(cfg, dictionary)
         room = cfg.positions - cfg.max_reply_tokens - 1  # <start> has one
         if room < 8:
             raise InputError(

@@ -22,7 +22,7 @@ from ..modules.persona_gpt2 import PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
-from ..vocabulary import index_of
+from ..vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
 from .latent_model import LatentModel, set_defaults
 
@@ -129,9 +129,7 @@ class PersonaCVAEModel(LatentModel):
                 "this task gives persona_cvae_gpt2 no profiles, and decodes symbols that it should not say; "
                 "remedy: --task persona_dialogue"
             )
-        dictionary = task.target_dictionary
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
+        dictionary = joined_dictionary(task)
         embed_tokens, model = build_language_model(cfg, dictionary)
         points = _check(cfg, model)
         num_latents = 0 if cfg.no_latents else NUM_LATENTS

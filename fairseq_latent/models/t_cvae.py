@@ -30,6 +30,7 @@ from ..modules.initialisation import INITS, initialise
 from ..modules.latent_head import LatentHead, add_prior_bias
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
+from ..vocabulary import joined_dictionary
 from .latent_model import LatentModel, set_defaults
 
 NO_LAYER = -1
@@ -208,13 +209,11 @@ class TCVAEModel(LatentModel):
     @classmethod
     def build_model(cls, cfg: TCVAEConfig, task) -> "TCVAEModel":
         """Everything the configuration says ends here: the parts take plain arguments."""
-        dictionary = task.target_dictionary
         if not getattr(task, "reads_context", True):
             raise InputError(
                 "t_cvae would read the sentence as its own context, and leave nothing to the latent; remedy: --arch gru_vae"
             )
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
+        dictionary = joined_dictionary(task)
         max_source, max_target = task.max_positions()
         transformer = _transformer_config(cfg, max_source, max_target)
         embed_tokens = shared_embeddings(dictionary, cfg.embed_dim, cfg.encoder_embed_path)

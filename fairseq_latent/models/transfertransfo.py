@@ -15,12 +15,12 @@ from ..data.own_persona import PromptLayout
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput
 from ..modules.language_decoder import DecodedReply
-from ..modules.language_model import LanguageModelBody
 from ..modules.prompt_embedding import PromptEmbedding
 from ..modules.prompt_encoder import PromptEncoder
 from ..modules.speaker_decoder import ChoiceHead, SpeakerDecoder, side_by_side
 from ..ranges import SHARE_BELOW_ONE, Range
-from .language_model_config import FOUND, LanguageModelConfig, build_language_model
+from ..vocabulary import joined_dictionary
+from .language_model_config import FOUND, LanguageModelConfig, words_and_body
 from .latent_model import LatentModel, set_defaults
 
 LONGEST_CONTEXT = 1 << 20  # tokens: what a prompt has no room for is left out of it
@@ -58,13 +58,8 @@ class TransferTransfoModel(LatentModel):
         """Everything the configuration says ends here: the parts take plain arguments."""
         if not getattr(task, "reads_profiles", False):
             raise InputError("this task gives transfertransfo no persona; remedy: --task persona_dialogue")
-        dictionary = task.target_dictionary
-        if task.source_dictionary != dictionary:
-            raise InputError("dict.src.txt and dict.tgt.txt differ; remedy: fairseq-preprocess --joined-dictionary")
-        embed_tokens, model = build_language_model(cfg, dictionary)
-        body = LanguageModelBody(model, train_blocks=cfg.train_blocks)
-        if cfg.freeze_embeddings and body.positions is not None:
-            body.positions.requires_grad_(False)
+        dictionary = joined_dictionary(task)
+        embed_tokens, body = words_and_body(cfg, dictionary)
         response = cfg.positions // 4  # of the positions that prompt and reply share, one for the speaker's token
         layout = speakers(
             dictionary, 2 * cfg.max_history + 1 if cfg.max_history >= 0 else 0, cfg.positions - response - 1
