@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The persona CVAE on any language model, as it trained best here (docs/persona.md, "After training"): no paper's row.
+# The persona CVAE on any language model, its latents where its states stay in range (docs/persona.md, "Slots"): no paper's row.
 # Nothing is reported for it.
 # Variables: DATA RUN ARCH LM_PATH TRAIN_BLOCKS PROFILE_OF=partner|own|none SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE;
 # further flags go to fairseq-train.
