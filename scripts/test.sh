@@ -18,7 +18,8 @@ activate
 say "linting"
 run ruff check "$ROOT"
 run ruff format --check "$ROOT"
-run shellcheck --external-sources --source-path="$ROOT" "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables/}*.sh "$ROOT/.ci/run"
+bash_files() { printf '%s\0' "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables/}*.sh "$ROOT/.ci/run"; }
+run xargs -0 -a <(bash_files) -n 4 -P "$(cores)" shellcheck --external-sources --source-path="$ROOT"
 say "testing"
 # one thread a pytest worker
 suite=(env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@")

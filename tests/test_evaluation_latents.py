@@ -110,7 +110,7 @@ def test_neither_batches_nor_chunks_change_it(data_bin, spread_checkpoint, monke
     together = statistics(data_bin, spread_checkpoint, 7)
     monkeypatch.setattr(measure, "LATENT_ELEMENTS", 1)  # one of the seven samples at a time
     batches = Trained.batches
-    monkeypatch.setattr(Trained, "batches", lambda trained: batches(trained, max_tokens=30))
+    monkeypatch.setattr(Trained, "batches", lambda trained, **given: batches(trained, 30, **given))
     assert vars(statistics(data_bin, spread_checkpoint, 7)) == {
         name: value if name in ("au", "signature") or value is None else pytest.approx(value, rel=1e-5)
         for name, value in vars(together).items()

@@ -81,7 +81,7 @@ def test_documented_loss_works_as_documented(tmp_path, data_bin):
         file.write("\n\n" + function)
     (plugin / "criterions/margin_elbo.py").write_text(criterion, encoding="utf-8")
     registration = plugin / "criterions/__init__.py"
-    registration.write_text(registration.read_text().replace("import bow_elbo", "import margin_elbo, bow_elbo"))
+    registration.write_text(registration.read_text().replace("bow_elbo,", "bow_elbo,\n    margin_elbo,"))
     command = re.search(r"^fairseq-train .*?--cpu$", page, flags=re.MULTILINE | re.DOTALL).group()
     command = command.replace("data-bin/my", str(data_bin)).replace("t_cvae_small", "t_cvae_tiny")
     command = command.replace("--max-update 1000", "--max-update 2 --log-format json")
