@@ -2,7 +2,7 @@
 # What `bash scripts/quickstart.sh --personas` does after set-up: profiles out of what speakers say elsewhere, a language model
 # with pre-trained weights, three short trainings, and their report. Sourced by quickstart.sh, never run.
 
-# The budget: twenty minutes and 6 GB on two CPU cores; every variable can be set from outside.
+# The budget is meant for twenty minutes and 6 GB on two CPU cores with bfloat16; every variable can be set from outside.
 # shellcheck disable=SC2154 # quickstart.sh sets smoke, name, out, conversations and seconds
 export VALID=${VALID:-12} TEST=${TEST:-12} SEED=${SEED:-1} PERSONAS=yes
 export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-4}
