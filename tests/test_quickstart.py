@@ -50,7 +50,7 @@ def test_the_same_numbers_however_often_it_is_killed(smoke, tmp_path):
         for name in ("conversations.jsonl", "few.jsonl"):
             shutil.copy2(smoke / "runs" / quickstart.NAME / name, runs / name)
         seconds *= 0.8
-    kills, moments = int(KILLS or 2), random.Random(1)
+    kills, moments = int(KILLS or 3), random.Random(1)
     killed = sum(quickstart.kill(home, log, moments, 2 * seconds / kills) for _ in range(kills))
     assert killed, "it was done before the first kill"
     quickstart.finish(home, log)
