@@ -13,7 +13,10 @@ from .hostile import DEAR, flags, folder, outcome, parser_of
 from .releases import packed
 from .report_runs import write_measured
 from .scored import OURS, REFERENCES, text
+from .test_profile_worth import model as language_model  # noqa: F401
+from .test_profile_worth import text as persona_text  # noqa: F401
 from .test_properties_evaluation import FILES
+from .test_self_play import stages  # noqa: F401
 
 SOME = settings(
     max_examples=max(1, settings.default.max_examples // 10)
@@ -46,9 +49,9 @@ def trained(tmp_path_factory, data_bin, sentences_bin, persona_bin, persona_run)
 
 
 @cache
-def parser(name: str):
-    """Of one of the commands."""
-    return parser_of(cli.main, name)
+def parser(*words: str):
+    """Of one of the commands, or of what a command has below it."""
+    return parser_of(cli.main, *words)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -64,9 +67,33 @@ def test_flags_of_a_report(trained, data):
     _try(trained, "report", "a=run --data {data} --out page --bootstrap 0", data)
 
 
+@DEAR
+@pytest.mark.parametrize("figure", ("kl", "loss", "latents"))
+@given(st.data())
+def test_flags_of_a_plot(trained, figure, data):
+    sampled = "--data {data} --split test --prior 3 --posterior 3 --cpu" if figure == "latents" else ""
+    _try(trained, f"plot {figure}", f"a=run --out x.png {sampled}", data)
+
+
+@DEAR
+@given(st.data())
+def test_flags_of_self_play(stages, data):  # noqa: F811
+    places = {name: getattr(stages, name) for name in ("data", "transmitter", "receiver")}
+    small = "--dialogues 1 --turns 1 --split test --cpu"
+    _try(places, "self-play", f"{{data}} --path {{transmitter}} --receiver {{receiver}} {small}", data)
+
+
+@DEAR
+@given(st.data())
+def test_flags_of_profile_worth(persona_text, language_model, data):  # noqa: F811
+    places = {"text": persona_text, "model": language_model}
+    _try(places, "profile-worth", "{text} --lm-path {model} --max-dialogues 3 --batch-size 2 --cpu", data)
+
+
 def _try(trained, name, command, data):
-    words = [word.format(**trained) for word in command.split()]
-    given_flags = data.draw(flags(parser(name)))
+    name, *figure = name.split()
+    words = [*figure, *(word.format(**trained) for word in command.split())]
+    given_flags = data.draw(flags(parser(name, *figure)))
     with folder() as here:
         packed(here, FILES | {"ours.txt": text(OURS), "references.txt": text(REFERENCES)})
         write_measured(here / "run", ["i see .", "why ?"])
