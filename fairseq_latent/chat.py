@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from .errors import InputError, printable
 from .evaluation import sampling_flags
 from .evaluation.checkpoint import Trained, load
-from .pieces import Pieces, pieces_of
 from .symbols import EOT
-from .vocabulary import index_of
+from .text.tokenizers import Pieces, pieces_of
+from .text.vocabulary import index_of
 
 LONGEST_NUMBER = 9  # digits
 NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from fairseq_latent.errors import missing_extra
-from fairseq_latent.mecab import Morpheme, morphemes
+from fairseq_latent.text.mecab import Morpheme, morphemes
 
 from .languages import KANA
 

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.similarity import Frequencies
 
 from .conversation import whole_id
 from .examples import digest, numbers, trusted
@@ -19,7 +20,6 @@ from .parallel import BLOCK
 from .persona_examples import Dialogue, Lengths, Wanted, dialogue_of, examples
 from .side_files import SIDES, state, unchanged
 from .sides import NONE, TRAIN, Rule, decide, part, without_any
-from .similarity import Frequencies
 from .survey import survey
 
 

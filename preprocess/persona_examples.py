@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import EOT
+from fairseq_latent.text.similarity import Similarity, words
 
 from .convai2 import SILENCE
 from .examples import LINE_BREAK
-from .similarity import Similarity, words
 
 FILTERS = ("first_person", "similarity", "none")
 SECOND_PERSON = frozenset(("you", "your", "yours", "u", "ur"))

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 from fairseq_latent.symbols import EOT
+from fairseq_latent.text.similarity import Similarity
 
 from .ledger import Account
 from .persona_corpus import Corpus
 from .persona_examples import Dialogue, Drop, Example, Lengths, Wanted, examples
 from .side_files import SIDES, refuse_leftovers
-from .similarity import Similarity
 
 FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "own_fader", "candidates")
 TABLE, REPORT = "personas.txt", "personas.json"

@@ -4,7 +4,7 @@
     .tgt         the response
     .partner     the profile of the other party, its sentences joined by " <eot> "
     .own         the profile of who responds
-    .fader       how much of the other party's profile the response carries, a number in [0, 1] (preprocess/similarity.py)
+    .fader       how much of the other party's profile the response carries, a number in [0, 1] (`text.similarity`)
     .own_fader   the same of the profile of who responds
     .ids         conversation:turn, the response's place in its conversation, from 0
     .candidates  the replies that were offered, tabs between them, blank for none; no file for a side without any
@@ -21,15 +21,15 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.ranges import COUNT, SHARE, WORKERS, typed
-from fairseq_latent.word_vectors import load_vectors
+from fairseq_latent.text.gpt2_tokenizer import load_gpt2
+from fairseq_latent.text.similarity import SIMILARITIES, WITH_VECTORS, Similarity, coverage, similarity
+from fairseq_latent.text.word_vectors import load_vectors
 
-from .gpt2_bpe import load_gpt2
 from .parallel import available_cores
 from .persona_corpus import frequencies_of, part_profiles, read_corpus
 from .persona_examples import FILTERS, Drop, Lengths, Wanted, about_oneself, first_person
 from .persona_files import Writer, write
 from .sides import TEST, TRAIN, VALID, Rule, Share, parse_share
-from .similarity import SIMILARITIES, WITH_VECTORS, Similarity, coverage, similarity
 
 
 def word_lengths(texts: list[str]) -> list[int]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.mecab import segmenter
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
+from fairseq_latent.text.mecab import segmenter
 
 from . import japanese, languages
 

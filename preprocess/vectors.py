@@ -22,10 +22,10 @@ from fairseq_latent.files import written_whole
 from fairseq_latent.memory import available_memory
 from fairseq_latent.ranges import COUNT, SEED, SIZE, WORKERS, Range, typed
 from fairseq_latent.symbols import plain
+from fairseq_latent.text.similarity import words
 
 from .lines import read_lines, sample_lines
 from .pieces import DICTIONARY
-from .similarity import words
 
 EPOCHS = 5
 WINDOW = Range(1, 1_000)

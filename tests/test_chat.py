@@ -8,7 +8,7 @@ import pytest
 
 from fairseq_latent.chat import Conversation, Reply
 from fairseq_latent.errors import InputError
-from fairseq_latent.pieces import pieces_of
+from fairseq_latent.text.tokenizers import pieces_of
 
 from . import programs
 
@@ -79,7 +79,7 @@ def test_sentencepiece_of_the_folder(tmp_path):
 
 def test_gpt2_of_the_folder(tmp_path):
     pytest.importorskip("tokenizers")
-    from preprocess.gpt2_bpe import load_gpt2
+    from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
     alphabet = {chr(code): index for index, code in enumerate([*range(33, 127), 0x120])}  # the space is U+0120 there
     (tmp_path / "encoder.json").write_text(json.dumps(alphabet))

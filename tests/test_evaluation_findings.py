@@ -24,7 +24,7 @@ from fairseq_latent.evaluation.report_kind import OF_PERSONAS, OF_RESPONSES
 from fairseq_latent.evaluation.run_folder import RunFolder
 from fairseq_latent.evaluation.run_pieces import MeasuredSystem
 from fairseq_latent.evaluation.settings import TrainingSettings, changed
-from fairseq_latent.evaluation.tokenize import LANGUAGES
+from fairseq_latent.text.word_tokenizers import LANGUAGES
 
 
 def flags_of(criterion, **changes):

@@ -10,7 +10,7 @@ import pytest
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.sweep import PRIOR, as_csv, as_table, measured
 from fairseq_latent.evaluation.sweep_picture import sweep_picture
-from fairseq_latent.evaluation.tokenize import tokenizer
+from fairseq_latent.text.word_tokenizers import tokenizer
 
 from . import personas, programs
 from .scored import text
@@ -154,7 +154,7 @@ def test_responses_are_those_of_generate(data, checkpoint):
 
     from fairseq_latent.evaluation.checkpoint import load
     from fairseq_latent.evaluation.responses import Speaker
-    from fairseq_latent.pieces import pieces_of
+    from fairseq_latent.text.tokenizers import pieces_of
 
     flags = ("--sampling", "--sampling-topk", "4", "--beam", "1", "--max-len-a", "0", "--max-len-b", "8")
     printed = programs.decode(data, checkpoint, "--task", "persona_dialogue", *flags, "--fader", "0.75").hypotheses()

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.tokenize import tokenizer
+from fairseq_latent.text.word_tokenizers import tokenizer
 
 ENGLISH = [
     "I don't think it's 3.5, but... &gt; \"ok\" (U.S. a|b) :-)",

@@ -7,7 +7,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.modules.recurrent import DecodedSentence
-from fairseq_latent.vocabulary import digest
+from fairseq_latent.text.vocabulary import digest
 
 from .tiny import build_criterion, build_model, gradients, sentence_batch, sentences, widened
 

@@ -27,8 +27,7 @@ MAY_IMPORT = {
     "losses": {"gaussian"},
     "matching": set(),
     "rewards": set(),
-    "overlap": set(),
-    "self_play": GROUND | {"data", "matching", "modules", "rewards", "search", "self_play"},
+    "self_play": GROUND | {"data", "matching", "modules", "rewards", "search", "self_play", "text"},
     "selection": {"gaussian"},
     "aggressive": {"errors"},
     "failures": {"errors"},
@@ -36,14 +35,10 @@ MAY_IMPORT = {
     "search": set(),
     "competing_beam": {"errors", "search"},
     "generation": {"errors", "memory", "ranges"},
-    "pieces": {"errors"},
-    "vocabulary": {"errors"},
-    "word_vectors": {"errors", "memory"},
-    "wordpiece": {"errors"},
-    "mecab": {"errors"},
+    "text": GROUND | {"memory", "text"},
     "compat": {"budget", "errors", "failures", "files", "generation", "ranges", "rendezvous", "search", "compat"},
-    "modules": {"errors", "gaussian", "json_text", "losses", "matching", "selection", "word_vectors", "modules"},
-    "models": GROUND | {"data", "gaussian", "losses", "ranges", "selection", "vocabulary", "modules", "models"},
+    "modules": {"errors", "gaussian", "json_text", "losses", "matching", "selection", "text", "modules"},
+    "models": GROUND | {"data", "gaussian", "losses", "ranges", "selection", "text", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "matching", "ranges", "rewards", "schedules", "criterions"},
     "data": GROUND | {"data"},
     "tasks": GROUND
@@ -52,15 +47,12 @@ MAY_IMPORT = {
         "competing_beam",
         "data",
         "generation",
-        "overlap",
-        "pieces",
         "ranges",
         "rewards",
         "search",
         "self_play",
         "tasks",
-        "vocabulary",
-        "wordpiece",
+        "text",
     },
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
@@ -118,7 +110,7 @@ def test_preprocess_knows_only_the_plugins_ground():
     for path in sources(PREPROCESS):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"torch", "fairseq", "transformers"}, path
-        ground = {"symbols", "errors", "files", "json_text", "mecab", "memory", "ranges", "word_vectors"}
+        ground = {"symbols", "errors", "files", "json_text", "memory", "ranges", "text"}
         assert plugin_parts(path) <= ground, path
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fairseq_latent.evaluation.tokenize import tokenizer
-from fairseq_latent.mecab import LONGEST, segmenter
+from fairseq_latent.text.mecab import LONGEST, segmenter
+from fairseq_latent.text.word_tokenizers import tokenizer
 
 pytest.importorskip("MeCab")
 SENTENCE, WORDS = "今日は良い天気ですね。", "今日 は 良い 天気 です ね 。"

@@ -12,7 +12,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.io import read_generations
 from fairseq_latent.evaluation.latent_samples import sample_pairs
 from fairseq_latent.evaluation.significance import Bootstrap
-from fairseq_latent.word_vectors import load_vectors
+from fairseq_latent.text.word_vectors import load_vectors
 from preprocess import archives, conversation, lines, parallel
 
 from . import programs

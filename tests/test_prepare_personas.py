@@ -51,7 +51,7 @@ def own_gpt2(tmp_path):
 def test_convai2_to_a_data_bin_of_gpt2s_tokens(prepare, tmp_path, own_gpt2):
     from fairseq.data import Dictionary, data_utils
 
-    from preprocess.gpt2_bpe import load_gpt2
+    from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
     text = tmp_path / "own.txt"
     text.write_text(convai2_text(range(6)))

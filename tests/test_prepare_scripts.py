@@ -380,7 +380,7 @@ def test_japanese_from_the_archive_to_the_score(prepare, tmp_path, corpus, files
     from sacrebleu.metrics import BLEU
 
     from fairseq_latent.evaluation.score import measure_systems, read_systems
-    from fairseq_latent.evaluation.tokenize import SPACES_BESIDE_JAPANESE
+    from fairseq_latent.text.word_tokenizers import SPACES_BESIDE_JAPANESE
 
     from . import programs
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.similarity import SIMILARITIES, WITH_VECTORS
 from preprocess import clean, convai2, personas
 from preprocess.conversation import Conversation, Turn, write_conversations
 from preprocess.persona_examples import Example, about_oneself, first_person
-from preprocess.similarity import SIMILARITIES, WITH_VECTORS
 from preprocess.survey import position
 
 from .releases import real

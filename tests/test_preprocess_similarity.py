@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.word_vectors import WordVectors, load_vectors
-from preprocess.similarity import SIMILARITIES, Frequencies, coverage, similarity, words
+from fairseq_latent.text.similarity import SIMILARITIES, Frequencies, coverage, similarity, words
+from fairseq_latent.text.word_vectors import WordVectors, load_vectors
 
 from .releases import real
 

@@ -90,7 +90,7 @@ def test_words_in_the_same_places_are_near():
 
 
 def test_vectors_of_words_are_what_p_distance_reads(spm, tmp_path):
-    from fairseq_latent.word_vectors import load_vectors
+    from fairseq_latent.text.word_vectors import load_vectors
 
     for side in ("src", "tgt"):
         text = (spm.parent / f"train.{side}").read_text("utf-8")

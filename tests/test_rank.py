@@ -12,7 +12,7 @@ from fairseq_latent.evaluation import ranking
 from fairseq_latent.evaluation.checkpoint import load
 from fairseq_latent.evaluation.metrics import F1, measure
 from fairseq_latent.evaluation.prior_nll import prior_nll, replies_nll
-from fairseq_latent.overlap import normalised, unigram_f1
+from fairseq_latent.text.overlap import normalised, unigram_f1
 
 from . import programs, speakers
 from .cases import cases

@@ -4,7 +4,7 @@ import pytest
 from fairseq.data import Dictionary
 
 from fairseq_latent.symbols import EOT
-from fairseq_latent.vocabulary import index_of
+from fairseq_latent.text.vocabulary import index_of
 
 
 @pytest.mark.parametrize("word", ["<eot>", "\u2581<eot>"], ids=["gpt2", "sentencepiece"])

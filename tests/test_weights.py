@@ -119,7 +119,7 @@ def test_a_llama_has_the_logits_of_the_one_that_was_packed(llama, tmp_path, quan
 def test_its_tokenizer_reads_text(llama, tmp_path):
     from transformers import AutoTokenizer
 
-    from preprocess.gpt2_bpe import load_gpt2
+    from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
     pack(llama, tmp_path / "model.gguf")
     gguf_llama.unpack(tmp_path / "model.gguf", tmp_path)

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.word_vectors import load_vectors
+from fairseq_latent.text.word_vectors import load_vectors
 
 from .releases import real
 

@@ -54,11 +54,11 @@ def main(args: argparse.Namespace) -> None:
 
     from .. import rewards
     from ..evaluation.checkpoint import load
-    from ..pieces import pieces_of
     from ..self_play.judges import judges_of
     from ..self_play.people import people_of
     from ..self_play.rollouts import AGENTS, Greedy, Sampled, drawn_pair, play, scene_of
     from ..self_play.shown import as_fields, as_text, means
+    from ..text.tokenizers import pieces_of
 
     trained = load(args.path, args.data, args.split, args.seed, args.cpu)
     model, task = trained.model, trained.task

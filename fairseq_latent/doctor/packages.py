@@ -7,7 +7,7 @@ from fairseq_latent.doctor.result import FAIL, OK, WARN, Check, Result
 
 ASK_MECAB = """
 import json
-from fairseq_latent.evaluation.tokenize import tokenizer
+from fairseq_latent.text.word_tokenizers import tokenizer
 from fairseq_latent.errors import InputError
 try:
     print(json.dumps({"words": tokenizer("ja")(["今日は良い天気です"])[0]}))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, missing_extra
-from preprocess.similarity import words
+from fairseq_latent.text.similarity import words
 
 from .own_json import OTHER_FORM, read_json
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fairseq_latent.overlap import unigram_f1
+from fairseq_latent.text.overlap import unigram_f1
 
 Lines = Sequence[str]
 References = Sequence[str | Sequence[str]]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.symbols import EOT
-from fairseq_latent.vocabulary import index_of
+from fairseq_latent.text.vocabulary import index_of
 
 from .checkpoint import Trained, distributions
 from .subset import read_dialogues

@@ -17,8 +17,8 @@ import numpy as np
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import plain
-from fairseq_latent.word_vectors import WordVectors, load_vectors
-from preprocess.similarity import RARE, words
+from fairseq_latent.text.similarity import RARE, words
+from fairseq_latent.text.word_vectors import WordVectors, load_vectors
 
 from .io import numbered_lines, read_lines
 from .metrics import Lines, Mean, Score

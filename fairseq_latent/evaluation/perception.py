@@ -71,7 +71,7 @@ def files(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
 
 def perceive(args: argparse.Namespace) -> Perception:
     """Load, infer, classify, project."""
-    from fairseq_latent.pieces import pieces_of
+    from fairseq_latent.text.tokenizers import pieces_of
 
     from .checkpoint import load
     from .latent_samples import project, require_tsne

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from fairseq_latent.errors import InputError
 
+from ..text.word_tokenizers import Tokenizer
 from . import p_distance
 from .measured import Measurement
 from .metrics import Distinct
 from .p_distance import PDistance
 from .subset import DIALOGUES, Subset, read_subset
-from .tokenize import Tokenizer
 
 
 @dataclass(frozen=True)

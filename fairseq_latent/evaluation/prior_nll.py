@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fairseq_latent.losses import sequence_nll
-from fairseq_latent.pieces import pieces_of
+from fairseq_latent.text.tokenizers import pieces_of
 
 from .checkpoint import posterior_inputs
 from .io import PIECE

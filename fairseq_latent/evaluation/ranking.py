@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fairseq_latent.data.candidates import Offers, offers_of
 from fairseq_latent.errors import InputError
-from fairseq_latent.overlap import normalised
+from fairseq_latent.text.overlap import normalised
 
 from .checkpoint import Trained
 from .prior_nll import replies_nll

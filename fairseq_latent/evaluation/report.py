@@ -9,9 +9,9 @@ from pathlib import Path
 from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
 
+from ..text.word_tokenizers import LANGUAGES
 from .persona_measures import add_proximity_arguments
 from .plot import add_sampling_arguments
-from .tokenize import LANGUAGES
 
 NOTES = 12  # on the terminal; the page has all
 

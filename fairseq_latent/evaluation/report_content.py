@@ -12,6 +12,7 @@ from pathlib import Path
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
 
+from ..text.word_tokenizers import tokenizer
 from .comparisons import listed
 from .dialogues import Dialogue, dialogue, spread_contexts
 from .findings import Findings, findings
@@ -33,7 +34,6 @@ from .report_tables import (
 )
 from .run_folder import CHECKPOINT, LOG, MADE_BY, run_folders
 from .run_pieces import Measured, MeasuredSystem, Missing, attempt, measured
-from .tokenize import tokenizer
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.pieces import Pieces
 from fairseq_latent.symbols import EOT
+from fairseq_latent.text.tokenizers import Pieces
 
 from .checkpoint import Trained
 

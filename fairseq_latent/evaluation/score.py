@@ -12,9 +12,9 @@ from fairseq_latent.evaluation.metrics import F1, Bleu, InterDistinct, Length, S
 from fairseq_latent.evaluation.persona_measures import NOTHING, PersonaMeasures, distinct, persona_measures
 from fairseq_latent.evaluation.persona_measures import add_arguments as add_persona_arguments
 from fairseq_latent.evaluation.significance import FEWEST, Bootstrap
-from fairseq_latent.evaluation.tokenize import LANGUAGES, Tokenizer, tokenizer
 from fairseq_latent.files import written_whole
 from fairseq_latent.symbols import UNK
+from fairseq_latent.text.word_tokenizers import LANGUAGES, Tokenizer, tokenizer
 
 UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
 

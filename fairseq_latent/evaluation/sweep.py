@@ -15,10 +15,10 @@ from dataclasses import replace
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
+from ..text.word_tokenizers import LANGUAGES, Tokenizer, tokenizer
 from . import p_distance, sampling_flags
 from .sweep_points import MEASURES, Point, Sweep, as_json
 from .tables import Column, Value, render
-from .tokenize import LANGUAGES, Tokenizer, tokenizer
 
 REFERENCES, PRIOR = "references", "prior"
 
@@ -178,7 +178,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     from fairseq.dataclass.configs import GenerationConfig
     from tqdm import tqdm
 
-    from fairseq_latent.pieces import pieces_of
+    from fairseq_latent.text.tokenizers import pieces_of
 
     from .checkpoint import load
     from .responses import Speaker, profiles_of, require_latents, sentences

@@ -16,7 +16,7 @@ from ..modules.dialogpt import DecodedTurns, TurnsDecoder
 from ..modules.prompt_embedding import PromptEmbedding
 from ..modules.prompt_encoder import PromptEncoder
 from ..symbols import EOT
-from ..vocabulary import index_of, joined_dictionary
+from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body
 from .latent_model import LatentModel, set_defaults
 

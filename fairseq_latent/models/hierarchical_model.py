@@ -16,7 +16,7 @@ from ..modules.hierarchical.latent import ContextLatent
 from ..modules.hierarchical.turns import TurnReader
 from ..ranges import AMOUNT, SHARE_BELOW_ONE, SIZE
 from ..symbols import EOT
-from ..vocabulary import index_of, joined_dictionary
+from ..text.vocabulary import index_of, joined_dictionary
 from .latent_model import LatentModel
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
 from ..selection import choose_noise
-from ..vocabulary import check_words
+from ..text.vocabulary import check_words
 
 
 class LatentModel(FairseqEncoderDecoderModel):

@@ -22,7 +22,7 @@ from ..modules.persona_gpt2 import PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
-from ..vocabulary import index_of, joined_dictionary
+from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
 from .latent_model import LatentModel, set_defaults
 

@@ -30,7 +30,7 @@ from ..modules.initialisation import INITS, initialise
 from ..modules.latent_head import LatentHead, add_prior_bias
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
-from ..vocabulary import joined_dictionary
+from ..text.vocabulary import joined_dictionary
 from .latent_model import LatentModel, set_defaults
 
 NO_LAYER = -1

@@ -19,7 +19,7 @@ from ..modules.prompt_embedding import PromptEmbedding
 from ..modules.prompt_encoder import PromptEncoder
 from ..modules.speaker_decoder import ChoiceHead, SpeakerDecoder, side_by_side
 from ..ranges import SHARE_BELOW_ONE, Range
-from ..vocabulary import joined_dictionary
+from ..text.vocabulary import joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body
 from .latent_model import LatentModel, set_defaults
 

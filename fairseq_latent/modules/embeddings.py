@@ -8,7 +8,7 @@ from fairseq.models.transformer import Embedding
 from torch import nn
 
 from ..errors import InputError
-from ..word_vectors import load_vectors
+from ..text.word_vectors import load_vectors
 
 logger = logging.getLogger(__name__)
 

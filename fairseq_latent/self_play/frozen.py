@@ -65,7 +65,7 @@ def earlier_stage(path: str | None, flag: str, kind: str, data: str) -> Frozen:
 
 def speech_of(folder: str | None, device: torch.device) -> Speech:
     """The language model of --reward-lm, as it is."""
-    from preprocess.gpt2_bpe import load_gpt2
+    from ..text.gpt2_tokenizer import load_gpt2
 
     if not folder:
         raise InputError(

@@ -24,10 +24,10 @@ from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
 from ..errors import InputError
-from ..pieces import Pieces, pieces_of
 from ..search import restrict
 from ..symbols import BOS, EOT, USER_SYMBOLS
-from ..vocabulary import index_of
+from ..text.tokenizers import Pieces, pieces_of
+from ..text.vocabulary import index_of
 from .latent_task import LatentTask, LatentTaskConfig
 
 logger = logging.getLogger(__name__)

@@ -22,10 +22,10 @@ from torch import nn
 from .. import generation
 from ..aggressive import AggressivePhase, InnerLoop
 from ..errors import InputError
-from ..pieces import gpt2_tokens
 from ..ranges import AMOUNT, COUNT, check_config
 from ..search import SeededSampling, content_seeds, expand_contexts, regroup
-from ..vocabulary import check_words, digest
+from ..text.tokenizers import gpt2_tokens
+from ..text.vocabulary import check_words, digest
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ..data.prompt_dataset import PromptDataset, collate_prompts
 from ..errors import InputError
 from ..ranges import COUNT
 from ..symbols import EOT
-from ..vocabulary import index_of
+from ..text.vocabulary import index_of
 
 logger = logging.getLogger(__name__)
 

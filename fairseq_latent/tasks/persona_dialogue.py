@@ -24,8 +24,8 @@ from ..data.candidates import DISTRACTORS
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
 from ..data.prompt_dataset import PROMPT_INPUTS
 from ..errors import InputError
-from ..pieces import gpt2_tokens
 from ..ranges import AMOUNT, SHARE, Range
+from ..text.tokenizers import gpt2_tokens
 from .dialogue import DialogueConfig, DialogueTask
 from .own_persona import PREPARE, OwnPersonaConfig, OwnPersonaTask
 

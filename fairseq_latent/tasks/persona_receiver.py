@@ -21,11 +21,11 @@ from ..data.binarised import check_files
 from ..data.persona_sets import PersonaSetDataset
 from ..data.speakers import Speaker, Text, speakers
 from ..errors import InputError
-from ..pieces import pieces_of
 from ..ranges import AMOUNT, Range, check_config
 from ..symbols import EOT
-from ..vocabulary import check_words, digest, index_of
-from ..wordpiece import WordPieces
+from ..text.tokenizers import pieces_of
+from ..text.vocabulary import check_words, digest, index_of
+from ..text.wordpiece import WordPieces
 from .latent_task import LatentTask, add_missing_options
 
 logger = logging.getLogger(__name__)

@@ -22,13 +22,13 @@ from ..competing_beam import CompetingBeam
 from ..data.padding import padded
 from ..data.speakers import Speaker
 from ..errors import InputError
-from ..overlap import unigram_f1
-from ..pieces import pieces_of
 from ..ranges import AMOUNT, COUNT, FINITE, SHARE, SHARE_BELOW_ONE, Range
 from ..self_play.frozen import digest_of
 from ..self_play.judges import Judges, judges_of
 from ..self_play.people import people_of
 from ..self_play.rollouts import Dialogues, Greedy, Sampled, drawn_pair, play, scene_of
+from ..text.overlap import unigram_f1
+from ..text.tokenizers import pieces_of
 from .persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 
 logger = logging.getLogger(__name__)

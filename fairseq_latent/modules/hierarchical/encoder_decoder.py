@@ -10,7 +10,8 @@ from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ...gaussian import DiagonalGaussian
+from fairseq_latent.gaussian import DiagonalGaussian
+
 from ..drawing import draw
 from ..recurrent import DecodedSentence
 from .latent import ContextLatent

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...gaussian import DiagonalGaussian
+from fairseq_latent.gaussian import DiagonalGaussian
 
 LOGVAR_RANGE = 8.0  # log variances stay between plus and minus this
 SMALLEST = 1e-8  # of a variance, before its logarithm

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import InputError, missing_extra
+from ..errors import InputError, missing_extra
 
 FILES = ("tokenizer.json", "vocab.txt")
 STARTS, PADS = ("[CLS]", "<s>"), ("[PAD]", "<pad>")

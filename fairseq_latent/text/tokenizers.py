@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError
+from ..errors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def pieces_of(data: str | Path) -> Pieces:
 
 def gpt2_tokens(data: str | Path) -> Pieces | None:
     """By the tokenizer of GPT-2's form in the folder; symbols of ours stay as they are. None without one."""
-    from preprocess.gpt2_bpe import FILES, load_gpt2
+    from .gpt2_tokenizer import FILES, load_gpt2
 
     if not any((Path(data) / name).is_file() for name in FILES):
         return None

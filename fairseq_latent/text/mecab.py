@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from .errors import InputError, missing_extra
+from ..errors import InputError, missing_extra
 
 # The entries of the IPA dictionary that every published MeCab-BLEU assumes; sacrebleu checks the same number.
 IPADIC_SIZE = 392126

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from .errors import InputError
+from ..errors import InputError
 
 PIECE = "\u2581"  # SentencePiece's mark of a word's beginning, which its special tokens have, too
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.mecab import segmenter
+from fairseq_latent.text.mecab import segmenter
 
 LANGUAGES = ("en", "ja", "none")
 

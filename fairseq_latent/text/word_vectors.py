@@ -16,8 +16,8 @@ from typing import IO
 
 import numpy as np
 
-from .errors import InputError
-from .memory import TooLarge, bounded_lines
+from ..errors import InputError
+from ..memory import TooLarge, bounded_lines
 
 LONGEST = 10_000  # bytes of a word in the binary form, and of its first line
 WIDEST = 100_000  # numbers of a vector

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.word_vectors import WordVectors
+from fairseq_latent.text.word_vectors import WordVectors
 
 SIMILARITIES = ("embedding", "tfidf", "f1", "keyword_cosine")
 WITH_VECTORS = ("embedding", "keyword_cosine")
