@@ -17,8 +17,8 @@ MOVING = ("ema_fp32_params", "ema")  # the more exact first
 
 def average(paths: Sequence[Path], ema: bool = False) -> dict:
     """The first checkpoint with the mean of all their weights, and without the state of the optimiser that made them."""
-    from .compat.checkpoints import read_plain
-    from .compat.trust import check_form
+    from .compat.checkpoints.checkpoint_files import read_plain
+    from .compat.checkpoints.trust import check_form
 
     mean: dict = {}
     for path in paths:

@@ -179,7 +179,7 @@ def random():
 def refused(capsys):
     """Run something that must fail as a command would: through our sys.excepthook. Returns the one line."""
 
-    from fairseq_latent import failures
+    from fairseq_latent.compat import error_messages
 
     def run(call, *arguments, **options):
         def previous(kind, error, traceback):
@@ -190,7 +190,7 @@ def refused(capsys):
             call(*arguments, **options)
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
-            failures.one_line_hook(previous)(caught.type, caught.value, caught.tb)
+            error_messages.one_line_hook(previous)(caught.type, caught.value, caught.tb)
         assert stop.value.code == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ") and "remedy" in line, line

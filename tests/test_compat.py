@@ -154,7 +154,7 @@ def test_fairseqs_checkpoints_load(checkpoint, tmp_path):
     try:
         with pytest.raises(pickle.UnpicklingError):
             torch.load(old_style)  # unmended
-        compat.checkpoints.allow_checkpoint_types()
+        compat.checkpoint_files.allow_checkpoint_types()
         state = torch.load(old_style)
         assert state["args"].arch == "x" and state["best"] == 1.5 and state["sizes"].tolist() == [0, 1, 2]
         assert "model" in checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
@@ -247,7 +247,7 @@ def test_a_checkpoint_is_saved_whole_or_not_at_all(monkeypatch, tmp_path, caplog
     assert "Traceback" in caplog.text and (tmp_path / "checkpoint1.pt.tmp").exists()
 
     caplog.clear()
-    monkeypatch.setattr(compat.checkpoints, "open", lambda name, mode: SmallDisk(name, "w"), raising=False)
+    monkeypatch.setattr(compat.checkpoint_files, "open", lambda name, mode: SmallDisk(name, "w"), raising=False)
     with pytest.raises(InputError, match=r"checkpoint1.pt: not written, No space left on device; .*remedy: free space"):
         checkpoint_utils.torch_persistent_save(state, str(path))
     assert not caplog.text

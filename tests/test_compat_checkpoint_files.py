@@ -11,7 +11,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
-from fairseq_latent.compat import checkpoints
+from fairseq_latent.compat.checkpoints import checkpoint_files
 from fairseq_latent.errors import InputError
 
 
@@ -85,7 +85,7 @@ def failing(times, error, monkeypatch):
         return save(state, file)
 
     monkeypatch.setattr(torch, "save", saving)
-    monkeypatch.setattr(checkpoints.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(checkpoint_files.time, "sleep", lambda seconds: None)
     return calls
 
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_not_truncated(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "none.pt"))
     for number, said in ((errno.EACCES, "no permission to read it"), (errno.ESTALE, "not read, Stale file handle")):
-        with pytest.raises(InputError, match=f"a.pt: {said}"), checkpoints.naming("a.pt"):
+        with pytest.raises(InputError, match=f"a.pt: {said}"), checkpoint_files.naming("a.pt"):
             raise OSError(number, os.strerror(number), "a.pt")
 
 

@@ -14,7 +14,7 @@ from fairseq.trainer import Trainer
 from fairseq_cli import train
 from omegaconf import OmegaConf
 
-from fairseq_latent.compat import resuming
+from fairseq_latent.compat.checkpoints import resuming
 from fairseq_latent.errors import InputError
 
 from . import programs

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException
 
-from fairseq_latent import failures, rendezvous
+from fairseq_latent.compat import error_messages, rendezvous
 from fairseq_latent.errors import InputError
 
 from . import programs
@@ -251,14 +251,14 @@ def test_a_process_that_dies_ends_the_others_with_one_line(data_bin, tmp_path):
     ("encoded data size (18333) exceeds max_size (16384)", "--all-gather-list-size 65536"),
 ])  # fmt: skip
 def test_what_torch_says_is_one_line_with_a_remedy(message, said):
-    line = failures.translate(RuntimeError(message))
+    line = error_messages.translate(RuntimeError(message))
     assert said in line and "remedy: " in line
 
 
 def test_a_spawned_process_that_has_said_why_is_not_reported_again(capsys, monkeypatch):
-    monkeypatch.setattr(failures.Command, "ours", True)
+    monkeypatch.setattr(error_messages.Command, "ours", True)
     error = ProcessExitedException("process 0 terminated with exit code 2", 0, 7, 2)
     with pytest.raises(SystemExit) as stop:
-        failures.one_line_hook(None)(type(error), error, None)
+        error_messages.one_line_hook(None)(type(error), error, None)
     assert stop.value.code == 2
     assert capsys.readouterr().err == ""

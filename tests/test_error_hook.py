@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 from fairseq import options
 
-from fairseq_latent import errors, failures
+from fairseq_latent import errors
+from fairseq_latent.compat import error_messages
+from fairseq_latent.compat.error_messages import Command
 from fairseq_latent.errors import InputError
-from fairseq_latent.failures import Command
 
 OURS = ("--task", "dialogue", "--arch", "t_cvae_tiny")
 STOCK = ("--task", "translation", "--arch", "transformer")
@@ -39,7 +40,7 @@ def hooked(capsys):
         try:
             exec("def fail():\n    raise error\nfail()", space)
         except BaseException as raised:
-            hook = failures.one_line_hook(lambda *error: left.append(error))
+            hook = error_messages.one_line_hook(lambda *error: left.append(error))
             try:
                 hook(type(raised), raised, raised.__traceback__)
                 code = None
@@ -78,7 +79,7 @@ def test_errors_of_stock_models_stay_as_they_are(command, hooked, error):
 
 def test_our_own_refusals_are_one_line_in_any_command(command, hooked):
     command(*STOCK)
-    seen = hooked(InputError("x.pt: refused; remedy: another"), "fairseq_latent.compat.checkpoints")
+    seen = hooked(InputError("x.pt: refused; remedy: another"), "fairseq_latent.compat.checkpoints.checkpoint_files")
     assert seen.code == 2 and seen.printed == "error: x.pt: refused; remedy: another\n" and not seen.left
 
 
@@ -160,4 +161,4 @@ def test_what_torch_and_fairseq_say_is_one_line_with_a_remedy(command, hooked, m
 
 
 def test_every_translation_has_a_remedy():
-    assert all("remedy: " in remedy and "\n" not in remedy for _, remedy in failures.REMEDIES)
+    assert all("remedy: " in remedy and "\n" not in remedy for _, remedy in error_messages.REMEDIES)

@@ -7,7 +7,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
-from fairseq_latent.compat.older_checkpoints import BIAS, BUFFERS, WEIGHT, give_prior_a_bias
+from fairseq_latent.compat.checkpoints.older import BIAS, BUFFERS, WEIGHT, give_prior_a_bias
 from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
 from fairseq_latent.tasks.latent_task import add_missing_options
 

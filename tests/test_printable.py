@@ -7,7 +7,8 @@ import sys
 import pytest
 from fairseq import options
 
-from fairseq_latent import errors, failures
+from fairseq_latent import errors
+from fairseq_latent.compat import error_messages
 from fairseq_latent.errors import InputError, Page, printable
 
 OURS = ("--task", "dialogue", "--arch", "t_cvae_tiny")
@@ -82,8 +83,8 @@ def test_a_page_is_the_stream_otherwise():
 
 
 def test_the_hook_of_fairseqs_commands_writes_it_out_too(monkeypatch, capsys):
-    monkeypatch.setattr(failures.Command, "ours", True, raising=False)
-    hook = failures.one_line_hook(None)
+    monkeypatch.setattr(error_messages.Command, "ours", True, raising=False)
+    hook = error_messages.one_line_hook(None)
     error = InputError(f"{HOSTILE}: no such file")
     with pytest.raises(SystemExit):
         hook(type(error), error, None)

@@ -8,8 +8,8 @@ import torch
 from fairseq.data import data_utils
 
 from fairseq_latent.cli import main
+from fairseq_latent.compat.error_messages import translate
 from fairseq_latent.errors import InputError
-from fairseq_latent.failures import translate
 from fairseq_latent.tasks.text_vae import TextVAEConfig, TextVAETask
 
 from . import programs

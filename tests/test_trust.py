@@ -9,7 +9,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.fconv import FConvModel
 from fairseq.models.transformer import TransformerModel
 
-from fairseq_latent.compat import chosen, plain_values, trust
+from fairseq_latent.compat.checkpoints import allowed_models, plain_values, trust
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.settings import training_settings
 
@@ -95,7 +95,7 @@ def test_fairseqs_commands_build_no_stock_model_that_a_checkpoint_names(data_bin
 @pytest.mark.parametrize("kind", ["lightconv", "in a Namespace", "task", "criterion"])
 def test_nor_a_task_or_criterion(changed, mark, kind):
     path = str(changed(stock_models(mark)[kind]))
-    with chosen.asked_for(stock=False), pytest.raises(InputError, match="changed.pt: refused, its "):
+    with allowed_models.asked_for(stock=False), pytest.raises(InputError, match="changed.pt: refused, its "):
         checkpoint_utils.load_model_ensemble_and_task([path])
 
 
@@ -109,7 +109,7 @@ def test_our_commands_build_none_either(data_bin, changed, mark, tmp_path, name)
         "sweep": (data_bin, "--path", path, "--vectors", "none.txt"),
         "interpolate": (data_bin, "--path", path, "--example", "0", "1"),
     }.get(name, (data_bin, "--path", path))
-    with chosen.asked_for(stock=True):  # whatever the program around it wants
+    with allowed_models.asked_for(stock=True):  # whatever the program around it wants
         done = programs.tool(name, *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "refused, its architecture" in done.stderr
     assert not (tmp_path / "out").exists()
@@ -125,7 +125,7 @@ def test_the_settings_of_our_models_are_cut_to_their_flags(data_bin, good, chang
     call = CALL.format(mark=str(mark))
     further = {"adaptive_softmax_cutoff": call, "xformers_att_config": call, "quant_noise": {"_target_": "os.system"}}
     path = changed(lambda state: state["cfg"]["model"].update(further))
-    with chosen.asked_for(stock=False):
+    with allowed_models.asked_for(stock=False):
         checkpoint_utils.load_model_ensemble_and_task([str(path)])
     kept = checkpoint_utils.load_checkpoint_to_cpu(str(path))["cfg"]["model"]
     assert kept == checkpoint_utils.load_checkpoint_to_cpu(str(good))["cfg"]["model"]
@@ -142,7 +142,7 @@ def test_the_settings_of_our_models_are_cut_to_their_flags(data_bin, good, chang
 ])  # fmt: skip
 def test_values_of_the_wrong_kind(changed, group, name, value, said):
     path = changed(lambda state: state["cfg"][group].update({name: value}))
-    with chosen.asked_for(stock=False), pytest.raises(InputError) as error:
+    with allowed_models.asked_for(stock=False), pytest.raises(InputError) as error:
         checkpoint_utils.load_checkpoint_to_cpu(str(path))
     assert said in str(error.value) and str(path) in str(error.value)
 
@@ -174,7 +174,7 @@ def without(name):
     (endless, "its settings are nested or too many"),
 ])  # fmt: skip
 def test_what_is_no_checkpoint_is_said(changed, change, said):
-    with chosen.asked_for(stock=False), pytest.raises(InputError) as error:
+    with allowed_models.asked_for(stock=False), pytest.raises(InputError) as error:
         checkpoint_utils.load_checkpoint_to_cpu(str(changed(change)))
     assert said in str(error.value)
 
@@ -186,7 +186,7 @@ def test_what_is_no_checkpoint_is_said(changed, change, said):
 ])  # fmt: skip
 def test_settings_that_fairseq_would_stumble_over(changed, settings):
     path = str(changed(lambda state: settings(state["cfg"])))
-    with chosen.asked_for(stock=False):
+    with allowed_models.asked_for(stock=False):
         if "w2v_args" in str(torch.load(path, weights_only=True)["cfg"]["model"]):
             checkpoint_utils.load_checkpoint_to_cpu(path)  # no flag of ours
         else:
@@ -210,7 +210,7 @@ def test_settings_that_fairseq_would_stumble_over(changed, settings):
 ])  # fmt: skip
 def test_a_training_goes_on_from_counters_alone(good, changed, change, said):
     """fairseq calls the meters of a checkpoint by name."""
-    load = chosen.weights_alone(checkpoint_utils.load_checkpoint_to_cpu)
+    load = allowed_models.weights_alone(checkpoint_utils.load_checkpoint_to_cpu)
     assert load(str(good))["extra_state"]["train_iterator"]["epoch"] == 1
     with pytest.raises(InputError, match=f"changed.pt: damaged: .*{said}"):
         load(str(changed(change)))
@@ -242,7 +242,7 @@ def test_a_stock_model_trains_on_and_decodes_where_its_task_is_named(data_bin, s
 
 
 def test_a_stock_model_in_a_program(data_bin, stock):
-    chosen._asked_on_command_line[:] = [False]  # what came before does not matter
+    allowed_models._asked_on_command_line[:] = [False]  # what came before does not matter
     hub = TransformerModel.from_pretrained(str(stock.parent), stock.name, str(data_bin))
     assert isinstance(hub.models[0], TransformerModel)
     (again,), _ = checkpoint_utils.load_model_ensemble([str(stock)], task=hub.task)
@@ -252,7 +252,7 @@ def test_a_stock_model_in_a_program(data_bin, stock):
 
 
 def test_or_it_is_named_in_the_environment(data_bin, stock, refused, monkeypatch):
-    with chosen.asked_for(stock=False):
+    with allowed_models.asked_for(stock=False):
         line = refused(checkpoint_utils.load_model_ensemble_and_task, [str(stock)])
         names = line.partition("FAIRSEQ_LATENT_STOCK=")[2].partition(" ")[0]
         assert names == "transformer,translation,label_smoothed_cross_entropy"

@@ -20,25 +20,20 @@ from fairseq.optim.lr_scheduler import reduce_lr_on_plateau
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
 
-from .. import failures
 from . import (
     batches,
     budget,
-    checkpoints,
-    chosen,
     command_line,
     decoding,
     distributed,
+    error_messages,
     flag_ranges,
     gpu_flags,
-    older_checkpoints,
     ownership,
-    plain_values,
-    resuming,
     shards,
-    trust,
     updates,
 )
+from .checkpoints import allowed_models, checkpoint_files, older, plain_values, resuming, trust
 
 
 def apply() -> None:
@@ -47,13 +42,15 @@ def apply() -> None:
         return
     distributed_utils._fairseq_latent = True
     batches.restore_numpy_names()
-    checkpoints.allow_checkpoint_types()
+    checkpoint_files.allow_checkpoint_types()
     plain_values.replace_eval()
     checkpoint_utils.torch = trust.CheckedTorch(checkpoint_utils.torch)
     checkpoint_utils._upgrade_state_dict = trust.refuse_damaged(checkpoint_utils._upgrade_state_dict)
-    checkpoint_utils.load_model_ensemble_and_task = chosen.note_own_task(checkpoint_utils.load_model_ensemble_and_task)
-    hub_utils.from_pretrained = chosen.note_hub(hub_utils.from_pretrained)
-    BaseFairseqModel.from_pretrained = chosen.note_own_class(vars(BaseFairseqModel)["from_pretrained"])
+    checkpoint_utils.load_model_ensemble_and_task = allowed_models.note_own_task(
+        checkpoint_utils.load_model_ensemble_and_task
+    )
+    hub_utils.from_pretrained = allowed_models.note_hub(hub_utils.from_pretrained)
+    BaseFairseqModel.from_pretrained = allowed_models.note_own_class(vars(BaseFairseqModel)["from_pretrained"])
     data_utils.batch_by_size = batches.keep_last_batch(data_utils.batch_by_size)
     FairseqTask.get_batch_iterator = batches.compose_batches_once(FairseqTask.get_batch_iterator)
     FairseqTask.get_batch_iterator = shards.give_each_shard_work(FairseqTask.get_batch_iterator)
@@ -62,15 +59,13 @@ def apply() -> None:
     ngram_repeat_block.NGramRepeatBlock._no_repeat_ngram = decoding._no_repeat_ngram
     # the compiled extension bans </s> where n = 1, and takes neither half precision nor more than 1,024 places
     ngram_repeat_block.is_cuda_extension_usable = lambda: False
-    checkpoint_utils.load_checkpoint_to_cpu = older_checkpoints.give_prior_a_bias(
+    checkpoint_utils.load_checkpoint_to_cpu = older.give_prior_a_bias(checkpoint_utils.load_checkpoint_to_cpu)
+    checkpoint_utils.load_checkpoint_to_cpu = checkpoint_files.name_broken_checkpoints(
         checkpoint_utils.load_checkpoint_to_cpu
     )
-    checkpoint_utils.load_checkpoint_to_cpu = checkpoints.name_broken_checkpoints(
-        checkpoint_utils.load_checkpoint_to_cpu
-    )
-    PathManager.copy = staticmethod(checkpoints.copy_whole(PathManager.copy))
-    checkpoint_utils.torch_persistent_save = checkpoints.save_whole(checkpoint_utils.torch_persistent_save)
-    checkpoint_utils.checkpoint_paths = checkpoints.list_negative_bests(checkpoint_utils.checkpoint_paths)
+    PathManager.copy = staticmethod(checkpoint_files.copy_whole(PathManager.copy))
+    checkpoint_utils.torch_persistent_save = checkpoint_files.save_whole(checkpoint_utils.torch_persistent_save)
+    checkpoint_utils.checkpoint_paths = checkpoint_files.list_negative_bests(checkpoint_utils.checkpoint_paths)
     distributed_utils._broadcast_object_slow = distributed.unpickle_own_objects(
         distributed_utils._broadcast_object_slow
     )
@@ -91,7 +86,7 @@ def apply() -> None:
     Trainer.train_step = updates.count_before(Trainer.train_step)
     Trainer.state_dict = resuming.keep_states(Trainer.state_dict)
     Trainer.load_checkpoint = resuming.begin_moving_average(Trainer.load_checkpoint)
-    Trainer.load_checkpoint = chosen.weights_alone(resuming.restore_states(Trainer.load_checkpoint))
+    Trainer.load_checkpoint = allowed_models.weights_alone(resuming.restore_states(Trainer.load_checkpoint))
     plateau = reduce_lr_on_plateau.ReduceLROnPlateauLRSchedule
     plateau.state_dict = resuming.keep_plateau(plateau.state_dict)
     plateau.load_state_dict = resuming.restore_plateau(plateau.load_state_dict)
@@ -104,7 +99,7 @@ def apply() -> None:
     options.parse_args_and_arch = flag_ranges.check_ranges(options.parse_args_and_arch)
     options.parse_args_and_arch = shards.share_split(options.parse_args_and_arch)
     options.parse_args_and_arch = gpu_flags.refuse_without_gpu(options.parse_args_and_arch)
-    options.parse_args_and_arch = chosen.note_task(options.parse_args_and_arch)
+    options.parse_args_and_arch = allowed_models.note_task(options.parse_args_and_arch)
     options.parse_args_and_arch = command_line.spare_the_terminal(options.parse_args_and_arch)
     options.parse_args_and_arch = command_line.show_all_flags(options.parse_args_and_arch)
     # fairseq's attention mixes a float mask with a boolean one, as it always did: torch says so at every start
@@ -114,4 +109,4 @@ def apply() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"hydra\.")
     warnings.filterwarnings("ignore", message=r"\s*'config' is validated against ConfigStore schema")
     warnings.filterwarnings("ignore", message="'pin_memory' argument is set as true but no accelerator is found")
-    sys.excepthook = failures.one_line_hook(sys.excepthook)
+    sys.excepthook = error_messages.one_line_hook(sys.excepthook)

@@ -8,7 +8,7 @@ import sys
 from fairseq.logging import progress_bar
 
 from ..errors import Page, printable
-from ..failures import Command
+from .error_messages import Command
 
 
 def show_all_flags(parse_args_and_arch):

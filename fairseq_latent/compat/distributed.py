@@ -14,8 +14,7 @@ from fairseq import utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.distributed.utils import distributed_main as fairseq_distributed_main
 
-from .. import rendezvous
-from . import turns
+from . import rendezvous, turns
 
 
 def unpickle_own_objects(broadcast_object_slow):

@@ -8,7 +8,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
 
-from ..failures import Command
+from .error_messages import Command
 
 PACKAGE = __name__.partition(".")[0]
 REGISTRIES = {

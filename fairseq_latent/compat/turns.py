@@ -12,8 +12,8 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 
 from ..errors import InputError
-from .checkpoints import read_plain
-from .trust import check_training
+from .checkpoints.checkpoint_files import read_plain
+from .checkpoints.trust import check_training
 
 try:
     import fcntl

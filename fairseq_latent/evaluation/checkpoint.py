@@ -87,7 +87,7 @@ def load(
     from fairseq import checkpoint_utils
 
     fairseq_latent.register()
-    from fairseq_latent.compat.chosen import asked_for
+    from fairseq_latent.compat.checkpoints.allowed_models import asked_for
 
     # fairseq's configuration sets the root logger to DEBUG
     for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):

@@ -130,7 +130,7 @@ def with_random_weights(trained, path: str, seeds: Sequence[int]) -> Iterator:
     import torch
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
-    from fairseq_latent.compat.chosen import asked_for
+    from fairseq_latent.compat.checkpoints.allowed_models import asked_for
 
     with asked_for(stock=False):
         config = load_checkpoint_to_cpu(path)["cfg"]["model"]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fairseq_latent.compat.error_messages import translate
 from fairseq_latent.errors import InputError
-from fairseq_latent.failures import translate
 
 from .dialogues import foreign_context
 from .io import Generation, read_generations, with_references

@@ -60,7 +60,7 @@ def training_settings(path: str | Path) -> TrainingSettings:
     import fairseq_latent
 
     fairseq_latent.register()
-    from fairseq_latent.compat.chosen import asked_for
+    from fairseq_latent.compat.checkpoints.allowed_models import asked_for
 
     with asked_for(stock=False):
         state = checkpoint_utils.load_checkpoint_to_cpu(str(path))

@@ -22,7 +22,7 @@ class LatentModel(FairseqEncoderDecoderModel):
 
     posterior_inputs: tuple[str, ...] = ()
     aligns = False
-    refuses_diverged = True  # asked by compat.checkpoints: weights that are not finite are not loaded
+    refuses_diverged = True  # asked by compat.checkpoints.checkpoint_files: weights that are not finite are not loaded
 
     def __init__(self, encoder, decoder, latent_dim: int):
         super().__init__(encoder, decoder)

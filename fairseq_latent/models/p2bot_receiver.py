@@ -65,7 +65,7 @@ class P2BotReceiverConfig(FairseqDataclass):
 class P2BotReceiver(BaseFairseqModel):
     """--arch p2bot_receiver"""
 
-    refuses_diverged = True  # asked by compat.checkpoints: weights that are not finite are not loaded
+    refuses_diverged = True  # asked by compat.checkpoints.checkpoint_files: weights that are not finite are not loaded
     found_options: dict  # of the encoder's folder, for the checkpoint, which is loaded without it
 
     def __init__(self, encoder: SentenceEncoder):

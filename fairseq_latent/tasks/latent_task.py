@@ -77,7 +77,7 @@ class LatentTask(FairseqTask):
     """The base of `dialogue` and `text_vae`."""
 
     reads_context = True  # the decoded text answers another one
-    restores_state = True  # asked by compat.resuming: a training that goes on has the state of its task
+    restores_state = True  # asked by compat.checkpoints.resuming: a training that goes on has the state of its task
 
     def __init__(self, cfg, *args, **kwargs):
         check_config(cfg, type(self))

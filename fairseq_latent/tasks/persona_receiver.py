@@ -61,7 +61,7 @@ class PersonaReceiverTask(FairseqTask):
 
     cfg: PersonaReceiverConfig
     reads_persona_sets = True
-    restores_state = True  # asked by compat.resuming
+    restores_state = True  # asked by compat.checkpoints.resuming
 
     def __init__(self, cfg: PersonaReceiverConfig, dictionary):
         check_config(cfg, type(self))

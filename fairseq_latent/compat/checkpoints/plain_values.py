@@ -4,7 +4,7 @@ import ast
 import operator
 import sys
 
-from ..errors import InputError
+from fairseq_latent.errors import InputError
 
 LONGEST = 10_000  # characters of an expression; items of a list that it makes
 OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

@@ -24,9 +24,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from ..errors import InputError
+from fairseq_latent.errors import InputError
+
 from . import plain_values
-from .chosen import is_stock, only_weights, stock_is_chosen
+from .allowed_models import is_stock, only_weights, stock_is_chosen
 
 STOCK = "FAIRSEQ_LATENT_STOCK"  # names of fairseq's own models, tasks and criterions that the user allows
 MOST_VALUES, DEEPEST = 100_000, 20  # settings have; lists and dictionaries in one another

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from .errors import EXIT_CODE, InputError
+from ..errors import EXIT_CODE, InputError
 
 VARIABLE = "FAIRSEQ_LATENT_RENDEZVOUS_SECONDS"
 SECONDS = 50.0

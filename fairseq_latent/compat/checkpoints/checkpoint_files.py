@@ -15,8 +15,8 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from ..errors import InputError
-from ..files import DISK_ERRORS
+from fairseq_latent.errors import InputError
+from fairseq_latent.files import DISK_ERRORS
 
 ATTEMPTS, PAUSE = 3, 2.5  # fairseq's own, in seconds: a network's file system may come back
 UNREADABLE = {

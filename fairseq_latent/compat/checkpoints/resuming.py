@@ -9,7 +9,7 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.optim.lr_scheduler.reduce_lr_on_plateau import ReduceLROnPlateauLRSchedule
 
-from .checkpoints import read_plain
+from .checkpoint_files import read_plain
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import re
 import sys
 from types import TracebackType
 
-from .errors import EXIT_CODE, INTERRUPTED, TRACEBACK, InputError, describe, printable
+from ..errors import EXIT_CODE, INTERRUPTED, TRACEBACK, InputError, describe, printable
 
 # Whose errors of files are a user's mistake: in other modules' they are for who wrote those.
 OURS = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from fairseq.tasks import TASK_REGISTRY
 
-from ..errors import InputError
+from fairseq_latent.errors import InputError
 
 _asked_on_command_line: list[bool] = []  # whether the last command line's --task is fairseq's own
 _asked_in_python: contextvars.ContextVar[bool | None] = contextvars.ContextVar("asked_in_python", default=None)
