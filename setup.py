@@ -25,7 +25,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["fairseq_latent*", "preprocess*"]),
-    package_data={"fairseq_latent.evaluation": ["*.j2", "*.json"]},
+    package_data={
+        "fairseq_latent.evaluation.metrics": ["*.json"],
+        "fairseq_latent.evaluation.reporting": ["*.j2"],
+    },
     python_requires=">=3.11,<3.13",
     install_requires=[
         "ve-fairseq==0.12.3",

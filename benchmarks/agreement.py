@@ -28,7 +28,7 @@ def main() -> None:
     import torch
 
     import fairseq_latent  # noqa: F401
-    from fairseq_latent.evaluation.checkpoint import load
+    from fairseq_latent.evaluation.analysis.checkpoint import load
 
     trained = load(args.checkpoint, args.data, args.split, args.seed, cpu=True)
     sentences = min(args.sentences, len(trained.task.dataset(args.split)))

@@ -15,9 +15,9 @@ def register() -> None:
     """Mend fairseq (`compat`), then register all tasks, models and criterions; a second call does nothing."""
     import fairseq  # noqa: F401  first: while the finder below waits, this import registers
 
-    from . import compat
+    from .compat import patches
 
-    compat.apply()
+    patches.apply()
     from . import criterions, models, tasks  # noqa: F401
 
 

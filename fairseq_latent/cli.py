@@ -13,27 +13,27 @@ from fairseq_latent.errors import run
 
 COMMANDS = {
     "score": (
-        "fairseq_latent.evaluation.score",
+        "fairseq_latent.evaluation.metrics.score",
         "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
     ),
     "latents": (
-        "fairseq_latent.evaluation.latents",
+        "fairseq_latent.evaluation.analysis.latents",
         "KL, active units, mutual information and perplexity of a checkpoint",
     ),
     "plot": (
-        "fairseq_latent.evaluation.plot",
+        "fairseq_latent.commands.plot",
         "a picture of several trainings: KL curves, loss curves or latent space; or of one's profiles",
     ),
     "report": (
-        "fairseq_latent.evaluation.report",
+        "fairseq_latent.evaluation.reporting.report",
         "one page that compares several trainings: table, pictures, samples",
     ),
     "collapse": (
-        "fairseq_latent.evaluation.collapse",
+        "fairseq_latent.evaluation.reporting.collapse",
         "remedies against posterior collapse, beside the paper's",
     ),
     "personas": (
-        "fairseq_latent.evaluation.personas",
+        "fairseq_latent.evaluation.reporting.personas",
         "persona models side by side: responses, perplexity, latents, fader, profiles",
     ),
     "profile-worth": (
@@ -41,7 +41,7 @@ COMMANDS = {
         "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",
     ),
     "interpolate": (
-        "fairseq_latent.evaluation.interpolate",
+        "fairseq_latent.evaluation.analysis.interpolation",
         "sentences between two, through the latent of a sentence VAE",
     ),
     "rank": (
@@ -52,8 +52,14 @@ COMMANDS = {
         "fairseq_latent.commands.self_play",
         "two agents of a transmitter (P²BOT) talk: what they say, and what it is worth",
     ),
-    "chat": ("fairseq_latent.chat", "talk to a dialogue model: several replies a turn, and how far each takes you up"),
-    "sweep": ("fairseq_latent.evaluation.sweep", "responses with the fader by hand, from 0 to 1: what it does to them"),
+    "chat": (
+        "fairseq_latent.commands.chat",
+        "talk to a dialogue model: several replies a turn, and how far each takes you up",
+    ),
+    "sweep": (
+        "fairseq_latent.evaluation.analysis.sweep",
+        "responses with the fader by hand, from 0 to 1: what it does to them",
+    ),
     "average": ("fairseq_latent.average", "the mean of several checkpoints, or the average that --store-ema kept"),
     "convert": ("fairseq_latent.convert", "a GPT-2 between a checkpoint and a folder in the form of transformers"),
     "weights": (

@@ -46,7 +46,7 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> tuple[dict[str, int],
     """
     import torch
 
-    from .evaluation.checkpoint import load
+    from .evaluation.analysis.checkpoint import load
     from .modules.dialogpt import TurnsDecoder
     from .modules.language_model import LanguageModelBody
     from .modules.pretrained import SYMBOLS, configuration, transformers

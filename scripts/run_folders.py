@@ -3,7 +3,7 @@
 import sys
 
 from fairseq_latent.errors import run
-from fairseq_latent.evaluation.run_folder import CHECKPOINT, run_folders
+from fairseq_latent.evaluation.runs.run_folder import CHECKPOINT, run_folders
 
 
 def main() -> None:

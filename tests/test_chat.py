@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from fairseq_latent.chat import Conversation, Reply
+from fairseq_latent.commands.chat import Conversation, Reply
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.tokenizers import pieces_of
 

@@ -72,7 +72,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def broken(args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fairseq_latent.evaluation.score.main", broken)
+    monkeypatch.setattr("fairseq_latent.evaluation.metrics.score.main", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["score", "a=b"])
 

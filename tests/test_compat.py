@@ -31,7 +31,9 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
-from fairseq_latent import compat
+from fairseq_latent.compat import distributed, patches
+from fairseq_latent.compat.batches import restore_numpy_names
+from fairseq_latent.compat.checkpoints import checkpoint_files
 from fairseq_latent.errors import InputError
 
 from . import programs
@@ -77,7 +79,7 @@ def test_numpy_names(monkeypatch, name):
     monkeypatch.delattr(np, name)
     with pytest.raises(AttributeError):
         getattr(np, name)  # unmended
-    compat.batches.restore_numpy_names()
+    restore_numpy_names()
     assert hasattr(np, name)
     assert np.compat.long is np.int64
 
@@ -154,7 +156,7 @@ def test_fairseqs_checkpoints_load(checkpoint, tmp_path):
     try:
         with pytest.raises(pickle.UnpicklingError):
             torch.load(old_style)  # unmended
-        compat.checkpoint_files.allow_checkpoint_types()
+        checkpoint_files.allow_checkpoint_types()
         state = torch.load(old_style)
         assert state["args"].arch == "x" and state["best"] == 1.5 and state["sizes"].tolist() == [0, 1, 2]
         assert "model" in checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint))
@@ -247,7 +249,7 @@ def test_a_checkpoint_is_saved_whole_or_not_at_all(monkeypatch, tmp_path, caplog
     assert "Traceback" in caplog.text and (tmp_path / "checkpoint1.pt.tmp").exists()
 
     caplog.clear()
-    monkeypatch.setattr(compat.checkpoint_files, "open", lambda name, mode: SmallDisk(name, "w"), raising=False)
+    monkeypatch.setattr(checkpoint_files, "open", lambda name, mode: SmallDisk(name, "w"), raising=False)
     with pytest.raises(InputError, match=r"checkpoint1.pt: not written, No space left on device; .*remedy: free space"):
         checkpoint_utils.torch_persistent_save(state, str(path))
     assert not caplog.text
@@ -370,7 +372,7 @@ def test_workers_draw_what_one_would_draw_for_their_batches():
         return [float(torch.rand(())) for _, _ in enumerate(samples)]
 
     assert draws(drawing, 0, 2, 2) == draws(drawing, 1, 2, 2)  # unmended
-    mended = compat.distributed.seed_batches_apart(drawing)
+    mended = distributed.seed_batches_apart(drawing)
     alone, first, second = draws(mended, 0, 1, 4), draws(mended, 0, 2, 2), draws(mended, 1, 2, 2)
     assert alone == [first[0], second[0], first[1], second[1]]
     assert len({*alone, *draws(mended, 0, 1, 4, updates=1), *draws(mended, 0, 1, 4, seed=3)}) == 12
@@ -379,7 +381,7 @@ def test_workers_draw_what_one_would_draw_for_their_batches():
     def drawing_twice(trainer, samples):  # as after an overflow, and to find a NaN
         return drawing(trainer, samples) == drawing(trainer, samples)
 
-    assert draws(compat.distributed.seed_batches_apart(drawing_twice), 1, 2, 2)
+    assert draws(distributed.seed_batches_apart(drawing_twice), 1, 2, 2)
 
 
 @pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (2, 4), (4, 4), (3, 1)])
@@ -427,7 +429,7 @@ def test_torchs_own_parallel_model_takes_a_cpu(tmp_path):
 
 def test_mends_are_applied_once():
     before = data_utils.batch_by_size
-    compat.apply()
+    patches.apply()
     assert data_utils.batch_by_size is before
 
 

@@ -6,7 +6,7 @@ from fairseq import options
 from fairseq.tasks import FairseqTask
 
 from fairseq_latent.compat.shards import halved, sharing
-from fairseq_latent.evaluation.io import read_generations
+from fairseq_latent.evaluation.runs.response_files import read_generations
 
 from . import programs
 from .tiny import dataset

@@ -10,7 +10,7 @@ import torch
 
 from fairseq_latent.convert import main, rows_of
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.checkpoint import load
+from fairseq_latent.evaluation.analysis.checkpoint import load
 from fairseq_latent.modules.pretrained import SYMBOLS
 from fairseq_latent.modules.word_table import rows_for
 

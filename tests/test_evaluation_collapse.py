@@ -7,9 +7,9 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.collapse import PART
-from fairseq_latent.evaluation.marked_page import marks
-from fairseq_latent.evaluation.published import PENN_TREEBANK
+from fairseq_latent.evaluation.reporting.collapse import PART
+from fairseq_latent.evaluation.reporting.marked_page import marks
+from fairseq_latent.evaluation.reporting.published_results import PENN_TREEBANK
 
 BEGIN, END = marks(PART)
 NUMBERS = {"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130}

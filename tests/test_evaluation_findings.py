@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_latent.evaluation import published
-from fairseq_latent.evaluation.comparisons import listed
-from fairseq_latent.evaluation.findings import collapse, findings, latent, perceived
-from fairseq_latent.evaluation.latent_statistics import LatentStatistics
-from fairseq_latent.evaluation.measured import Comparison, Row
-from fairseq_latent.evaluation.methods import (
+from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistics
+from fairseq_latent.evaluation.metrics.response_metrics import Score
+from fairseq_latent.evaluation.metrics.system_scores import Comparison, Row
+from fairseq_latent.evaluation.reporting import published_results
+from fairseq_latent.evaluation.reporting.collect import MeasuredSystem
+from fairseq_latent.evaluation.reporting.comparisons import listed
+from fairseq_latent.evaluation.reporting.kinds import OF_PERSONAS, OF_RESPONSES
+from fairseq_latent.evaluation.reporting.observations import collapse, findings, latent, perceived
+from fairseq_latent.evaluation.runs.method_names import (
     FAMILY,
     NAMED,
     STRUCTURE,
@@ -19,11 +22,8 @@ from fairseq_latent.evaluation.methods import (
     described,
     has_latent,
 )
-from fairseq_latent.evaluation.metrics import Score
-from fairseq_latent.evaluation.report_kind import OF_PERSONAS, OF_RESPONSES
-from fairseq_latent.evaluation.run_folder import RunFolder
-from fairseq_latent.evaluation.run_pieces import MeasuredSystem
-from fairseq_latent.evaluation.settings import TrainingSettings, changed
+from fairseq_latent.evaluation.runs.run_folder import RunFolder
+from fairseq_latent.evaluation.runs.training_config import TrainingSettings, changed
 from fairseq_latent.text.word_tokenizers import LANGUAGES
 
 
@@ -67,11 +67,11 @@ def test_only_points_with_a_fixed_variance_have_no_kld(name):
 
 
 def test_the_papers_rows_are_these_alone():
-    for table in published.TABLES.values():
-        assert set(table) == {published.REFERENCE, *PAPER_ROWS}
-        assert all(len(numbers) == len(published.METRICS) for numbers in table.values())
-    assert published.BESIDE.keys() == set(LANGUAGES)
-    assert set(published.BESIDE.values()) == set(published.TABLES)
+    for table in published_results.TABLES.values():
+        assert set(table) == {published_results.REFERENCE, *PAPER_ROWS}
+        assert all(len(numbers) == len(published_results.METRICS) for numbers in table.values())
+    assert published_results.BESIDE.keys() == set(LANGUAGES)
+    assert set(published_results.BESIDE.values()) == set(published_results.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_criterion_of_its_own_is_named_as_what_it_is():
     assert described(mixed) == "T-CVAE, criterion margin_elbo + speculative, K = 5 + kl margin 3.0"
     other = replace(margin, flags={"margin": "1"}, own={"margin": "1"})
     assert described(other) == "T-CVAE, criterion margin_elbo + margin 1"
-    assert not {described(each) for each in (margin, mixed, other)} & published.ENGLISH.keys()
+    assert not {described(each) for each in (margin, mixed, other)} & published_results.ENGLISH.keys()
 
 
 def test_a_new_flag_of_a_known_criterion_is_named():
@@ -163,7 +163,7 @@ def test_a_sentence_vae_and_how_it_is_trained_are_named():
 
 def test_what_differs_from_the_papers_recipe_is_said():
     cyclical = flags_of("elbo", kl_schedule="cyclical", kl_cycle="500", label_smoothing=0.0)
-    assert described(cyclical) in published.ENGLISH
+    assert described(cyclical) in published_results.ENGLISH
     assert beside_the_paper(cyclical) == ["a cycle of 500 updates, there one epoch", "label smoothing 0, there 0.1"]
     plain = flags_of("elbo")
     older = {name: value for name, value in plain.flags.items() if name != "init"}
@@ -239,9 +239,9 @@ def test_systems_that_see_personas_are_known_by_their_flags(name):
     settings = replace(settings, arch=model, model=model, flags={**settings.flags, **flags})
     assert described(settings) == name
     reported = OF_PERSONAS.reported("en")
-    assert reported["persona CVAE + L_Po-di"] == published.CONVAI2["the paper's model"]
+    assert reported["persona CVAE + L_Po-di"] == published_results.CONVAI2["the paper's model"]
     assert (name in reported) == ("L_Po-di" in name or "persona" not in name and "without" not in name)
-    assert {published.CONVAI2_ROWS[each] for each in reported} == set(published.CONVAI2)
+    assert {published_results.CONVAI2_ROWS[each] for each in reported} == set(published_results.CONVAI2)
 
 
 def test_what_a_profile_is_worth_is_said_with_its_noise():

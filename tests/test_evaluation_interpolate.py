@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.evaluation.interpolate import ends_of, interpolate
+from fairseq_latent.evaluation.analysis.checkpoint import load
+from fairseq_latent.evaluation.analysis.interpolation import ends_of, interpolate
 
 from . import programs
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.io import Generation, named_paths, read_generations, read_lines
+from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations, read_lines
 
 LAST = "Generate test with beam=5: BLEU4 = 3.10, 20.0/5.0/2.0/1.0 (BP=1.000, ratio=1.000, syslen=9, reflen=9)\n"
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import checkpoint, latent_picture, latent_points, plots
-from fairseq_latent.evaluation.latent_picture import colour_limits, normalised
-from fairseq_latent.evaluation.latent_samples import LatentSamples, SampledPair
+from fairseq_latent.evaluation.analysis import checkpoint, latent_points
+from fairseq_latent.evaluation.analysis.latent_samples import LatentSamples, SampledPair
+from fairseq_latent.evaluation.plotting import latent_space, training_curves
+from fairseq_latent.evaluation.plotting.latent_space import colour_limits, normalised
 
 from . import tiny
 
@@ -39,7 +40,7 @@ def words(figure):
 
 def test_each_panel_goes_from_its_own_lowest_to_its_own_highest():
     samples = {"a": latent_samples(), "b": latent_samples(spread=2, shift=-1)}
-    figure = latent_picture.latent_picture([SampledPair(3, "x", "y", samples)])
+    figure = latent_space.latent_picture([SampledPair(3, "x", "y", samples)])
     for panel in panels(figure):
         dots, triangles = panel.collections
         assert (len(dots.get_offsets()), len(triangles.get_offsets())) == (10, 4)
@@ -55,7 +56,7 @@ def test_each_panel_goes_from_its_own_lowest_to_its_own_highest():
 def test_a_scale_a_pair_is_shared_by_its_models_alone():
     first = SampledPair(0, "x", "y", {"a": latent_samples(), "b": latent_samples(shift=-1)})
     second = sampled_pair("a", "b", shift=7)
-    figure = latent_picture.latent_picture([first, second], "pair")
+    figure = latent_space.latent_picture([first, second], "pair")
     limits = [found.get_clim() for panel in panels(figure) for found in panel.collections]
     assert limits == [(-6, -4.5)] * 4 + [(2, 2.5)] * 4
     assert len(figure.axes) == 4 + 2
@@ -69,8 +70,8 @@ def test_normalised_colours():
 def test_a_latent_that_does_not_matter_has_one_colour():
     low, high = colour_limits([latent_samples(spread=0.0)])
     assert low < -5 < high
-    assert high - low == pytest.approx(latent_picture.LEAST_SPAN)
-    figure = latent_picture.latent_picture([sampled_pair("collapsed", spread=0.0)])
+    assert high - low == pytest.approx(latent_space.LEAST_SPAN)
+    figure = latent_space.latent_picture([sampled_pair("collapsed", spread=0.0)])
     assert "log p = −35.00 nats, whatever z" in words(figure)
     assert {shade for found in panels(figure)[0].collections for shade in found.get_array()} == {0.5}
 
@@ -80,7 +81,7 @@ def test_a_latent_that_does_not_matter_has_one_colour():
 def test_any_number_of_pairs_and_models_stays_apart_and_inside(pairs, models, colours):
     names = [f"a system with a rather long name, K = {index}" for index in range(models)]
     found = [sampled_pair(*names, example=index, context="a long context " * 40) for index in range(pairs)]
-    figure = latent_picture.latent_picture(found, colours)
+    figure = latent_space.latent_picture(found, colours)
     assert len(panels(figure)) == pairs * models
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.texts] + [axis.bbox for axis in panels(figure)]
@@ -93,23 +94,23 @@ def test_any_number_of_pairs_and_models_stays_apart_and_inside(pairs, models, co
 
 
 def test_the_texts_stand_above_the_panels():
-    figure = latent_picture.latent_picture([sampled_pair("a", context="hello <eot> do you like tea")])
+    figure = latent_space.latent_picture([sampled_pair("a", context="hello <eot> do you like tea")])
     expected = ["example 3", "context: B: hello · A: do you like tea", "reference: yes , i love tea", "a"]
     assert words(figure)[:4] == expected
-    assert "context: (empty)" in words(latent_picture.latent_picture([sampled_pair("a", context="")]))
+    assert "context: (empty)" in words(latent_space.latent_picture([sampled_pair("a", context="")]))
 
 
 def test_a_phone_gets_two_columns():
-    figure = latent_picture.latent_picture([sampled_pair("a", "b", "c")], columns=2)
+    figure = latent_space.latent_picture([sampled_pair("a", "b", "c")], columns=2)
     assert len({panel.get_position().x0 for panel in panels(figure)}) == 2
 
 
-@pytest.mark.parametrize("kind", plots.FORMATS)
+@pytest.mark.parametrize("kind", training_curves.FORMATS)
 def test_hostile_texts_are_texts_and_the_same_points_give_the_same_bytes(kind):
     pair = sampled_pair("$x_1$", "_b", "<b>c</b>", "野菜", context=HOSTILE, reference=HOSTILE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        first, second = (plots.encoded(latent_picture.latent_picture([pair]), kind) for _ in range(2))
+        first, second = (training_curves.encoded(latent_space.latent_picture([pair]), kind) for _ in range(2))
     assert first == second
     if kind == "svg":
         assert b"<script" not in first

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation import checkpoint, latent_samples
-from fairseq_latent.evaluation.latent_samples import project, sample_latents, sample_pairs
+from fairseq_latent.evaluation.analysis import checkpoint, latent_samples
+from fairseq_latent.evaluation.analysis.latent_samples import project, sample_latents, sample_pairs
 from fairseq_latent.gaussian import DiagonalGaussian
 
 from . import tiny

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import latents as measure
-from fairseq_latent.evaluation.checkpoint import Trained, load
-from fairseq_latent.evaluation.latent_statistics import read_statistics
+from fairseq_latent.evaluation.analysis import latents as measure
+from fairseq_latent.evaluation.analysis.checkpoint import Trained, load
+from fairseq_latent.evaluation.analysis.latent_statistics import read_statistics
 from fairseq_latent.gaussian import seeded_noise
 
 from . import corpus, programs

@@ -5,7 +5,15 @@ import random
 
 import pytest
 
-from fairseq_latent.evaluation.metrics import F1, Bleu, Distinct, InterDistinct, Length, measure, unigram_f1
+from fairseq_latent.evaluation.metrics.response_metrics import (
+    F1,
+    Bleu,
+    Distinct,
+    InterDistinct,
+    Length,
+    measure,
+    unigram_f1,
+)
 
 EXAMPLES = {
     "some match": (

@@ -6,8 +6,8 @@ import hashlib
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.metrics import measure
-from fairseq_latent.evaluation.p_distance import CONTRACTED, p_distance, read_profiles, stop_words
+from fairseq_latent.evaluation.metrics.p_distance import CONTRACTED, p_distance, read_profiles, stop_words
+from fairseq_latent.evaluation.metrics.response_metrics import measure
 
 from .scored import BASE, REFERENCES, fails, generated, rows, score, text, write_files
 

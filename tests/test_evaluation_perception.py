@@ -11,9 +11,9 @@ import torch
 
 from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.categories import by_inference, by_words, read_categories
-from fairseq_latent.evaluation.perception import different
-from fairseq_latent.evaluation.purity import _incidence, neighbours, purity
+from fairseq_latent.evaluation.analysis.perception import different
+from fairseq_latent.evaluation.metrics.profile_categories import by_inference, by_words, read_categories
+from fairseq_latent.evaluation.metrics.purity import _incidence, neighbours, purity
 
 from . import programs
 

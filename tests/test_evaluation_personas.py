@@ -7,10 +7,10 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.persona_rows import read_scores
-from fairseq_latent.evaluation.personas import PART
-from fairseq_latent.evaluation.published import CONVAI2
-from fairseq_latent.evaluation.sweep_points import Point, Sweep, as_json, read_sweep
+from fairseq_latent.evaluation.analysis.sweep_points import Point, Sweep, as_json, read_sweep
+from fairseq_latent.evaluation.reporting.persona_rows import read_scores
+from fairseq_latent.evaluation.reporting.personas import PART
+from fairseq_latent.evaluation.reporting.published_results import CONVAI2
 
 LATENTS = {
     "kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 30.0, "elbo_ppl": 34.5, "sentences": 21, "tokens": 130,

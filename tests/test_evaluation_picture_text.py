@@ -4,8 +4,8 @@ import pytest
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from fairseq_latent.evaluation import picture_text
-from fairseq_latent.evaluation.picture_text import FONT, absent, drawable, families, wrapped
+from fairseq_latent.evaluation.plotting import text_layout
+from fairseq_latent.evaluation.plotting.text_layout import FONT, absent, drawable, families, wrapped
 
 FONTS = (FONT,)
 SENTENCE = "the quick brown fox jumps over the lazy dog and then it goes on to sleep for a while in the warm sun"
@@ -56,7 +56,7 @@ def test_a_width_below_a_letter_ends():
 def test_characters_without_a_glyph_are_boxes_and_are_told():
     private = "\ue123"  # of no installed font, it is hoped
     assert drawable(f"I love {private}!", FONTS) == "I love □!"
-    assert drawable(private * 4 + "a", FONTS) == picture_text.NOTHING_READABLE
+    assert drawable(private * 4 + "a", FONTS) == text_layout.NOTHING_READABLE
     assert absent([f"a{private}", f"{private}\U000e0101b"], FONTS) == private + "\U000e0101"
     assert absent([SENTENCE], FONTS) == ""
 
@@ -72,13 +72,13 @@ def test_other_fonts_are_used_where_they_help(monkeypatch):
         "Little": frozenset(map(ord, "野")),
         "Big": frozenset(map(ord, "野菜")),
     }
-    monkeypatch.setattr(picture_text, "_installed", lambda: ("Big", FONT, "Little"))
-    monkeypatch.setattr(picture_text, "_characters", characters.__getitem__)
+    monkeypatch.setattr(text_layout, "_installed", lambda: ("Big", FONT, "Little"))
+    monkeypatch.setattr(text_layout, "_characters", characters.__getitem__)
     assert families(["ab"]) == (FONT,)
     assert families(["a野菜を"]) == (FONT, "Big")
     assert drawable("a野菜を", (FONT, "Big")) == "a野菜□"
 
 
 def test_fonts_that_fill_every_gap_with_a_box_are_no_help():
-    assert not [family for family in picture_text._installed() if family.startswith("Last Resort")]
+    assert not [family for family in text_layout._installed() if family.startswith("Last Resort")]
     assert families(["\U000e0101"]) == (FONT,)

@@ -5,9 +5,9 @@ import warnings
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import plots
-from fairseq_latent.evaluation.picture_text import NOTHING_READABLE
-from fairseq_latent.evaluation.training_log import TrainingLog
+from fairseq_latent.evaluation.plotting import training_curves
+from fairseq_latent.evaluation.plotting.text_layout import NOTHING_READABLE
+from fairseq_latent.evaluation.runs.training_log import TrainingLog
 
 UPDATES = (20, 40, 60, 80, 100)
 
@@ -22,75 +22,77 @@ def training_log(kl=1.0, weights=(1, 1, 1, 1, 1)):
 
 def test_smoothing_looks_back_only():
     # 1, (1 + 3) / 2, (1 + 3 + 5) / 3, then the last two of each three: (3 + 5 + 7) / 3
-    assert plots.smoothed([1, 3, 5, 7], points=3) == [1, 2, 3, 5]
+    assert training_curves.smoothed([1, 3, 5, 7], points=3) == [1, 2, 3, 5]
 
 
 def test_kl_curves_show_every_system_in_its_colour():
-    figure = plots.kl_curves({"a": training_log(2.0), "b": training_log(1.0)})
+    figure = training_curves.kl_curves({"a": training_log(2.0), "b": training_log(1.0)})
     (axis,) = figure.axes
     assert axis.get_ylabel() == "KL(q‖p), nats an example"
     assert axis.get_xlabel() == "updates"
     training, points = axis.lines[0], axis.lines[1]
     assert list(training.get_xdata()) == list(UPDATES)
     assert list(points.get_ydata()) == [1.0]
-    assert [line.get_color() for line in axis.lines] == [plots.COLOURS[0]] * 2 + [plots.COLOURS[1]] * 2
+    assert [line.get_color() for line in axis.lines] == [training_curves.COLOURS[0]] * 2 + [
+        training_curves.COLOURS[1]
+    ] * 2
     assert [text.get_text() for text in figure.legends[0].texts][:2] == ["a", "b"]
 
 
 def test_the_kl_weight_is_drawn_where_it_changes():
-    assert len(plots.kl_curves({"a": training_log(), "b": training_log(weights=(0, 0.5, 1, 1, 1))}).axes) == 2
-    assert len(plots.kl_curves({"a": training_log()}).axes) == 1
+    assert len(training_curves.kl_curves({"a": training_log(), "b": training_log(weights=(0, 0.5, 1, 1, 1))}).axes) == 2
+    assert len(training_curves.kl_curves({"a": training_log()}).axes) == 1
 
 
 def test_a_steep_beginning_is_left_out_and_said():
     log = TrainingLog({update: {"kl": 30.0 if update < 100 else 0.5} for update in range(20, 1001, 20)})
-    (axis,) = plots.kl_curves({"a": log}).axes
+    (axis,) = training_curves.kl_curves({"a": log}).axes
     assert axis.get_ylim()[1] == pytest.approx(1.3 * 0.5)
     assert [text.get_text() for text in axis.texts] == ["↑ begins at 30.0"]
 
 
 def test_loss_curves_have_units():
-    upper, lower = plots.loss_curves({"a": training_log()}).axes
+    upper, lower = training_curves.loss_curves({"a": training_log()}).axes
     assert (upper.get_ylabel(), lower.get_ylabel()) == ("NLL, nats a response", "rec PPL, a token")
 
 
 def test_a_log_without_validation_can_be_drawn():
     log = TrainingLog({20: {"kl": 0.0}})
-    plots.encoded(plots.kl_curves({"a": log}))
-    plots.encoded(plots.loss_curves({"a": log}))
+    training_curves.encoded(training_curves.kl_curves({"a": log}))
+    training_curves.encoded(training_curves.loss_curves({"a": log}))
 
 
-@pytest.mark.parametrize("systems", [1, plots.MANY + 1])
+@pytest.mark.parametrize("systems", [1, training_curves.MANY + 1])
 def test_of_many_validations_the_last_and_some_are_drawn(systems):
     often = TrainingLog(training_log().train, {update: {"kl": 1.0} for update in range(5, 101)})  # 96
-    figure = plots.kl_curves({f"K={index}": often for index in range(systems)})
+    figure = training_curves.kl_curves({f"K={index}": often for index in range(systems)})
     (drawn,) = [list(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == "None"]
     assert drawn == list(range(10, 101, 6))
 
 
 def test_each_of_many_says_where_its_own_curve_begins():
     """One begins above the picture: its panel says so, no other."""
-    logs = {f"K={index}": training_log() for index in range(plots.MANY)}
+    logs = {f"K={index}": training_log() for index in range(training_curves.MANY)}
     high = training_log()
     high.train = {1: {"kl": 99.0, "kl_weight": 1.0}} | high.train
-    axes = plots.kl_curves({**logs, "high": high}).axes
+    axes = training_curves.kl_curves({**logs, "high": high}).axes
     assert [[text.get_text() for text in axis.texts] for axis in axes[: len(logs) + 1]] == [
         *[[]] * len(logs),
         ["↑ begins at 99.0"],
     ]
 
 
-@pytest.mark.parametrize("kind", plots.FORMATS)
+@pytest.mark.parametrize("kind", training_curves.FORMATS)
 def test_same_numbers_same_bytes(kind):
     logs = {"a": training_log(), "$x_1$": training_log(2.0), "_c": training_log(3.0)}
-    first, second = (plots.encoded(plots.kl_curves(logs), kind) for _ in range(2))
+    first, second = (training_curves.encoded(training_curves.kl_curves(logs), kind) for _ in range(2))
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
 
 
-@pytest.mark.parametrize("draw", [plots.kl_curves, plots.loss_curves])
+@pytest.mark.parametrize("draw", [training_curves.kl_curves, training_curves.loss_curves])
 def test_each_of_many_systems_has_a_panel_with_the_others_behind_it(draw):
-    names = [f"K={index}" for index in range(plots.MANY + 1)]
+    names = [f"K={index}" for index in range(training_curves.MANY + 1)]
     panels = [axis for axis in draw({name: training_log() for name in names}).axes if axis.get_visible()]
     assert [axis.get_title("left") for axis in panels] == names
     for axis in panels:
@@ -98,11 +100,11 @@ def test_each_of_many_systems_has_a_panel_with_the_others_behind_it(draw):
         assert len({line.get_color() for line in axis.lines}) == 2
     # a few have one panel, and colours that differ
     few = draw({name: training_log() for name in names[:-1]}).axes[0]
-    assert len({line.get_color() for line in few.lines}) == plots.MANY
+    assert len({line.get_color() for line in few.lines}) == training_curves.MANY
 
 
 def test_a_long_name_takes_no_room_from_the_curves():
-    figure = plots.kl_curves({"x" * 300: training_log(), "b": training_log()})
+    figure = training_curves.kl_curves({"x" * 300: training_log(), "b": training_log()})
     label = figure.legends[0].texts[0].get_text()
     assert label.endswith("…")
     assert len(label) < 80
@@ -111,8 +113,8 @@ def test_a_long_name_takes_no_room_from_the_curves():
 def test_names_in_other_scripts_are_drawn_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = plots.kl_curves({"野菜": training_log(), "$x_1$": training_log()})
-        assert plots.encoded(figure)
+        figure = training_curves.kl_curves({"野菜": training_log(), "$x_1$": training_log()})
+        assert training_curves.encoded(figure)
     assert figure.legends[0].texts[0].get_text().replace("\n", " ") in (
         "野菜",
         NOTHING_READABLE,

@@ -10,9 +10,9 @@ import torch
 from fairseq.data import Dictionary
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import latents as measure
-from fairseq_latent.evaluation import prior_nll
-from fairseq_latent.evaluation.checkpoint import load
+from fairseq_latent.evaluation.analysis import latents as measure
+from fairseq_latent.evaluation.analysis import prior_nll
+from fairseq_latent.evaluation.analysis.checkpoint import load
 from fairseq_latent.gaussian import seeded_noise
 
 from . import programs

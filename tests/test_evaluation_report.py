@@ -9,10 +9,11 @@ import pytest
 
 from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation import score, settings
-from fairseq_latent.evaluation.dialogues import spread_contexts, turns
-from fairseq_latent.evaluation.report_page import markdown_text
-from fairseq_latent.evaluation.run_folder import CHECKPOINT, MADE_BY
+from fairseq_latent.evaluation.metrics import score
+from fairseq_latent.evaluation.reporting.page import markdown_text
+from fairseq_latent.evaluation.runs import training_config
+from fairseq_latent.evaluation.runs.run_folder import CHECKPOINT, MADE_BY
+from fairseq_latent.evaluation.runs.side_by_side import spread_contexts, turns
 
 from . import programs
 from .report_runs import EVIL, SAMPLED, TEST, write_measured
@@ -126,9 +127,9 @@ def test_budget_and_differences_come_from_logs_and_checkpoints(pages):
 
 
 def test_parameters_are_counted_once(trained):
-    from fairseq_latent.evaluation import checkpoint
+    from fairseq_latent.evaluation.analysis import checkpoint
 
-    found = settings.training_settings(trained / "plain" / CHECKPOINT)
+    found = training_config.training_settings(trained / "plain" / CHECKPOINT)
     loaded = checkpoint.load(trained / "plain" / CHECKPOINT, found.flag("data"), "test", cpu=True)
     assert found.parameters == sum(parameter.numel() for parameter in loaded.model.parameters())
 
@@ -386,14 +387,14 @@ def test_contexts_lie_at_equal_distances():
 
 
 def test_flags_that_name_places_are_no_difference(trained):
-    one, other = (settings.training_settings(trained / name / CHECKPOINT) for name in ("plain", "best-of-5"))
-    assert settings.differences([one, one]) == []
-    assert [flag for flag, _ in settings.differences([one, other])] == ["--criterion", "--k"]
+    one, other = (training_config.training_settings(trained / name / CHECKPOINT) for name in ("plain", "best-of-5"))
+    assert training_config.differences([one, one]) == []
+    assert [flag for flag, _ in training_config.differences([one, other])] == ["--criterion", "--k"]
     assert one.flag("no_such_flag") == "–"
 
 
 def test_latent_statistics_of_another_file(tmp_path):
-    from fairseq_latent.evaluation.latent_statistics import read_statistics
+    from fairseq_latent.evaluation.analysis.latent_statistics import read_statistics
 
     (tmp_path / "x.json").write_text("nothing", encoding="utf-8")
     with pytest.raises(InputError, match="remedy: fairseq-latent latents … --format json"):

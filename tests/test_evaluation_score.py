@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.io import read_generations
-from fairseq_latent.evaluation.score import measure_systems, read_systems
+from fairseq_latent.evaluation.metrics.score import measure_systems, read_systems
+from fairseq_latent.evaluation.runs.response_files import read_generations
 
 from .scored import BASE, REFERENCES, fails, generated, rows, score, text, write_files
 
@@ -196,7 +196,7 @@ def test_score_loads_neither_torch_nor_fairseq(files):
 
 def test_a_score_without_a_column_is_an_error(files, monkeypatch):
     """It would be measured and never shown."""
-    from fairseq_latent.evaluation import score as module
+    from fairseq_latent.evaluation.metrics import score as module
 
     monkeypatch.delitem(module.COLUMNS, "length")
     with pytest.raises(LookupError, match="no column for length: add it to COLUMNS in measured.py"):

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from fairseq_latent.evaluation.measured import Measurement
-from fairseq_latent.evaluation.metrics import Bleu, Distinct, Length
-from fairseq_latent.evaluation.significance import CHUNK, Bootstrap, interval, p_value, sacrebleu_p_value
+from fairseq_latent.evaluation.metrics.bootstrap import CHUNK, Bootstrap, interval, p_value, sacrebleu_p_value
+from fairseq_latent.evaluation.metrics.response_metrics import Bleu, Distinct, Length
+from fairseq_latent.evaluation.metrics.system_scores import Measurement
 
 RESAMPLES = 100
 

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.sweep import PRIOR, as_csv, as_table, measured
-from fairseq_latent.evaluation.sweep_picture import sweep_picture
+from fairseq_latent.evaluation.analysis.sweep import PRIOR, as_csv, as_table, measured
+from fairseq_latent.evaluation.plotting.sweep_figure import sweep_picture
 from fairseq_latent.text.word_tokenizers import tokenizer
 
 from . import personas, programs
@@ -36,7 +36,7 @@ def vectors(tmp_path_factory):
 
 
 def swept(vectors, respond, seeds=(1, 2), faders=(0.0, 0.5, 1.0)):
-    from fairseq_latent.evaluation.p_distance import p_distance
+    from fairseq_latent.evaluation.metrics.p_distance import p_distance
 
     profiles = ["i love my dog", "my guitar means a lot"]
     metric = p_distance(profiles, vectors)
@@ -152,8 +152,8 @@ def test_responses_are_those_of_generate(data, checkpoint):
     """Word for word: the same fader, the same latents and samples, the order of the data."""
     from fairseq.dataclass.configs import GenerationConfig
 
-    from fairseq_latent.evaluation.checkpoint import load
-    from fairseq_latent.evaluation.responses import Speaker
+    from fairseq_latent.evaluation.analysis.checkpoint import load
+    from fairseq_latent.evaluation.analysis.persona_decoding import Speaker
     from fairseq_latent.text.tokenizers import pieces_of
 
     flags = ("--sampling", "--sampling-topk", "4", "--beam", "1", "--max-len-a", "0", "--max-len-b", "8")

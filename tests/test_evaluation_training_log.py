@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.training_log import read_training_log
+from fairseq_latent.evaluation.runs.training_log import read_training_log
 
 
 def train(update, **values):

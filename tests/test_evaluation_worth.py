@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_latent.evaluation import latents as measure
-from fairseq_latent.evaluation.checkpoint import Trained, load
-from fairseq_latent.evaluation.latent_statistics import read_statistics
-from fairseq_latent.evaluation.other_profiles import other_profiles
-from fairseq_latent.evaluation.worth import RESAMPLES, strangers, worth
+from fairseq_latent.evaluation.analysis import latents as measure
+from fairseq_latent.evaluation.analysis.checkpoint import Trained, load
+from fairseq_latent.evaluation.analysis.latent_statistics import read_statistics
+from fairseq_latent.evaluation.analysis.other_profiles import other_profiles
+from fairseq_latent.evaluation.metrics.worth import RESAMPLES, strangers, worth
 from fairseq_latent.gaussian import seeded_noise
 
 from . import programs

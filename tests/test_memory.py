@@ -9,9 +9,9 @@ import pytest
 
 from fairseq_latent import memory
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.io import read_generations
-from fairseq_latent.evaluation.latent_samples import sample_pairs
-from fairseq_latent.evaluation.significance import Bootstrap
+from fairseq_latent.evaluation.analysis.latent_samples import sample_pairs
+from fairseq_latent.evaluation.metrics.bootstrap import Bootstrap
+from fairseq_latent.evaluation.runs.response_files import read_generations
 from fairseq_latent.text.word_vectors import load_vectors
 from preprocess import archives, conversation, lines, parallel
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.evaluation.sweep_points import read_sweep
+from fairseq_latent.evaluation.analysis.checkpoint import load
+from fairseq_latent.evaluation.analysis.sweep_points import read_sweep
 
 from . import personas, programs
 

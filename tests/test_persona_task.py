@@ -230,7 +230,7 @@ def test_a_batch_has_its_own_profiles(persona_bin):
 def test_gpt2s_tokens_are_read_and_written_as_text(tmp_path):
     """With the tokenizer in the data folder: no flag, and no download, which fairseq's own `--bpe gpt2` would need."""
     tokenizers = pytest.importorskip("tokenizers")
-    from fairseq_latent.evaluation.io import read_generations
+    from fairseq_latent.evaluation.runs.response_files import read_generations
     from preprocess import gpt2_bpe
 
     text, target = tmp_path / "text", tmp_path / "bin"
@@ -264,7 +264,7 @@ def test_gpt2s_tokens_are_read_and_written_as_text(tmp_path):
 
 def test_a_report_counts_the_pairs(trained, persona_bin):
     """They lie within seeds and profiles."""
-    from fairseq_latent.evaluation.checkpoint import corpus_sizes
+    from fairseq_latent.evaluation.analysis.checkpoint import corpus_sizes
 
     sizes = corpus_sizes(trained, persona_bin)
     assert {split: pairs for split, (pairs, _) in sizes.items()} == {"train": 60, "valid": 13, "test": 13}

@@ -379,7 +379,7 @@ def test_japanese_from_the_archive_to_the_score(prepare, tmp_path, corpus, files
     pytest.importorskip("MeCab")
     from sacrebleu.metrics import BLEU
 
-    from fairseq_latent.evaluation.score import measure_systems, read_systems
+    from fairseq_latent.evaluation.metrics.score import measure_systems, read_systems
     from fairseq_latent.text.word_tokenizers import SPACES_BESIDE_JAPANESE
 
     from . import programs

@@ -272,7 +272,7 @@ def test_references(tmp_path, least):
 
 
 def test_references_are_what_score_takes(tmp_path):
-    from fairseq_latent.evaluation.score import read_systems
+    from fairseq_latent.evaluation.metrics.score import read_systems
 
     files, _ = cut(tmp_path, forest(200), Rule(0.1, 0.4), references=3)
     (tmp_path / "answers").write_text("".join(f"{line}\n" for line in files["test.tgt"]))

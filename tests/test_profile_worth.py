@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation import profile_worth
-from fairseq_latent.evaluation.profile_text import Example, Writer, batches, joined, read_examples, some_of
-from fairseq_latent.evaluation.profile_worth import (
+from fairseq_latent.evaluation.analysis import profile_worth
+from fairseq_latent.evaluation.analysis.profile_text import Example, Writer, batches, joined, read_examples, some_of
+from fairseq_latent.evaluation.analysis.profile_worth import (
     CONDITIONS,
     NONE,
     OF_PARTNER,

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation import categories, run_pieces
-from fairseq_latent.evaluation.run_folder import run_folders
-from fairseq_latent.evaluation.sweep_points import as_json
-from fairseq_latent.evaluation.training_log import read_training_log
+from fairseq_latent.evaluation.analysis.sweep_points import as_json
+from fairseq_latent.evaluation.metrics import profile_categories
+from fairseq_latent.evaluation.reporting import collect
+from fairseq_latent.evaluation.runs.run_folder import run_folders
+from fairseq_latent.evaluation.runs.training_log import read_training_log
 
 from .hostile import DEAR, altered, edited, folder, outcome, refused_or_written
 from .report_runs import write_measured
@@ -87,7 +88,9 @@ def test_categories(data):
     with folder() as here:
         (here / "x.json").write_bytes(data)
         outcome(
-            lambda words: categories.by_words(["i like pizza"], categories.read_categories(*words)) and None,
+            lambda words: (
+                profile_categories.by_words(["i like pizza"], profile_categories.read_categories(*words)) and None
+            ),
             here / "x.json",
         )
 
@@ -166,7 +169,7 @@ def test_what_a_report_reads(which, data):
     """All of it; a file that is broken is named as missing."""
     with folder() as here:
         damaged(which, data.draw, here)
-        outcome(lambda words: run_pieces.measured(run_folders(words), "none", 0, 1) and None, "a=a", "b=b")
+        outcome(lambda words: collect.measured(run_folders(words), "none", 0, 1) and None, "a=a", "b=b")
 
 
 @DEAR

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_latent.evaluation import ranking
-from fairseq_latent.evaluation.checkpoint import load
-from fairseq_latent.evaluation.metrics import F1, measure
-from fairseq_latent.evaluation.prior_nll import prior_nll, replies_nll
+from fairseq_latent.evaluation.analysis import ranking
+from fairseq_latent.evaluation.analysis.checkpoint import load
+from fairseq_latent.evaluation.analysis.prior_nll import prior_nll, replies_nll
+from fairseq_latent.evaluation.metrics.response_metrics import F1, measure
 from fairseq_latent.text.overlap import normalised, unigram_f1
 
 from . import programs, speakers

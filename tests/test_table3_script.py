@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_latent.evaluation.published import PENN_TREEBANK
+from fairseq_latent.evaluation.reporting.published_results import PENN_TREEBANK
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts/tables/paper1_table3.sh"

@@ -11,7 +11,7 @@ from fairseq.models.transformer import TransformerModel
 
 from fairseq_latent.compat.checkpoints import allowed_models, plain_values, trust
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.settings import training_settings
+from fairseq_latent.evaluation.runs.training_config import training_settings
 
 from . import programs
 

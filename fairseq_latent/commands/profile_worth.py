@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read, measure, fine-tune and measure again, print."""
-    from ..evaluation.profile_text import Writer, read_examples, some_of
-    from ..evaluation.profile_worth import as_fields, setting, signature, table
+    from ..evaluation.analysis.profile_text import Writer, read_examples, some_of
+    from ..evaluation.analysis.profile_worth import as_fields, setting, signature, table
 
     pool = read_examples(args.data, args.split)
     training = read_examples(args.data, "train") if args.fine_tune else []
@@ -134,7 +134,7 @@ def _measured(name: str, model, writer, found, args: argparse.Namespace) -> list
     import torch
     from tqdm import tqdm
 
-    from ..evaluation.profile_worth import measure
+    from ..evaluation.analysis.profile_worth import measure
 
     @torch.no_grad()
     def scorer(texts: Sequence, spans: Sequence) -> np.ndarray:
@@ -151,7 +151,7 @@ def _fine_tune(model, writer, training: Sequence, blocks: int, args: argparse.Na
     import torch
     from tqdm import tqdm
 
-    from ..evaluation.profile_worth import training_batches
+    from ..evaluation.analysis.profile_worth import training_batches
 
     def shown() -> Iterator[tuple]:
         drawn = training_batches(training, writer, args.fine_tune, args.batch_size, args.seed)

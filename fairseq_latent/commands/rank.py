@@ -46,8 +46,8 @@ def main(args: argparse.Namespace) -> None:
     """Rank with every system, print."""
     from tqdm import tqdm
 
-    from ..evaluation.checkpoint import load
-    from ..evaluation.ranking import as_fields, offers, rank, table
+    from ..evaluation.analysis.checkpoint import load
+    from ..evaluation.analysis.ranking import as_fields, offers, rank, table
 
     rows = []
     for system in args.systems:

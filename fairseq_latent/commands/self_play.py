@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from .. import rewards
-    from ..evaluation.checkpoint import load
+    from ..evaluation.analysis.checkpoint import load
     from ..self_play.judges import judges_of
     from ..self_play.people import people_of
     from ..self_play.rollouts import AGENTS, Greedy, Sampled, drawn_pair, play, scene_of

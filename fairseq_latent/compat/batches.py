@@ -1,4 +1,4 @@
-"""Work-arounds for data and batches: `compat.apply` puts them in place."""
+"""Work-arounds for data and batches: `patches.apply` puts them in place."""
 
 import functools
 import inspect

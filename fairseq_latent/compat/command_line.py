@@ -1,4 +1,4 @@
-"""Work-arounds for the command line and the logs: `compat.apply` puts them in place."""
+"""Work-arounds for the command line and the logs: `patches.apply` puts them in place."""
 
 import functools
 import logging

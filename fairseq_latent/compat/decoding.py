@@ -1,4 +1,4 @@
-"""Work-arounds for decoding: `compat.apply` puts them in place."""
+"""Work-arounds for decoding: `patches.apply` puts them in place."""
 
 import functools
 import math

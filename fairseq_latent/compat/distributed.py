@@ -1,6 +1,6 @@
 """Work-arounds for training with several processes: on CPUs, and equal to one process wherever.
 
-`compat.apply` puts them in place.
+`patches.apply` puts them in place.
 """
 
 import functools

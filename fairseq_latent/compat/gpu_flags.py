@@ -1,4 +1,4 @@
-"""Flags of training that want a GPU, refused on a machine without: `compat.apply` puts this in place."""
+"""Flags of training that want a GPU, refused on a machine without: `patches.apply` puts this in place."""
 
 import argparse
 import functools

@@ -1,4 +1,4 @@
-"""Work-arounds for --num-shards, by which several fairseq-generate share a split: `compat.apply` puts them in place.
+"""Work-arounds for --num-shards, by which several fairseq-generate share a split: `patches.apply` puts them in place.
 
 fairseq-generate takes no notice of it and of --shard-id, so that each process decodes all; fairseq-eval-lm reads both.
 Delete when fairseq_cli.generate reads them.

@@ -1,4 +1,4 @@
-"""Work-arounds for when fairseq-train must not train: `compat.apply` puts them in place."""
+"""Work-arounds for when fairseq-train must not train: `patches.apply` puts them in place."""
 
 import contextlib
 import functools

@@ -1,6 +1,6 @@
 """What the user chose to load: a model of this plugin, or with a task of fairseq's own one of fairseq's own.
 
-`compat.apply` puts it in place; `trust` asks it.
+`patches.apply` puts it in place; `trust` asks it.
 """
 
 import contextlib

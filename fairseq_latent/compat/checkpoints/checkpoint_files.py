@@ -1,4 +1,4 @@
-"""Work-arounds for the files of checkpoints: `compat.apply` puts them in place. What they hold: `resuming`, `masters`."""
+"""Work-arounds for the files of checkpoints: `patches.apply` puts them in place. What they hold: `resuming`, `masters`."""
 
 import argparse
 import contextlib

@@ -1,4 +1,4 @@
-"""What checkpoints of earlier versions of this project lack: `compat.apply` puts it in place."""
+"""What checkpoints of earlier versions of this project lack: `patches.apply` puts it in place."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Numbers, texts and lists where fairseq would run any Python: `compat.apply` puts it in place."""
+"""Numbers, texts and lists where fairseq would run any Python: `patches.apply` puts it in place."""
 
 import ast
 import operator

@@ -1,4 +1,4 @@
-"""Work-arounds for what a checkpoint must hold so that a training goes on exactly: `compat.apply` puts them in place."""
+"""Work-arounds for what a checkpoint must hold so that a training goes on exactly: `patches.apply` puts them in place."""
 
 import functools
 import logging

@@ -2,7 +2,7 @@
 
 torch loads no code from a checkpoint. But fairseq builds the architecture, task and criterion that the settings in a
 checkpoint name, and some of its own evaluate texts of these settings as Python. So the settings are checked as soon as torch
-has read them, before fairseq looks at them. `compat.apply` puts everything here in place.
+has read them, before fairseq looks at them. `patches.apply` puts everything here in place.
 """
 
 import contextlib

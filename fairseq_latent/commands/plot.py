@@ -1,0 +1,127 @@
+"""`fairseq-latent plot`: one picture of several trainings, KL curves, loss curves or latent space; or of one's profiles."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fairseq_latent.files import written_together
+
+from ..evaluation.analysis import perception
+from ..evaluation.analysis.latent_samples import SampledPair
+from ..evaluation.runs.run_folder import CHECKPOINT, LOG, RunFolder, run_folders
+
+PICTURES = {
+    "kl": "KL between posterior and prior over updates",
+    "loss": "negative log-likelihood and reconstruction perplexity over updates",
+    "latents": "prior and posterior samples of chosen pairs, coloured by the reference's log-probability",
+    "perception": "what a persona model makes of profiles, coloured by what they are about",
+}
+COLOURS = ("panel", "pair")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `fairseq-latent plot`."""
+    pictures = parser.add_subparsers(dest="picture", required=True, metavar="PICTURE")
+    for name, summary in PICTURES.items():
+        picture = pictures.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name == "perception":
+            perception.add_arguments(picture)
+            continue
+        picture.add_argument(
+            "runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training"
+        )
+        picture.add_argument("--out", required=True, metavar="FILE", help="the picture: .png, .svg or .pdf")
+        if name == "latents":
+            picture.add_argument("--data", required=True, metavar="DATA", help="folder made by fairseq-preprocess")
+            picture.add_argument("--split", default="test", help="default: test")
+            picture.add_argument(
+                "--example", type=int, nargs="+", default=[0], metavar="ID", help="lines of the split (default: 0)"
+            )
+            picture.add_argument(
+                "--colours",
+                choices=COLOURS,
+                default="panel",
+                help="normalise the log-probabilities in each panel, as the paper does, or show them in nats a token on "
+                "one scale for all models of a pair (default: panel)",
+            )
+            picture.add_argument(
+                "--points", metavar="FILE", help="write what is drawn as numbers, too: .tsv, or .json with the texts"
+            )
+            add_sampling_arguments(picture)
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a picture of latents samples."""
+    parser.add_argument("--prior", type=int, default=300, metavar="N", help="prior samples (default: 300)")
+    parser.add_argument("--posterior", type=int, default=50, metavar="N", help="posterior samples (default: 50)")
+    parser.add_argument("--seed", type=int, default=1, help="of the samples and of t-SNE (default: 1)")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Draw first, write then."""
+    from ..evaluation.plotting import training_curves
+
+    kind = training_curves.ending(args.out, training_curves.FORMATS, "picture")
+    if args.picture == "perception":
+        files = perception.files(args, kind)
+    elif args.picture == "latents":
+        files = _latents(args, run_folders(args.runs), kind)
+    else:
+        files = {args.out: training_curves.encoded(_curves(args.picture, run_folders(args.runs)), kind)}
+    with written_together(files, "wb") as opened:
+        for file, content in zip(opened, files.values(), strict=True):
+            file.write(content)
+
+
+def _curves(picture: str, runs: list[RunFolder]):
+    from ..evaluation.plotting import training_curves
+    from ..evaluation.runs.training_log import read_training_log
+
+    for run in runs:
+        run.require(LOG)
+    logs = {run.name: read_training_log(run.file(LOG)) for run in runs}
+    return (training_curves.kl_curves if picture == "kl" else training_curves.loss_curves)(logs)
+
+
+def _latents(args: argparse.Namespace, runs: list[RunFolder], kind: str) -> dict[str, bytes]:
+    """File name -> content: the picture, and its points where they were asked for."""
+    from ..evaluation.analysis import latent_points
+    from ..evaluation.plotting import training_curves
+    from ..evaluation.plotting.latent_space import latent_picture
+
+    points = args.points and training_curves.ending(args.points, latent_points.FORMATS, "table of points")
+    pairs = sampled_pairs(args, runs, args.data, args.split, args.example)
+    files = {args.out: training_curves.encoded(latent_picture(pairs, args.colours), kind)}
+    if points:
+        files[args.points] = latent_points.FORMATS[points](pairs).encode()
+    _tell_of_absent_characters(pairs)
+    return files
+
+
+def _tell_of_absent_characters(pairs: Sequence[SampledPair]) -> None:
+    from ..evaluation.plotting.text_layout import absent, families
+
+    texts = [text for pair in pairs for text in (pair.context, pair.reference, *pair.samples)]
+    lacking = absent(texts, families(texts))
+    if lacking:
+        print(
+            f"the picture lacks {len(lacking)} characters, such as {lacking[:5]}, as no installed font has them; "
+            "remedy: install one that has, e.g. apt install fonts-noto-cjk",
+            file=sys.stderr,
+        )
+
+
+def sampled_pairs(
+    args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, examples: Sequence[int]
+) -> list[SampledPair]:
+    """Latents of all runs for these pairs; `args` come from `add_sampling_arguments`."""
+    from ..evaluation.analysis.latent_samples import sample_pairs
+
+    checkpoints = {run.name: run.file(CHECKPOINT) for run in runs}
+    return sample_pairs(checkpoints, data, split, examples, args.prior, args.posterior, args.seed, args.cpu)
+
+
+def sampled_latents(args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, example: int) -> dict:
+    """System -> LatentSamples of one pair."""
+    return dict(sampled_pairs(args, runs, data, split, [example])[0].samples)

@@ -1,0 +1,1 @@
+"""What needs a checkpoint: latent statistics and samples, sweeps of the fader, perception, interpolation, ranking."""

@@ -1,0 +1,104 @@
+"""What `fairseq-latent latents` measures of a checkpoint, as it is written, read back and shown."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from fairseq_latent.errors import InputError
+
+from ..saved_json import OTHER_FORM, number, read_json, text, whole
+from ..tables import Column, Estimate, render
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """A split's statistics under one posterior sample a sentence.
+
+    kl, mi: nats a sentence. au: dimensions with a posterior mean of variance >= 0.01. rec_ppl = exp(NLL / tokens),
+    elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence. prior_ppl: the mean of rec_ppl's
+    equivalents with a sample of the prior in several passes, all latents inferred from the context alone.
+    *_word_ppl: of the same nats, over words between spaces and one more a sentence: what models of other subwords share.
+    fader_kl: nats, of the latent beside z where the model has one; it is part of elbo_ppl and iw_ppl, which are no bounds
+    there: the decoder is given the posterior's mean itself, which can tell it more than the KL of a noisy one charges.
+    iw_ppl: the same of the importance-weighted bound, where it was asked for; elbo_ppl is above it, the model's true
+    perplexity below it, and how far depends on K and on how well the posterior fits. It compares prior, posterior and
+    decoder by their densities alone, so it is a bound for models without a KL term too (SpaceFusion, with its fixed
+    variance, where posteriors may lie so far from the prior that the bound says little).
+    other_ppl: rec_ppl's equivalent with the posterior of a stranger's profile, for models whose posterior reads profiles.
+    kl, au, mi are None where a report shows a model without a latent.
+    worth: nats per response that the right profile saves over that one; worth_over_prior: over the prior of Zp. The fader is
+    that of the right profile in all three, and the noise the same. *_low, *_high: 95 % interval over `dialogues`.
+    """
+
+    kl: float | None
+    au: int | None
+    mi: float | None
+    rec_ppl: float
+    elbo_ppl: float | None
+    sentences: int
+    tokens: int
+    signature: str
+    iw_ppl: float | None = None
+    prior_ppl: float | None = None
+    prior_word_ppl: float | None = None
+    rec_word_ppl: float | None = None
+    elbo_word_ppl: float | None = None
+    words: int | None = None
+    fader_kl: float | None = None
+    other_ppl: float | None = None
+    other_word_ppl: float | None = None
+    worth: float | None = None
+    worth_low: float | None = None
+    worth_high: float | None = None
+    worth_over_prior: float | None = None
+    worth_over_prior_low: float | None = None
+    worth_over_prior_high: float | None = None
+    dialogues: int | None = None
+
+    def shown(self, name: str) -> Estimate | None:
+        """A statistic with its interval, if it has one; None if it was not measured."""
+        value, low, high = (getattr(self, each, None) for each in (name, f"{name}_low", f"{name}_high"))
+        return None if value is None else Estimate(value, None if low is None or high is None else (low, high))
+
+
+def read_statistics(path: str | Path) -> LatentStatistics:
+    """Read back what `fairseq-latent latents --format json` wrote."""
+    remedy = f"remedy: fairseq-latent latents … --format json --out {path}"
+    try:
+        found = LatentStatistics(**read_json(path))
+        text(found.signature)
+    except OTHER_FORM:
+        raise InputError(f"{path}: these are not the statistics of a latent; {remedy}") from None
+    for each in fields(found):
+        value = getattr(found, each.name)
+        try:
+            if each.type is not str and (value is not None or not isinstance(None, each.type)):
+                (whole if isinstance(0, each.type) else number)(value)
+        except OTHER_FORM:
+            raise InputError(f"{path}: {each.name}: not a number; {remedy}") from None
+    return found
+
+
+WORTH = {"worth": Column("worth", 3), "worth_over_prior": Column("over prior", 3)}  # nats per response
+COLUMNS = {  # statistic -> its column; those that were not asked for are left out
+    "kl": Column("KLD", 2),
+    "fader_kl": Column("fader KL", 3),
+    "au": Column("AU", 0),
+    "mi": Column("MI", 2),
+    "prior_ppl": Column("prior PPL", 2),
+    "rec_ppl": Column("rec PPL", 2),
+    "elbo_ppl": Column("elbo PPL", 2),
+    "iw_ppl": Column("iw PPL", 2),
+    "other_ppl": Column("other PPL", 2),
+    "prior_word_ppl": Column("prior PPL/word", 2),
+    "rec_word_ppl": Column("rec PPL/word", 2),
+    "elbo_word_ppl": Column("elbo PPL/word", 2),
+    **WORTH,
+}
+OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH)
+
+
+def table(name: str, found: LatentStatistics, style: str) -> str:
+    """One row."""
+    shown = [each for each in COLUMNS if each not in OPTIONAL or getattr(found, each) is not None]
+    columns = [Column("model"), *(COLUMNS[each] for each in shown)]
+    return render(columns, [[name, *map(found.shown, shown)]], style)

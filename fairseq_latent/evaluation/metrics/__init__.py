@@ -1,0 +1,1 @@
+"""Metrics: texts or numbers in, scores with intervals and signatures out; no model is loaded."""

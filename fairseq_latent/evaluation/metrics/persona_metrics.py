@@ -1,0 +1,94 @@
+"""What `fairseq-latent score` measures beside the rest where asked: P.Distance, and diversity on a part of the dialogues."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.text.word_tokenizers import Tokenizer
+
+from . import p_distance
+from .dialogue_subset import DIALOGUES, Subset, read_subset
+from .p_distance import PDistance
+from .response_metrics import Distinct
+from .system_scores import Measurement
+
+
+@dataclass(frozen=True)
+class PersonaMeasures:
+    """proximity: to `profiles`, one a context. subset: contexts on which distinct n-grams are counted once more."""
+
+    proximity: PDistance | None = None
+    profiles: Sequence[str] = ()
+    subset: Subset | None = None
+
+    def measure(self, lines: Sequence[str], texts: Sequence[str], signature: str, samples: int) -> list[Measurement]:
+        """Of `samples` responses a context, one after the other: `lines` for n-grams, `texts` for keywords."""
+        found = []
+        if self.proximity is not None:
+            profiles = [profile for profile in self.profiles for _ in range(samples)]
+            found.append(Measurement(self.proximity, self.proximity.statistics(texts, profiles), samples))
+        if self.subset is not None:
+            contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
+            chosen = [line for responses in self.subset.chosen(contexts) for line in responses]
+            found += distinct(chosen, signature, samples, self.subset.dialogues, self.subset.of)
+        return found
+
+
+NOTHING = PersonaMeasures()
+
+
+def distinct(
+    lines: Sequence[str], signature: str, samples: int, dialogues: int = 0, of_dialogues: int = 0
+) -> list[Measurement]:
+    """Distinct 1- and 2-grams, by both denominators; of some of the dialogues, or of all."""
+    found = []
+    for n in (1, 2):
+        statistics = Distinct(n, signature).statistics(lines)  # the same for both denominators
+        found += [
+            Measurement(Distinct(n, signature, denominator, dialogues, of_dialogues), statistics, samples)
+            for denominator in ("ngrams", "words")
+        ]
+    return found
+
+
+def add_proximity_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of P.Distance."""
+    parser.add_argument(
+        "--profiles",
+        metavar="FILE",
+        help="the other party's profiles, one a line, for P.Distance: DATA.text/test.partner",
+    )
+    p_distance.add_arguments(parser)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of both."""
+    add_proximity_arguments(parser)
+    parser.add_argument(
+        "--dialogues",
+        metavar="FILE",
+        help=f"conversation:turn, one a line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
+        "the same ones, as the share of distinct n-grams falls with the amount of text",
+    )
+
+
+def persona_measures(args: argparse.Namespace, contexts: int, words: Tokenizer) -> PersonaMeasures:
+    """What the flags ask for, of so many contexts; InputError where they do not fit together."""
+    subset = read_subset(args.dialogues, contexts) if getattr(args, "dialogues", None) else None
+    if not args.profiles:
+        for flag, given in (("vectors", args.vectors), ("stopwords", args.stopwords), ("train-text", args.train_text)):
+            if given:
+                raise InputError(f"--{flag} is for P.Distance, which needs profiles; remedy: --profiles FILE")
+        return PersonaMeasures(subset=subset)
+    if not args.vectors:
+        raise InputError("--profiles: P.Distance needs word vectors; remedy: --vectors FILE")
+    profiles = p_distance.read_profiles(args.profiles, contexts)
+    if args.lang != "ja":
+        metric = p_distance.p_distance(profiles, args.vectors, args.stopwords, args.train_text, args.lang)
+    else:  # words have to be told apart first
+        profiles = words(profiles)
+        metric = p_distance.p_distance(
+            profiles, args.vectors, args.stopwords, args.train_text, args.lang, words, words.signature
+        )
+    return PersonaMeasures(metric, profiles, subset)

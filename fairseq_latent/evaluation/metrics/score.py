@@ -1,0 +1,247 @@
+"""`fairseq-latent score`: BLEU, dist-n, F1, length and P.Distance of several systems' responses in one table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
+from fairseq_latent.evaluation.metrics.persona_metrics import NOTHING, PersonaMeasures, distinct, persona_measures
+from fairseq_latent.evaluation.metrics.persona_metrics import add_arguments as add_persona_arguments
+from fairseq_latent.evaluation.metrics.response_metrics import F1, Bleu, InterDistinct, Length, Score
+from fairseq_latent.evaluation.metrics.system_scores import COLUMNS, Measurement, Row, resampled
+from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations
+from fairseq_latent.files import written_whole
+from fairseq_latent.symbols import UNK
+from fairseq_latent.text.word_tokenizers import LANGUAGES, Tokenizer, tokenizer
+
+UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table before it is measured."""
+
+    name: str
+    file: str
+    generations: tuple[Generation, ...]
+
+    @property
+    def samples(self) -> int:
+        """Responses a context."""
+        return len(self.generations[0].hypotheses)
+
+    @property
+    def references(self) -> tuple[tuple[str, ...], ...] | None:
+        """Each context's references, or None where the file brings none."""
+        if any(generation.reference is None for generation in self.generations):
+            return None
+        return tuple((generation.reference, *generation.further_references) for generation in self.generations)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `fairseq-latent score`."""
+    parser.add_argument(
+        "systems",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="a row's name and its responses: the output of fairseq-generate, or text with one response a line",
+    )
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="after the systems: references, one a line, instead of the T- lines; several files of parallel lines: "
+        "several references a context, fewer where a file after the first has a blank line",
+    )
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default="en",
+        help="words: Moses tokens (en), MeCab with ipadic (ja), or already separated by spaces (none); default: en",
+    )
+    parser.add_argument(
+        "--hypothesis",
+        choices=("first", "all", "mean"),
+        default="first",
+        help="of several responses a context, measure the first; all of them together, and their diversity; or the first "
+        "ones, the second ones, ... and take the mean, whose distinct n-grams do not fall with their number; default: first",
+    )
+    add_persona_arguments(parser)
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples of the contexts, for 95 %% intervals and p-values; 0: none; default: 1000",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the resamples; default: 1")
+    parser.add_argument("--baseline", metavar="NAME", help="the system that p-values compare with; default: the first")
+    parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    parser.add_argument("--out", metavar="FILE", help="write there instead of to the standard output")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Read, measure, print."""
+    from ..reporting.score_table import as_json, as_text
+
+    systems = read_systems(args.systems, args.reference)
+    _tell_of_unknown(systems[0])
+    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang))
+    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further)
+    text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
+    if args.out is None:
+        sys.stdout.write(text)
+        return
+    with written_whole(args.out) as file:
+        file.write(text)
+
+
+def _tell_of_unknown(system: System) -> None:
+    """No response matches `<<unk>>`, so BLEU comes out wrong; the text that was prepared has the words."""
+    unknown = sum(UNKNOWN in texts[0] for texts in system.references or ())
+    if unknown:
+        print(
+            f"note: {unknown} of {len(system.generations)} references have {UNKNOWN} for what the dictionary lacks; "
+            "remedy: --reference with the text that was binarised, e.g. DATA.text/test.tgt",
+            file=sys.stderr,
+        )
+
+
+def read_systems(specifications: Sequence[str], references: Sequence[str] = ()) -> list[System]:
+    """Read each NAME=FILE; all must answer the same test set."""
+    return read_named(named_paths(specifications, "file"), references)
+
+
+def read_named(files: Sequence[tuple[str, str]], references: Sequence[str] = ()) -> list[System]:
+    """Read each (name, file); all must answer the same test set."""
+    systems = [System(name, file, tuple(read_generations(file, references))) for name, file in files]
+    for system in systems[1:]:
+        _check_same_test_set(systems[0], system, references_given=bool(references))
+    return systems
+
+
+def _check_same_test_set(first: System, other: System, references_given: bool) -> None:
+    pair = f"{first.name} ({first.file}) and {other.name} ({other.file})"
+    if len(first.generations) != len(other.generations):
+        raise InputError(
+            f"{pair} answer {len(first.generations)} and {len(other.generations)} contexts; "
+            "remedy: compare systems on the same test set"
+        )
+    if references_given:
+        return
+    if (first.references is None) != (other.references is None):
+        raise InputError(f"only one of {pair} brings references; remedy: --reference FILE")
+    for one, two in zip(first.generations, other.generations, strict=True):
+        if one.reference != two.reference:
+            raise InputError(
+                f"{pair} have different references at id {one.id}; remedy: compare systems on the same test set, "
+                "or give --reference FILE where only the dictionaries differ"
+            )
+
+
+def measure_systems(
+    systems: Sequence[System],
+    language: str = "en",
+    hypothesis: str = "first",
+    resamples: int = 0,
+    seed: int = 1,
+    baseline: str | None = None,
+    further: PersonaMeasures = NOTHING,
+) -> list[Row]:
+    """A row for the references, if there are any, and one for each system; `further`: what else is measured.
+
+    With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
+    (the name of a system; default: the first).
+    """
+    _check_bootstrap(systems, resamples, seed, baseline)
+    if hypothesis == "all" and len({system.samples for system in systems}) > 1:
+        counts = ", ".join(f"{system.name} {system.samples}" for system in systems)
+        raise InputError(
+            f"responses a context differ ({counts}), and dist-n falls with the amount of text; "
+            "remedy: --hypothesis first, or the same --latent-samples for all"
+        )
+    words = tokenizer(language)
+    references = None if systems[0].references is None else _tokenised(systems[0].references, words)
+    measured = [_measure(system, references, words, language, hypothesis, further) for system in systems]
+    if references is not None:
+        # one reference a context: dist-n falls with the amount of text
+        first, raw = ([texts[0] for texts in each] for each in (references, systems[0].references))
+        found = _diversity(first, words.signature) + further.measure(
+            first, first if language == "ja" else raw, words.signature, 1
+        )
+        measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), found))
+    rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
+    if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
+        return rows
+    return resampled(rows, [found for _, found in measured], Bootstrap(resamples, seed), baseline or systems[0].name)
+
+
+def _check_bootstrap(systems: Sequence[System], resamples: int, seed: int, baseline: str | None) -> None:
+    if resamples < 0 or 0 < resamples < FEWEST:
+        raise InputError(
+            f"--bootstrap {resamples}: too few for 95 % intervals; remedy: 1000, at least {FEWEST}, or 0 for none"
+        )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: negative; remedy: 0 or more")
+    names = [system.name for system in systems]
+    if baseline is not None and baseline not in names:
+        raise InputError(f"--baseline {baseline}: no such system; remedy: one of {', '.join(names)}")
+
+
+def _tokenised(references: Sequence[tuple[str, ...]], words: Tokenizer) -> list[tuple[str, ...]]:
+    found = iter(words(text for texts in references for text in texts))
+    return [tuple(next(found) for _ in texts) for texts in references]
+
+
+def _measure(
+    system: System,
+    references: list[tuple[str, ...]] | None,
+    words: Tokenizer,
+    language: str,
+    hypothesis: str,
+    further: PersonaMeasures,
+) -> tuple[Row, list[Measurement]]:
+    samples = 1 if hypothesis == "first" else system.samples
+    row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
+    raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
+    lines = words(raw)
+    found = _diversity(lines, words.signature, samples)
+    found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
+    if samples > 1:
+        contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
+        metrics = [InterDistinct(n, samples, words.signature) for n in (1, 2)]
+        found += [Measurement(metric, metric.statistics(contexts)) for metric in metrics]
+    if references is not None:
+        repeated, raw_repeated = (_repeated(texts, samples) for texts in (references, system.references))
+        sizes = {len(texts) for texts in references}
+        count = str(*sizes) if len(sizes) == 1 else "var"  # sacrebleu's word
+        bleu = Bleu(words.signature, count)
+        found.append(Measurement(bleu, bleu.statistics(lines, repeated), samples))
+        # ParlAI's F1 has its own normalisation of raw English; Japanese needs words first.
+        if language == "ja":
+            f1, texts = F1(words.signature, count), (lines, repeated)
+        else:
+            f1, texts = F1(references=count), (raw, raw_repeated)
+        found.append(Measurement(f1, f1.statistics(*texts), samples))
+    return row, [each.of_samples() for each in found] if hypothesis == "mean" else found
+
+
+def _repeated(texts: Sequence, times: int) -> list:
+    return [text for text in texts for _ in range(times)]
+
+
+def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:
+    length = Length(signature)
+    return [Measurement(length, length.statistics(lines), samples), *distinct(lines, signature, samples)]
+
+
+def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:
+    named = {found.metric.name: found.score() for found in measurements}
+    if unknown := named.keys() - COLUMNS.keys():
+        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in measured.py")
+    return named

@@ -1,0 +1,1 @@
+"""Reports: runs become tables, observations and figures, and these a page."""

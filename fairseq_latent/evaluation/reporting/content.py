@@ -1,0 +1,192 @@
+"""What a report says: read from the runs, measured and put together; `report_page` renders it."""
+
+import argparse
+import contextlib
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fairseq_latent import __version__
+from fairseq_latent.errors import InputError
+from fairseq_latent.text.word_tokenizers import tokenizer
+
+from ..metrics.p_distance import read_profiles
+from ..metrics.persona_metrics import NOTHING, persona_measures
+from ..runs.response_files import Generation
+from ..runs.run_folder import CHECKPOINT, LOG, MADE_BY, run_folders
+from ..runs.side_by_side import Dialogue, dialogue, spread_contexts
+from .collect import Measured, MeasuredSystem, Missing, attempt, measured
+from .columns import shown_columns
+from .comparisons import listed
+from .figures import Picture, pictures
+from .kinds import OF_PERSONAS, OF_RESPONSES, Kind
+from .observations import Findings, findings
+from .tables import (
+    Table,
+    beside_paper,
+    budget,
+    flags_that_differ,
+    marks,
+    meanings,
+    papers_tables,
+    results,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page says; HTML and Markdown are two renderings of it."""
+
+    title: str
+    language: str
+    colours: dict[str, str]
+    introduction: list[str]
+    missing: list[Missing]
+    results: Table
+    marks: list[str]
+    meanings: Sequence[tuple[str, str]]
+    findings: Findings
+    beside_paper: Table
+    paper: str  # where the numbers of `beside_paper` stand
+    setting: str  # and how they came about
+    answers: str  # and how the sample responses did
+    pictures: list[Picture]
+    dialogues: list[Dialogue]
+    budget: Table
+    differences: Table
+    papers_tables: list[Table]
+    signatures: list[tuple[str, list[str]]]
+
+
+def assemble(args: argparse.Namespace) -> Report:
+    """Measure all runs and put the page together."""
+    from ..plotting import training_curves
+
+    runs = run_folders(args.runs, all_there=False)
+    if not Path(args.data).is_dir():
+        raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
+    found = measured(
+        runs,
+        args.lang,
+        args.bootstrap,
+        args.seed,
+        args.reference,
+        lambda contexts: persona_measures(args, contexts, tokenizer(args.lang)) if args.vectors else NOTHING,
+    )
+    kind = OF_PERSONAS if found.personas else OF_RESPONSES
+    systems, missing = found.systems, list(found.missing)
+    shown = dialogues(found, args.contexts, args.profiles if found.personas else None)
+    examples = args.example or [_typical(shown, found.test)]
+    for example in examples:
+        if example < 0 or (found.test and example >= len(found.test)):
+            raise InputError(f"--example {example}: test has no such line; remedy: 0 to {max(len(found.test), 1) - 1}")
+    drawn = pictures(args, kind, systems, examples, missing)
+    return Report(
+        title=args.title,
+        language=args.lang,
+        colours={system.name: training_curves.colour(index) for index, system in enumerate(systems)},
+        introduction=introduction(args, kind, systems, missing),
+        missing=missing,
+        results=results(kind.shown, found.reference, systems),
+        marks=marks(systems),
+        meanings=meanings(kind.shown, systems),
+        findings=findings(kind, systems, found.reference),
+        beside_paper=beside_paper(kind, found.reference, systems, args.lang),
+        paper=kind.paper.format(place=kind.place(args.lang)),
+        setting=kind.setting,
+        answers=kind.answers,
+        pictures=drawn,
+        dialogues=shown,
+        budget=budget(systems),
+        differences=flags_that_differ(systems),
+        papers_tables=papers_tables(kind),
+        signatures=signatures(args, kind, systems, examples),
+    )
+
+
+def dialogues(found: Measured, contexts: int, profiles: str | None = None) -> list[Dialogue]:
+    """Sample responses of all systems that have some, to contexts that all of these answered.
+
+    profiles: the file of the other party's, one a line of the test set.
+    """
+    samples = {system.name: system.samples for system in found.systems if system.samples}
+    common = min(map(len, samples.values()), default=0)
+    described = read_profiles(profiles, len(found.test)) if profiles and found.test else ()
+    return [
+        replace(dialogue(samples, each), profile=described[each] if described else "")
+        for each in spread_contexts(common, contexts)
+    ]
+
+
+def _typical(shown: Sequence[Dialogue], test: Sequence[Generation]) -> int:
+    """The context whose reference has the median length: of those shown, else of the test set, else the first."""
+    references = [(each.reference, each.id) for each in shown] or [(each.reference or "", each.id) for each in test]
+    by_length = sorted(references, key=lambda each: (len(each[0]), each[1]))
+    return by_length[len(by_length) // 2][1] if by_length else 0
+
+
+def introduction(
+    args: argparse.Namespace, kind: Kind, systems: Sequence[MeasuredSystem], missing: list[Missing]
+) -> list[str]:
+    """What was compared, on what data."""
+    from ..analysis.checkpoint import corpus_sizes
+
+    names = listed([system.name for system in systems])
+    paragraphs = [f"Compared: {names}. {kind.lead}"]
+    trained = next((system for system in systems if system.settings), None)
+    if trained is None:
+        return paragraphs
+    sizes = attempt(
+        lambda: corpus_sizes(trained.run.file(CHECKPOINT), args.data), trained.name, "sizes of the data", None, missing
+    )
+    if sizes:
+        uses = {"train": "for training", "valid": "for validation", "test": "for testing"}
+        parts = [f"{pairs:,} {uses[split]} ({tokens:,} response tokens)" for split, (pairs, tokens) in sizes.items()]
+        paragraphs.append(f"Pairs of context and response: {', '.join(parts)}.")
+    return paragraphs
+
+
+def _versions() -> list[str]:
+    """What the figures depend on, and which of the two fairseqs is there."""
+    found = []
+    for name in ("torch", "ve-fairseq", "fairseq-fixed", "matplotlib", "openTSNE"):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
+
+
+def signatures(
+    args: argparse.Namespace, kind: Kind, systems: Sequence[MeasuredSystem], examples: Sequence[int]
+) -> list[tuple[str, list[str]]]:
+    """How to make the same numbers again."""
+    shown = {column.score for column in shown_columns(kind.shown, systems)}
+    rows = [system.row for system in systems if system.row]
+    metrics = {score.signature: None for row in rows for name, score in row.scores.items() if name in shown}
+    tests = {row.comparison.signature: None for row in rows if row.comparison}
+    latent = {found.signature: None for system in systems for found in (system.valid, system.test) if found}
+    runs = [f"{system.name}={system.run.folder}" for system in systems]
+    command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
+    command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
+    command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
+    for flag in ("reference", "profiles", "vectors", "stopwords", "train_text"):
+        given = getattr(args, flag)
+        command += [f"--{flag.replace('_', '-')}", *([given] if isinstance(given, str) else given)] if given else []
+    made = [
+        system.run.made_by(name)
+        for system in systems
+        for name in MADE_BY
+        if name != LOG and (system.run.folder / name).is_file()
+    ]
+    versions = [f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()]
+    parts = [
+        ("Metrics", list(metrics)),
+        ("Comparisons", list(tests)),
+        ("Latent statistics", list(latent)),
+        ("Versions", [", ".join(versions)]),
+        ("Files of a run come from", made),
+        ("This page", [shlex.join(map(str, command))]),
+    ]
+    return [(name, lines) for name, lines in parts if lines]

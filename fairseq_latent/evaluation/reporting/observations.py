@@ -1,0 +1,217 @@
+"""Says in words what a report's numbers say, and nothing that they don't: every sentence is computed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fairseq_latent.budget import cut_short
+
+from ..analysis.latent_samples import LatentSamples
+from ..analysis.latent_statistics import LatentStatistics
+from ..metrics.system_scores import Row
+from ..runs.side_by_side import distinct_responses
+from .collect import MeasuredSystem
+from .comparisons import FEW, closeness, compared, listed, rising_k
+from .kinds import Kind
+
+COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
+FLAT = 0.005  # nats a token: less is nothing in two decimals
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What concerns all systems, and what concerns one each, where there are too many to read at once."""
+
+    all: list[str]
+    each: list[str]
+
+
+def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | None) -> Findings:
+    """One sentence or two a point, the latent first."""
+    if kind.personas:
+        known = [system for system in systems if system.has_latents]
+        single = [perceived(system) for system in known if system.test and system.test.fader_kl is not None]
+        single += [latent(system) for system in known if system.valid and system.valid.fader_kl is None]
+    else:
+        single = [latent(system) for system in systems if system.valid]
+        single += [sampled(system) for system in systems if system.samples]
+    points, each = (single, []) if len(systems) <= FEW or kind.personas else (collapse(systems), single)
+    scored = [system for system in systems if system.row]
+    for metric, unit, most, more in kind.compared:
+        there = [system for system in scored if metric in system.row.scores]
+        if len(there) > 1 and len(there) == len(scored):
+            points.append(compared(there, metric, unit, most if len(there) > 2 else more, reference))
+    points += rising_k(systems)
+    points += closeness(systems, kind.bounds)
+    return Findings([*points, *unfinished(systems), *still_rising(systems), *care(systems)], each)
+
+
+def perceived(system: MeasuredSystem) -> str:
+    """What Zp knows of the person whose profile it was inferred from, and whether that is more than chance."""
+    found = system.test
+    measured = f"KL(Zp) {found.kl:.2f} nats, MI {found.mi:.2f} nats, {found.au} dimensions active on test"
+    if not found.au:
+        state = "Zp has collapsed: it is alike for all profiles."
+    else:
+        state = f"Zp tells profiles apart: MI is {compare_with_coin(found.mi)}."
+    return " ".join([f"{system.name}: {measured}. {state}", *_worth(found)])
+
+
+def _worth(found: LatentStatistics) -> list[str]:
+    """One sentence where it was measured."""
+    if found.worth is None:
+        return []
+    saved = f"The right profile saves {found.worth:+.2f} nats a response over a stranger's".replace("-", "\u2212")
+    if found.worth_low is None:
+        return [f"{saved}."]
+    low, high = (f"{value:+.2f}".replace("-", "\u2212") for value in (found.worth_low, found.worth_high))
+    told = "which is within the noise" if found.worth_low <= 0 <= found.worth_high else "more than chance"
+    return [f"{saved} (95 % interval {low} to {high}): {told}."]
+
+
+def collapse(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Which posteriors have collapsed, of many."""
+    known = [system for system in systems if system.valid and system.has_latents]
+    kinds = {
+        "collapsed onto the prior (no dimension active)": [s for s in known if not s.valid.au and not _apart(s)],
+        "apart from the prior, but alike for all responses (no dimension active)": [
+            s for s in known if not s.valid.au and _apart(s)
+        ],
+        "used (some dimension is active)": [s for s in known if s.valid.au],
+    }
+    parts = [f"{kind}: {listed([_with_kl(system) for system in found])}" for kind, found in kinds.items() if found]
+    return [f"The latent is {'. It is '.join(parts)}."] if parts else []
+
+
+def _apart(system: MeasuredSystem) -> bool:
+    return system.valid.kl is None or system.valid.kl >= COIN
+
+
+def _with_kl(system: MeasuredSystem) -> str:
+    return system.name if system.valid.kl is None else f"{system.name} (KLD {system.valid.kl:.2f})"
+
+
+def latent(system: MeasuredSystem) -> str:
+    """Whether the posterior has collapsed, and how much the latent carries."""
+    found = system.valid
+    if not system.has_latents:
+        return (
+            f"{system.name} has no latent: its perplexities are of the model itself, no bounds, and its responses to a "
+            "context differ by sampling alone."
+        )
+    size = system.settings.flags.get("latent_dim") if system.settings else None
+    of_all = f" of {size}" if size else ""
+    if found.kl is None:
+        return (
+            f"{system.name}: MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active. It has no KLD: prior and "
+            "posterior are points with one small variance, which training draws together by their distance."
+        )
+    on_test = f" ({system.test.kl:.2f} on test)" if system.test else ""
+    measured = f"KLD {found.kl:.2f} nats{on_test}, MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active"
+    if found.au:
+        return (
+            f"{system.name}: {measured}. The posterior has not collapsed: beyond the context, up to {found.kl:.2f} nats "
+            f"about the response pass through the latent ({compare_with_coin(found.kl)})."
+        )
+    if found.kl < COIN:
+        return (
+            f"{system.name}: {measured}. The posterior has collapsed onto the prior: "
+            "the latent carries next to nothing about the response."
+        )
+    return (
+        f"{system.name}: {measured}. The posterior lies apart from the prior, but its mean is the same for all responses: "
+        "the latent tells them apart no better than a collapsed one."
+    )
+
+
+def compare_with_coin(nats: float) -> str:
+    """A yardstick: ln 2 nats."""
+    relation = "less than" if nats < COIN else "more than"
+    return f"{relation} the toss of a coin, {COIN:.2f}"
+
+
+def sampled(system: MeasuredSystem) -> str:
+    """How much the latent changes what is said."""
+    mean, same = distinct_responses(system.samples)
+    latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
+    noise, drawn = "", "latents"
+    if not system.has_latents:
+        drawn = "samples"
+    elif system.valid and not system.valid.au and mean > 1:
+        noise = " As the latent carries nothing, this variety is noise, not a choice among answers."
+    return (
+        f"{system.name}: {latents} {drawn} give {mean:.1f} different responses to a context on average; "
+        f"in {same} of {contexts} contexts all {latents} are the same.{noise}"
+    )
+
+
+def unfinished(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Trainings that did not use up their updates: numbers of unequal budgets don't compare."""
+    found = []
+    for system in systems:
+        wanted = system.settings and system.settings.number("max_update")
+        if system.log and wanted and system.log.updates < wanted:
+            found.append(f"{system.name} at {system.log.updates:,} of {wanted:,.0f}")
+    return [f"Trained for fewer updates than asked, killed or stopped early: {listed(found)}."] if found else []
+
+
+def still_rising(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Trainings that ended before their learning rate or KL weight had reached its peak: their numbers say little."""
+    found: dict[str, list[str]] = {}
+    for system in systems:
+        if system.settings:
+            updates = system.log.updates if system.log else system.settings.updates
+            for rise in cut_short(system.settings.flags, updates):
+                at = f"{system.name} at {rise.at(updates):.0%} ({updates:,} updates, {rise.flag} {rise.updates:,})"
+                found.setdefault(rise.what, []).append(at)
+    return [f"Trained with a {what} that never reached its peak: {listed(names)}." for what, names in found.items()]
+
+
+def care(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """What the intervals and tests do not say."""
+    known = [system for system in systems if system.settings]
+    if not known:
+        return []
+    seeds = sorted({system.settings.flag("seed") for system in known}, key=lambda seed: (len(seed), seed))
+    tested = any(score.interval for system in systems if system.row for score in system.row.scores.values())
+    words = (
+        "intervals and tests say what other test contexts could change, not what another training could"
+        if tested
+        else "and no significance test was made: a difference in the last digits may be chance"
+    )
+    once = f"Each system was trained once (seed {', '.join(seeds)}){':' if tested else ''} {words}."
+    return [once, *_trained_again(known)]
+
+
+def _trained_again(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Systems that are one training with several seeds."""
+    groups: dict[tuple, list[MeasuredSystem]] = {}
+    for system in systems:
+        flags = {name: value for name, value in system.settings.flags.items() if name != "seed"}
+        key = (system.settings.arch, system.settings.criterion, *sorted(flags.items()))
+        groups.setdefault(key, []).append(system)
+    sentences = []
+    for group in groups.values():
+        if len({system.settings.flag("seed") for system in group}) > 1:
+            names = " and ".join(f"{system.name} (seed {system.settings.flag('seed')})" for system in group)
+            sentences.append(f"{names} differ in nothing but the seed: what lies between them is chance.")
+    return sentences
+
+
+def picture_of_latents(samples: Mapping[str, LatentSamples]) -> str:
+    """What the colours of the latent picture are, in numbers."""
+    spreads = {name: found.spread("prior") for name, found in samples.items()}
+    if len(spreads) > FEW:
+        widths = listed([f"{name} {high - low:.2f}" for name, (low, high) in spreads.items()])
+        return f"Over the prior's latents it varies, in nats a token, by {widths}."
+    sentences = []
+    for name, (low, high) in spreads.items():
+        sentence = f"{name}: from {_minus(low)} to {_minus(high)} nats a token over the prior's latents"
+        flat = high - low < FLAT
+        sentences.append(sentence + (": it does not depend on the latent." if flat else f", {high - low:.2f} apart."))
+    return " ".join(sentences)
+
+
+def _minus(value: float) -> str:
+    """A number with the sign that a line does not break after."""
+    return f"{value:.2f}".replace("-", "\u2212")

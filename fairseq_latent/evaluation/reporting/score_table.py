@@ -1,0 +1,99 @@
+"""Renders measured systems: a table with its notes for a reader (text, Markdown, LaTeX), or JSON for programs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from fairseq_latent.errors import printable
+
+from ..metrics.bootstrap import LEVEL
+from ..metrics.system_scores import COLUMNS, Row, undersampled
+from ..tables import Column, Estimate, markdown_code, render
+
+NOTES = {  # how a format shows the lines below (LaTeX: above) its table
+    "text": printable,
+    "markdown": lambda note: f"- {markdown_code(note)}",
+    "latex": lambda note: f"% {printable(note)}",
+}
+
+LATEX_HEAD = (
+    r"% needs \usepackage{booktabs}",
+    r"% where it is too wide: \footnotesize\setlength{\tabcolsep}{2pt} before it",
+)
+
+
+def as_text(rows: Sequence[Row], style: str = "text") -> str:
+    """The table, the parts of each BLEU as multi-bleu.perl prints them, what the marks mean, and the signatures."""
+    names = [name for name in COLUMNS if any(name in row.scores for row in rows) or name in ("BLEU", "F1")]
+    columns = [Column("system"), *(Column(name, COLUMNS[name]) for name in names)]
+    values = [[row.name, *(_estimate(row, name) for name in names)] for row in rows]
+    signatures = {score.signature: None for name in names for row in rows if (score := row.scores.get(name))}
+    notes = [NOTES[style](note) for note in [*_notes(rows), *signatures]]
+    table = render(columns, values, style)
+    if style == "latex":
+        return "\n".join([*LATEX_HEAD, *notes, table]) + "\n"
+    return "\n".join([table, "", *notes]) + "\n"
+
+
+def _estimate(row: Row, name: str) -> Estimate | None:
+    if name not in row.scores:
+        return None
+    p_values = row.comparison.p_values if row.comparison else {}
+    return Estimate(row.scores[name].value, row.scores[name].interval, p_values.get(name, 1.0) < LEVEL)
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = [_note(row) for row in rows if row.file is not None]
+    if rows[0].file is not None:
+        notes.append("no references, so neither BLEU nor F1; remedy: --reference FILE")
+    if any(score.interval for row in rows for score in row.scores.values()):
+        notes.append("±: half of the 95 % bootstrap interval; --format json has both ends")
+        notes += [
+            f"{row.name}: matched 4-grams: {row.scores['BLEU'].extra['matches'][3]}, so BLEU's interval means little, "
+            "and there is no test of it; remedy: more contexts, or more references"
+            for row in rows
+            if "BLEU" in row.scores and undersampled(row.scores["BLEU"])
+        ]
+    if rows[0].contexts == 1:
+        notes.append("one context has no spread, so no intervals; remedy: give more contexts")
+    compared = [row for row in rows if row.comparison]
+    if compared:
+        notes.append(
+            f"*: p < {LEVEL} against {compared[0].comparison.baseline}, two-sided, each number for itself: "
+            "not corrected for how many there are"
+        )
+    return notes + [_comparison(row) for row in compared]
+
+
+def _note(row: Row) -> str:
+    note = f"{row.name}: {row.responses_measured} of {row.responses_given} responses to each of {row.contexts} contexts"
+    if "P.Distance" in row.scores:
+        parts = row.scores["P.Distance"].extra
+        note += (
+            f"; P.Distance: {parts['to_other_profiles']:.3f} to profiles of others, keywords in "
+            f"{100 * parts['responses_with_keywords']:.1f} % of responses and "
+            f"{100 * parts['profiles_with_keywords']:.1f} % of profiles"
+        )
+    if "BLEU" not in row.scores:
+        return note
+    bleu = row.scores["BLEU"]
+    parts = bleu.extra
+    precisions = "/".join(f"{precision:.1f}" for precision in parts["precisions"])
+    return (
+        f"{note}; BLEU = {bleu.value:.2f}, {precisions} (BP={parts['brevity_penalty']:.3f}, "
+        f"ratio={parts['ratio']:.3f}, hyp_len={parts['hypothesis_words']}, ref_len={parts['reference_words']})"
+    )
+
+
+def _comparison(row: Row) -> str:
+    """`signature` says how the numbers were made, so it stands with them."""
+    found = row.comparison
+    p_values = ", ".join(f"{name} {found.p_values[name]:.3f}" for name in COLUMNS if name in found.p_values)
+    bleu = "" if found.sacrebleu_p is None else f"; BLEU by sacrebleu --paired-bs {found.sacrebleu_p:.3f}"
+    return f"{row.name} against {found.baseline}, p: {p_values}{bleu} ({found.signature})"
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """All rows with values, signatures, intervals, comparisons and parts, for programs."""
+    text = json.dumps({"rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2)
+    return "\n".join(map(printable, text.split("\n"))) + "\n"  # \u and four digits is JSON's own escape
