@@ -11,62 +11,23 @@ from importlib import import_module
 from fairseq_latent import __version__, ranges
 from fairseq_latent.errors import run
 
-COMMANDS = {
-    "score": (
-        "fairseq_latent.evaluation.metrics.score",
-        "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
-    ),
-    "latents": (
-        "fairseq_latent.evaluation.analysis.latents",
-        "KL, active units, mutual information and perplexity of a checkpoint",
-    ),
-    "plot": (
-        "fairseq_latent.commands.plot",
-        "a picture of several trainings: KL curves, loss curves or latent space; or of one's profiles",
-    ),
-    "report": (
-        "fairseq_latent.evaluation.reporting.report",
-        "one page that compares several trainings: table, pictures, samples",
-    ),
-    "collapse": (
-        "fairseq_latent.evaluation.reporting.collapse",
-        "remedies against posterior collapse, beside the paper's",
-    ),
-    "personas": (
-        "fairseq_latent.evaluation.reporting.personas",
-        "persona models side by side: responses, perplexity, latents, fader, profiles",
-    ),
-    "profile-worth": (
-        "fairseq_latent.commands.profile_worth",
-        "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",
-    ),
-    "interpolate": (
-        "fairseq_latent.evaluation.analysis.interpolation",
-        "sentences between two, through the latent of a sentence VAE",
-    ),
-    "rank": (
-        "fairseq_latent.commands.rank",
-        "how often a model prefers the right reply to other candidates: Hits@1, Hits@5, MRR",
-    ),
-    "self-play": (
-        "fairseq_latent.commands.self_play",
-        "two agents of a transmitter (P²BOT) talk: what they say, and what it is worth",
-    ),
-    "chat": (
-        "fairseq_latent.commands.chat",
-        "talk to a dialogue model: several replies a turn, and how far each takes you up",
-    ),
-    "sweep": (
-        "fairseq_latent.evaluation.analysis.sweep",
-        "responses with the fader by hand, from 0 to 1: what it does to them",
-    ),
-    "average": ("fairseq_latent.average", "the mean of several checkpoints, or the average that --store-ema kept"),
-    "convert": ("fairseq_latent.convert", "a GPT-2 between a checkpoint and a folder in the form of transformers"),
-    "weights": (
-        "fairseq_latent.commands.weights",
-        "pre-trained weights out of a package: a language model, a sentence encoder",
-    ),
-    "doctor": ("fairseq_latent.doctor", "check this machine's installation; each problem comes with its remedy"),
+COMMANDS = {  # each is commands/NAME.py
+    "score": "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
+    "latents": "KL, active units, mutual information and perplexity of a checkpoint",
+    "plot": "a figure of several trainings: KL curves, loss curves or latent space; or of one's profiles",
+    "report": "one page that compares several trainings: table, figures, samples",
+    "collapse": "remedies against posterior collapse, beside the paper's",
+    "personas": "persona models side by side: responses, perplexity, latents, fader, profiles",
+    "profile-worth": "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",
+    "interpolate": "sentences between two, through the latent of a sentence VAE",
+    "rank": "how often a model prefers the right reply to other candidates: Hits@1, Hits@5, MRR",
+    "self-play": "two agents of a transmitter (P²BOT) talk: what they say, and what it is worth",
+    "chat": "talk to a dialogue model: several replies per turn, and the fader of each",
+    "sweep": "responses with the fader set from 0 to 1: what it does to them",
+    "average": "the mean of several checkpoints, or the average that --store-ema kept",
+    "convert": "a language model between a checkpoint and a folder in the form of transformers",
+    "weights": "pre-trained weights out of a package: a language model, a sentence encoder",
+    "doctor": "check this machine's installation; each problem comes with its remedy",
 }
 
 
@@ -82,14 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(command)
 
 
+def module_of(command: str) -> str:
+    """The module of a sub-command."""
+    return f"fairseq_latent.commands.{command.replace('-', '_')}"
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fairseq-latent", description="Measure and explain latent dialogue models.")
     parser.add_argument("--version", action="version", version=f"fairseq_latent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (module_name, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in arguments[:1]:
-            module = import_module(module_name)
+            module = import_module(module_of(name))
             module.add_arguments(command)
             command.set_defaults(main=module.main)
     return parser

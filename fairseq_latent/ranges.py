@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from .errors import InputError
-from .json_text import loads
+from .text.json_values import loads
 
 LARGEST = 2**63 - 1  # what a tensor of integers holds
 

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.json_text import loads
 from fairseq_latent.memory import TooLarge, bounded_lines, read_bounded
+from fairseq_latent.text.json_values import loads
 
 from .lines import decode
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError, missing_extra, run
-from fairseq_latent.json_text import loads
+from fairseq_latent.text.json_values import loads
 
 from .conversation import Conversation, Turn, write_conversations
 

@@ -9,7 +9,7 @@ import torch
 from fairseq.dataclass.configs import EMAConfig
 from fairseq.models.ema import EMA
 
-from fairseq_latent.average import average
+from fairseq_latent.weights.averaging import average
 
 from . import programs
 from .test_persona_cvae import task as persona_task  # noqa: F401  fixtures

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import fairseq  # noqa: F401  it registers the plugin
 import pytest
 
-from fairseq_latent.budget import cut_short, planned_updates, warning
 from fairseq_latent.compat import budget
+from fairseq_latent.compat.budget import cut_short, planned_updates, warning
 
 
 def flags(**changes):

@@ -22,14 +22,14 @@ def test_help_lists_every_command_with_one_line():
     result = run("--help", COLUMNS="200")
     assert result.returncode == 0
     shown = " ".join(result.stdout.split())  # argparse breaks the line after the longest name
-    for name, (_, summary) in cli.COMMANDS.items():
+    for name, summary in cli.COMMANDS.items():
         assert f" {name} {summary} " in shown
 
 
 def test_help_imports_no_command():
     code = (
         "import sys; from fairseq_latent import cli; cli._parser([]); "
-        "sys.exit(bool({module for module, _ in cli.COMMANDS.values()} & set(sys.modules)))"
+        "sys.exit(bool({*map(cli.module_of, cli.COMMANDS)} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
@@ -43,14 +43,14 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_both_functions_and_a_help(name, capsys):
-    module = cli.COMMANDS[name][0]
+    module = cli.module_of(name)
     assert find_spec(module) is not None
     assert callable(import_module(module).add_arguments)
     assert callable(import_module(module).main)
     with pytest.raises(SystemExit) as stopped:
         cli.main([name, "--help"])
     assert stopped.value.code == 0
-    assert cli.COMMANDS[name][1].split()[0] in capsys.readouterr().out
+    assert cli.COMMANDS[name].split()[0] in capsys.readouterr().out
 
 
 def test_wrong_or_missing_commands_exit_with_2(capsys):
@@ -72,7 +72,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def broken(args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fairseq_latent.evaluation.metrics.score.main", broken)
+    monkeypatch.setattr("fairseq_latent.commands.score.main", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["score", "a=b"])
 

@@ -11,7 +11,7 @@ from fairseq.search import Sampling
 from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from fairseq_latent.search import TopKTopPSampling
+from fairseq_latent.decoding.search import TopKTopPSampling
 
 from .tiny import batch
 

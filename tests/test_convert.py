@@ -8,11 +8,12 @@ from argparse import Namespace
 import pytest
 import torch
 
-from fairseq_latent.convert import main, rows_of
+from fairseq_latent.commands.convert import main
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.analysis.checkpoint import load
 from fairseq_latent.modules.pretrained import SYMBOLS
 from fairseq_latent.modules.word_table import rows_for
+from fairseq_latent.weights.conversion import rows_of
 
 from . import programs
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.analysis import checkpoint, latent_points
+from fairseq_latent.evaluation.analysis import checkpoint, latent_samples
 from fairseq_latent.evaluation.analysis.latent_samples import LatentSamples, SampledPair
-from fairseq_latent.evaluation.plotting import latent_space, training_curves
+from fairseq_latent.evaluation.plotting import latent_space, style
 from fairseq_latent.evaluation.plotting.latent_space import colour_limits, normalised
 
 from . import tiny
@@ -20,14 +20,14 @@ from . import tiny
 HOSTILE = "\x1b[31m $\\frac{1}{0}$ <script>alert(1)</script> --> ]]> & \u202e 野菜"
 
 
-def latent_samples(spread=0.5, shift=0.0):
+def made_samples(spread=0.5, shift=0.0):
     """Ten of the prior and four of the posterior, -5 nats a token and up, for a reference of seven tokens."""
     points = np.random.default_rng(1).standard_normal((14, 2))
     return LatentSamples(points, shift - 5 + spread * np.linspace(0, 1, 14), num_prior=10, kl=spread, tokens=7)
 
 
 def sampled_pair(*names, example=3, context="do you like tea", reference="yes , i love tea", **options):
-    return SampledPair(example, context, reference, {name: latent_samples(**options) for name in names})
+    return SampledPair(example, context, reference, {name: made_samples(**options) for name in names})
 
 
 def panels(figure):
@@ -39,7 +39,7 @@ def words(figure):
 
 
 def test_each_panel_goes_from_its_own_lowest_to_its_own_highest():
-    samples = {"a": latent_samples(), "b": latent_samples(spread=2, shift=-1)}
+    samples = {"a": made_samples(), "b": made_samples(spread=2, shift=-1)}
     figure = latent_space.latent_picture([SampledPair(3, "x", "y", samples)])
     for panel in panels(figure):
         dots, triangles = panel.collections
@@ -54,7 +54,7 @@ def test_each_panel_goes_from_its_own_lowest_to_its_own_highest():
 
 
 def test_a_scale_a_pair_is_shared_by_its_models_alone():
-    first = SampledPair(0, "x", "y", {"a": latent_samples(), "b": latent_samples(shift=-1)})
+    first = SampledPair(0, "x", "y", {"a": made_samples(), "b": made_samples(shift=-1)})
     second = sampled_pair("a", "b", shift=7)
     figure = latent_space.latent_picture([first, second], "pair")
     limits = [found.get_clim() for panel in panels(figure) for found in panel.collections]
@@ -68,7 +68,7 @@ def test_normalised_colours():
 
 
 def test_a_latent_that_does_not_matter_has_one_colour():
-    low, high = colour_limits([latent_samples(spread=0.0)])
+    low, high = colour_limits([made_samples(spread=0.0)])
     assert low < -5 < high
     assert high - low == pytest.approx(latent_space.LEAST_SPAN)
     figure = latent_space.latent_picture([sampled_pair("collapsed", spread=0.0)])
@@ -105,12 +105,12 @@ def test_a_phone_gets_two_columns():
     assert len({panel.get_position().x0 for panel in panels(figure)}) == 2
 
 
-@pytest.mark.parametrize("kind", training_curves.FORMATS)
+@pytest.mark.parametrize("kind", style.FORMATS)
 def test_hostile_texts_are_texts_and_the_same_points_give_the_same_bytes(kind):
     pair = sampled_pair("$x_1$", "_b", "<b>c</b>", "野菜", context=HOSTILE, reference=HOSTILE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        first, second = (training_curves.encoded(latent_space.latent_picture([pair]), kind) for _ in range(2))
+        first, second = (style.encoded(latent_space.latent_picture([pair]), kind) for _ in range(2))
     assert first == second
     if kind == "svg":
         assert b"<script" not in first
@@ -121,17 +121,17 @@ def test_hostile_texts_are_texts_and_the_same_points_give_the_same_bytes(kind):
 
 
 def test_points_as_a_table():
-    lines = list(csv.DictReader(latent_points.as_tsv([sampled_pair("a\tb", "c")]).splitlines(), delimiter="\t"))
+    lines = list(csv.DictReader(latent_samples.as_tsv([sampled_pair("a\tb", "c")]).splitlines(), delimiter="\t"))
     assert len(lines) == 28
     assert [line["kind"] for line in lines[:14]] == ["prior"] * 10 + ["posterior"] * 4
     assert {line["model"] for line in lines} == {"a\tb", "c"}
-    first, samples = lines[0], latent_samples()
+    first, samples = lines[0], made_samples()
     assert (int(first["pair"]), int(first["tokens"])) == (3, 7)
     assert [float(first[name]) for name in ("x", "y", "log_prob")] == [*samples.points[0], -35.0]
 
 
 def test_points_as_json_with_the_texts():
-    (found,) = json.loads(latent_points.as_json([sampled_pair("a", context=HOSTILE)]))
+    (found,) = json.loads(latent_samples.as_json([sampled_pair("a", context=HOSTILE)]))
     assert (found["pair"], found["context"], found["reference"]) == (3, HOSTILE, "yes , i love tea")
     assert len(found["models"]["a"]["prior"]) == 10
     np.testing.assert_allclose([point[2] for point in found["models"]["a"]["posterior"]][-1], -31.5)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.analysis.sweep_points import Point, Sweep, as_json, read_sweep
+from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json, read_sweep
 from fairseq_latent.evaluation.reporting.persona_rows import read_scores
 from fairseq_latent.evaluation.reporting.personas import PART
 from fairseq_latent.evaluation.reporting.published_results import CONVAI2

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.plotting import training_curves
+from fairseq_latent.evaluation.plotting import style, training_curves
 from fairseq_latent.evaluation.plotting.text_layout import NOTHING_READABLE
 from fairseq_latent.evaluation.runs.training_log import TrainingLog
 
@@ -33,9 +33,7 @@ def test_kl_curves_show_every_system_in_its_colour():
     training, points = axis.lines[0], axis.lines[1]
     assert list(training.get_xdata()) == list(UPDATES)
     assert list(points.get_ydata()) == [1.0]
-    assert [line.get_color() for line in axis.lines] == [training_curves.COLOURS[0]] * 2 + [
-        training_curves.COLOURS[1]
-    ] * 2
+    assert [line.get_color() for line in axis.lines] == [style.COLOURS[0]] * 2 + [style.COLOURS[1]] * 2
     assert [text.get_text() for text in figure.legends[0].texts][:2] == ["a", "b"]
 
 
@@ -58,8 +56,8 @@ def test_loss_curves_have_units():
 
 def test_a_log_without_validation_can_be_drawn():
     log = TrainingLog({20: {"kl": 0.0}})
-    training_curves.encoded(training_curves.kl_curves({"a": log}))
-    training_curves.encoded(training_curves.loss_curves({"a": log}))
+    style.encoded(training_curves.kl_curves({"a": log}))
+    style.encoded(training_curves.loss_curves({"a": log}))
 
 
 @pytest.mark.parametrize("systems", [1, training_curves.MANY + 1])
@@ -82,10 +80,10 @@ def test_each_of_many_says_where_its_own_curve_begins():
     ]
 
 
-@pytest.mark.parametrize("kind", training_curves.FORMATS)
+@pytest.mark.parametrize("kind", style.FORMATS)
 def test_same_numbers_same_bytes(kind):
     logs = {"a": training_log(), "$x_1$": training_log(2.0), "_c": training_log(3.0)}
-    first, second = (training_curves.encoded(training_curves.kl_curves(logs), kind) for _ in range(2))
+    first, second = (style.encoded(training_curves.kl_curves(logs), kind) for _ in range(2))
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
 
@@ -114,7 +112,7 @@ def test_names_in_other_scripts_are_drawn_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = training_curves.kl_curves({"野菜": training_log(), "$x_1$": training_log()})
-        assert training_curves.encoded(figure)
+        assert style.encoded(figure)
     assert figure.legends[0].texts[0].get_text().replace("\n", " ") in (
         "野菜",
         NOTHING_READABLE,

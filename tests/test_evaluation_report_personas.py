@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.analysis.sweep_points import Point, Sweep, as_json
+from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
 
 from . import programs
 from .report_runs import TEST, write_measured

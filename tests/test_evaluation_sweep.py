@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.analysis.sweep import PRIOR, as_csv, as_table, measured
+from fairseq_latent.evaluation.analysis.sweep import measured
 from fairseq_latent.evaluation.plotting.sweep_figure import sweep_picture
+from fairseq_latent.evaluation.reporting.sweep_table import PRIOR, as_csv, as_table
 from fairseq_latent.text.word_tokenizers import tokenizer
 
 from . import personas, programs

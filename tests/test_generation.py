@@ -8,8 +8,8 @@ from fairseq import options
 from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks import FairseqTask
 
+from fairseq_latent.decoding.generation_flags import check_flags
 from fairseq_latent.errors import InputError
-from fairseq_latent.generation import check_flags
 
 from . import programs
 from .tiny import batch, build_model, sentence_batch

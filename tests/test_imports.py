@@ -16,45 +16,39 @@ PREPROCESS = ROOT / "preprocess"
 GROUND = {"symbols", "errors"}
 MAY_IMPORT = {
     "symbols": set(),
-    "budget": set(),
     "errors": set(),
-    "json_text": set(),
     "files": {"errors"},
     "gaussian": set(),
-    "ranges": {"errors", "json_text"},
+    "ranges": {"errors", "text"},
     "memory": {"errors"},
     "schedules": {"errors"},
     "losses": {"gaussian"},
     "matching": set(),
     "rewards": set(),
-    "self_play": GROUND | {"data", "matching", "modules", "rewards", "search", "self_play", "text"},
+    "self_play": GROUND | {"data", "matching", "modules", "decoding", "rewards", "self_play", "text"},
     "selection": {"gaussian"},
     "aggressive": {"errors"},
-    "search": set(),
-    "competing_beam": {"errors", "search"},
-    "generation": {"errors", "memory", "ranges"},
+    "decoding": {"errors", "memory", "ranges", "decoding"},
     "text": GROUND | {"memory", "text"},
-    "compat": {"budget", "errors", "files", "generation", "ranges", "search", "compat"},
-    "modules": {"errors", "gaussian", "json_text", "losses", "matching", "selection", "text", "modules"},
+    "compat": {"decoding", "errors", "files", "ranges", "compat"},
+    "modules": {"errors", "gaussian", "losses", "matching", "selection", "text", "modules"},
     "models": GROUND | {"data", "gaussian", "losses", "ranges", "selection", "text", "modules", "models"},
     "criterions": {"errors", "gaussian", "losses", "matching", "ranges", "rewards", "schedules", "criterions"},
     "data": GROUND | {"data"},
     "tasks": GROUND
     | {
         "aggressive",
-        "competing_beam",
         "data",
-        "generation",
         "ranges",
         "rewards",
-        "search",
+        "decoding",
         "self_play",
         "tasks",
         "text",
     },
 }
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
-WITHOUT_TORCH = ("symbols", "errors", "files", "json_text", "memory", "ranges")
+WITHOUT_TORCH = ("symbols", "errors", "files", "memory", "ranges")
 
 
 def sources(folder: Path) -> list[Path]:
@@ -108,7 +102,7 @@ def test_preprocess_knows_only_the_plugins_ground():
     for path in sources(PREPROCESS):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"torch", "fairseq", "transformers"}, path
-        ground = {"symbols", "errors", "files", "json_text", "memory", "ranges", "text"}
+        ground = {"symbols", "errors", "files", "memory", "ranges", "text"}
         assert plugin_parts(path) <= ground, path
 
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 
-from fairseq_latent.competing_beam import CompetingBeam
-from fairseq_latent.search import ban_bigrams, restrict
+from fairseq_latent.decoding.competing_beam import CompetingBeam
+from fairseq_latent.decoding.search import ban_bigrams, restrict
 
 from .cases import cases
 

@@ -718,7 +718,7 @@ def test_a_penalty_leaves_the_nucleus_alone(words):
     """The first word was said: without a sum of 1, nothing would be cut."""
     from fairseq.search import Sampling
 
-    from fairseq_latent.search import restrict
+    from fairseq_latent.decoding.search import restrict
 
     search = Sampling(words, sampling_topp=0.8)
     restrict(search, [], 4.0)
@@ -732,7 +732,7 @@ def test_a_penalty_leaves_the_nucleus_alone(words):
 
 
 def test_symbols_are_never_said_and_words_said_again_less(task, words):
-    from fairseq_latent.search import restrict
+    from fairseq_latent.decoding.search import restrict
 
     seen = []
     search = SimpleNamespace(step=lambda number, lprobs, *rest: seen.append(lprobs))

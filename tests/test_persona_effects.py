@@ -10,7 +10,7 @@ import torch
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.analysis.checkpoint import load
-from fairseq_latent.evaluation.analysis.sweep_points import read_sweep
+from fairseq_latent.evaluation.analysis.sweep import read_sweep
 
 from . import personas, programs
 

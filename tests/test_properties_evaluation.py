@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.analysis.sweep_points import as_json
+from fairseq_latent.evaluation.analysis.sweep import as_json
 from fairseq_latent.evaluation.metrics import profile_categories
 from fairseq_latent.evaluation.reporting import collect
 from fairseq_latent.evaluation.runs.run_folder import run_folders

@@ -9,7 +9,7 @@ from fairseq.data import Dictionary
 from fairseq.search import BeamSearch
 from fairseq.tasks import FairseqTask
 
-from fairseq_latent.search import SeededSampling, TopKTopPSampling, gumbel, restrict, splitmix
+from fairseq_latent.decoding.search import SeededSampling, TopKTopPSampling, gumbel, restrict, splitmix
 
 from . import programs
 from .tiny import batch, build_model, sentence_batch

@@ -5,7 +5,7 @@ import torch
 from fairseq.data import Dictionary
 from fairseq.search import Sampling
 
-from fairseq_latent.search import TopKTopPSampling, content_seeds, expand_contexts, regroup
+from fairseq_latent.decoding.search import TopKTopPSampling, content_seeds, expand_contexts, regroup
 
 PAD = 1
 

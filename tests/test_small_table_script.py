@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_latent.evaluation.analysis.sweep_points import Point, Sweep, as_json
+from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts/tables/paper1_small.sh"

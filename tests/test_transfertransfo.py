@@ -11,10 +11,10 @@ from fairseq.data import Dictionary, LanguagePairDataset, ListDataset
 from fairseq_latent.data.candidates import CandidateDataset, Offers, read_candidates
 from fairseq_latent.data.prompt_dataset import PromptDataset
 from fairseq_latent.data.seeded_dataset import SeededDataset
+from fairseq_latent.decoding.search import SeededSampling
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian, LatentOutput
 from fairseq_latent.models.transfertransfo import speakers
-from fairseq_latent.search import SeededSampling
 from fairseq_latent.symbols import EOT
 from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 

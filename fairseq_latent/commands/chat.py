@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import InputError, printable
-from ..evaluation.analysis import sampling_flags
 from ..evaluation.analysis.checkpoint import Trained, load
+from ..evaluation.arguments import add_word_sampling, check_word_sampling
 from ..symbols import EOT
 from ..text.tokenizers import Pieces, pieces_of
 from ..text.vocabulary import index_of
@@ -78,7 +78,7 @@ class Partner:
         """Of each reply, in its order."""
         import torch
 
-        from ..search import content_seeds, expand_contexts
+        from ..decoding.search import content_seeds, expand_contexts
 
         latents = getattr(self.trained.model.encoder, "latents", None)
         if latents is None:
@@ -143,7 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fader", type=float, help="set the fader by hand, from 0 to 1")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
-    sampling_flags.add_arguments(parser, "reply")
+    add_word_sampling(parser, "reply")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other replies (default: 1)")
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
 
@@ -155,7 +155,7 @@ def main(args: argparse.Namespace) -> None:
     for name, least in (("replies", 1), ("context_turns", 1), ("beam", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")
-    sampling_flags.check(args)
+    check_word_sampling(args)
     options = {"latent_samples": args.replies}
     if args.fader is not None:
         options["fader"] = args.fader

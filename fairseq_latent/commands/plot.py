@@ -3,12 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
-from ..evaluation.analysis import perception
+from ..evaluation.analysis import latent_samples
 from ..evaluation.analysis.latent_samples import SampledPair
-from ..evaluation.runs.run_folder import CHECKPOINT, LOG, RunFolder, run_folders
+from ..evaluation.arguments import add_latent_sampling
+from ..evaluation.runs.run_folder import LOG, RunFolder, run_folders
 
 PICTURES = {
     "kl": "KL between posterior and prior over updates",
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, summary in PICTURES.items():
         picture = pictures.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name == "perception":
-            perception.add_arguments(picture)
+            _add_perception(picture)
             continue
         picture.add_argument(
             "runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training"
@@ -47,28 +50,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             picture.add_argument(
                 "--points", metavar="FILE", help="write what is drawn as numbers, too: .tsv, or .json with the texts"
             )
-            add_sampling_arguments(picture)
+            add_latent_sampling(picture)
 
 
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """How a picture of latents samples."""
-    parser.add_argument("--prior", type=int, default=300, metavar="N", help="prior samples (default: 300)")
-    parser.add_argument("--posterior", type=int, default=50, metavar="N", help="posterior samples (default: 50)")
-    parser.add_argument("--seed", type=int, default=1, help="of the samples and of t-SNE (default: 1)")
+def _add_perception(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent plot perception`."""
+    parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with profiles")
+    parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of persona_cvae_gpt2")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the picture: .png, .svg or .pdf; its numbers go beside it, to .json",
+    )
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument(
+        "--categories", metavar="FILE", help='JSON {"food": ["pizza", ...], ...}; default: six of the package\'s own'
+    )
+    parser.add_argument(
+        "--nli",
+        metavar="FOLDER",
+        help="choose the category by a model of natural language inference in transformers' form, not by its words",
+    )
+    parser.add_argument("--points", metavar="FILE", help="write what is drawn, too: .tsv, or .json with the texts")
+    parser.add_argument("--seed", type=int, default=1, help="of t-SNE and of the shuffled labels (default: 1)")
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
 
 
 def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
-    from ..evaluation.plotting import training_curves
+    from ..evaluation.plotting import style
 
-    kind = training_curves.ending(args.out, training_curves.FORMATS, "picture")
+    kind = style.ending(args.out, style.FORMATS, "picture")
     if args.picture == "perception":
-        files = perception.files(args, kind)
+        files = _perception(args, kind)
     elif args.picture == "latents":
         files = _latents(args, run_folders(args.runs), kind)
     else:
-        files = {args.out: training_curves.encoded(_curves(args.picture, run_folders(args.runs)), kind)}
+        files = {args.out: style.encoded(_curves(args.picture, run_folders(args.runs)), kind)}
     with written_together(files, "wb") as opened:
         for file, content in zip(opened, files.values(), strict=True):
             file.write(content)
@@ -86,15 +105,14 @@ def _curves(picture: str, runs: list[RunFolder]):
 
 def _latents(args: argparse.Namespace, runs: list[RunFolder], kind: str) -> dict[str, bytes]:
     """File name -> content: the picture, and its points where they were asked for."""
-    from ..evaluation.analysis import latent_points
-    from ..evaluation.plotting import training_curves
+    from ..evaluation.plotting import style
     from ..evaluation.plotting.latent_space import latent_picture
 
-    points = args.points and training_curves.ending(args.points, latent_points.FORMATS, "table of points")
-    pairs = sampled_pairs(args, runs, args.data, args.split, args.example)
-    files = {args.out: training_curves.encoded(latent_picture(pairs, args.colours), kind)}
+    points = args.points and style.ending(args.points, latent_samples.FORMATS, "table of points")
+    pairs = latent_samples.sampled_pairs(args, runs, args.data, args.split, args.example)
+    files = {args.out: style.encoded(latent_picture(pairs, args.colours), kind)}
     if points:
-        files[args.points] = latent_points.FORMATS[points](pairs).encode()
+        files[args.points] = latent_samples.FORMATS[points](pairs).encode()
     _tell_of_absent_characters(pairs)
     return files
 
@@ -112,16 +130,22 @@ def _tell_of_absent_characters(pairs: Sequence[SampledPair]) -> None:
         )
 
 
-def sampled_pairs(
-    args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, examples: Sequence[int]
-) -> list[SampledPair]:
-    """Latents of all runs for these pairs; `args` come from `add_sampling_arguments`."""
-    from ..evaluation.analysis.latent_samples import sample_pairs
+def _perception(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
+    """File name -> content: picture, numbers, and points where they were asked for; the numbers are printed, too."""
+    from ..evaluation.analysis import perception
+    from ..evaluation.plotting import style
+    from ..evaluation.plotting.perception_figure import perception_picture
 
-    checkpoints = {run.name: run.file(CHECKPOINT) for run in runs}
-    return sample_pairs(checkpoints, data, split, examples, args.prior, args.posterior, args.seed, args.cpu)
-
-
-def sampled_latents(args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, example: int) -> dict:
-    """System -> LatentSamples of one pair."""
-    return dict(sampled_pairs(args, runs, data, split, [example])[0].samples)
+    beside = str(Path(args.out).with_suffix(".json"))
+    points = args.points and style.ending(args.points, perception.FORMATS, "table of points")
+    if args.points and Path(args.points) == Path(beside):
+        raise InputError(f"--points {args.points}: the picture's numbers go there; remedy: another name")
+    found = perception.perceive(args)
+    made = {
+        args.out: style.encoded(perception_picture(found), kind),
+        beside: perception.as_json(found).encode(),
+    }
+    if points:
+        made[args.points] = perception.FORMATS[points](found).encode()
+    print(perception.summary(found))
+    return made

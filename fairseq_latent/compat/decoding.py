@@ -6,7 +6,7 @@ import math
 import torch
 from fairseq.search import DiverseBeamSearch, Sampling
 
-from ..search import TopKTopPSampling
+from ..decoding.search import TopKTopPSampling
 
 
 def honour_topk_with_topp(build_generator):

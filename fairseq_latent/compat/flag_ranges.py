@@ -6,7 +6,8 @@ They are checked where a task, an architecture or a criterion of this plugin is 
 import argparse
 import functools
 
-from .. import generation, ranges
+from .. import ranges
+from ..decoding import generation_flags
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, POSITIVE, SHARE, SHARE_BELOW_ONE, Numbers, Range
 from .ownership import owners
@@ -164,7 +165,7 @@ def check_ranges(parse_args_and_arch):
             ranges.check(values, {**finite, **RANGES, **own})
             check_schedule(values)
             if "beam" in values:
-                generation.check_flags(flags)
+                generation_flags.check_flags(flags)
         return parsed
 
     return wrapped

@@ -1,8 +1,6 @@
-"""`fairseq-latent doctor`: says what is wrong with an installation and what to type; works while packages are broken."""
+"""What is wrong with an installation, and what to type; works while packages are broken."""
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -10,7 +8,6 @@ from dataclasses import asdict
 from fairseq_latent.doctor import hardware, packages, plugin
 from fairseq_latent.doctor.machine import Machine
 from fairseq_latent.doctor.result import FAIL, WARN, Check, Result
-from fairseq_latent.errors import EXIT_CODE
 
 # Adding a check is adding one function here.
 CHECKS: tuple[Check, ...] = (
@@ -41,18 +38,6 @@ CHECKS: tuple[Check, ...] = (
     hardware.memory,
     hardware.disk,
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `fairseq-latent doctor`."""
-    parser.add_argument("--json", action="store_true", help="print the results for programs")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print the report; exit code 0 when usable, 2 when something needed fails."""
-    results = examine(Machine())
-    sys.stdout.write(as_json(results) if args.json else as_text(results))
-    return 0 if usable(results) else EXIT_CODE
 
 
 def examine(machine: Machine, checks: Sequence[Check] = CHECKS) -> list[Result]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError, missing_extra
-from ..json_text import loads
+from ..text.json_values import loads
 from .packed_attention import packed_states, use_packed_attention
 
 SYMBOLS = (

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..data.own_persona import Ids, PromptLayout, shuffled
 from ..data.speakers import Speaker
+from ..decoding.search import ban_bigrams, gumbel, splitmix
 from ..modules.prompt_cache import Choose, PromptCache
-from ..search import ban_bigrams, gumbel, splitmix
 
 AGENTS = (0, 1)
 

@@ -17,14 +17,14 @@ from fairseq import utils
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from ..competing_beam import CompetingBeam
 from ..data.binarised import check_files, parts
 from ..data.first_tokens import keep_first_tokens
 from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
+from ..decoding.competing_beam import CompetingBeam
+from ..decoding.search import restrict
 from ..errors import InputError
-from ..search import restrict
 from ..symbols import BOS, EOT, USER_SYMBOLS
 from ..text.tokenizers import Pieces, pieces_of
 from ..text.vocabulary import index_of

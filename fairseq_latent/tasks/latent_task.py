@@ -19,11 +19,11 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
 from torch import nn
 
-from .. import generation
 from ..aggressive import AggressivePhase, InnerLoop
+from ..decoding import generation_flags
+from ..decoding.search import SeededSampling, content_seeds, expand_contexts, regroup
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, check_config
-from ..search import SeededSampling, content_seeds, expand_contexts, regroup
 from ..text.tokenizers import gpt2_tokens
 from ..text.vocabulary import check_words, digest
 
@@ -278,9 +278,9 @@ class LatentTask(FairseqTask):
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; with several latents an example all their hypotheses are printed, and no batch changes a sample."""
-        generation.check_models(models, args, (kwargs.get("extra_gen_cls_kwargs") or {}).get("lm_model"))
+        generation_flags.check_models(models, args, (kwargs.get("extra_gen_cls_kwargs") or {}).get("lm_model"))
         if args is not self._generation:
-            generation.check_flags(args)
+            generation_flags.check_flags(args)
         if self.cfg.latent_samples > 1 and args is not self._generation:  # once, however many generators are built
             self.nbest, self._generation = getattr(args, "nbest", 1), args
             args.nbest = self.nbest * self.cfg.latent_samples
@@ -298,7 +298,7 @@ class LatentTask(FairseqTask):
         net_input.update(self.drawing())
         num_latents = 1 if isinstance(generator, SequenceScorer) else self.cfg.latent_samples
         if not isinstance(generator, SequenceScorer):
-            generation.require_room(generator, models[0], net_input["src_tokens"], num_latents)
+            generation_flags.require_room(generator, models[0], net_input["src_tokens"], num_latents)
         if num_latents > 1:
             net_input = expand_contexts(net_input, num_latents)
             if prefix_tokens is not None:
@@ -318,7 +318,7 @@ class LatentTask(FairseqTask):
         try:
             hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
         except AssertionError as error:
-            raise generation.explained(error, generator, net_input, constraints) or error from None
+            raise generation_flags.explained(error, generator, net_input, constraints) or error from None
         return regroup(hypotheses, num_latents, self.nbest) if num_latents > 1 else hypotheses
 
 

@@ -18,9 +18,9 @@ from fairseq.tasks import register_task
 from torch import nn
 
 from .. import rewards
-from ..competing_beam import CompetingBeam
 from ..data.padding import padded
 from ..data.speakers import Speaker
+from ..decoding.competing_beam import CompetingBeam
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, FINITE, SHARE, SHARE_BELOW_ONE, Range
 from ..self_play.frozen import digest_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.json_text import loads
+from fairseq_latent.text.json_values import loads
 
 SPACE = duckdb.OutOfMemoryException, duckdb.IOException
 DATA = duckdb.DataError, duckdb.InvalidInputException, duckdb.SerializationException

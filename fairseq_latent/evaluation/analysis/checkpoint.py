@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 import fairseq_latent
+from fairseq_latent.decoding.generation_flags import require_finite
 from fairseq_latent.errors import InputError
-from fairseq_latent.generation import require_finite
 
 from ..runs.response_files import PIECE
 

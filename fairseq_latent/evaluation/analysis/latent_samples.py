@@ -4,7 +4,11 @@ The data behind Figure 2 of Sato et al. (2021, https://aclanthology.org/2021.fin
 posterior by t-SNE, a map for each model and pair, coloured by the log-probability of the reference response.
 """
 
-from collections.abc import Mapping, Sequence
+import argparse
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,8 @@ import numpy as np
 
 from fairseq_latent.errors import InputError, missing_extra
 from fairseq_latent.memory import require_memory
+
+from ..runs.run_folder import CHECKPOINT, RunFolder
 
 PERPLEXITY = 30.0  # neighbours that t-SNE looks at; fewer where there are few points
 FEWEST = 2
@@ -140,3 +146,57 @@ def require_tsne() -> None:
         import openTSNE  # noqa: F401
     except ImportError:
         raise missing_extra("openTSNE", "plot") from None
+
+
+def sampled_pairs(
+    args: argparse.Namespace, runs: list[RunFolder], data: str, split: str, examples: Sequence[int]
+) -> list[SampledPair]:
+    """Latents of all runs for these pairs; `args` come from `add_latent_sampling`."""
+    checkpoints = {run.name: run.file(CHECKPOINT) for run in runs}
+    return sample_pairs(checkpoints, data, split, examples, args.prior, args.posterior, args.seed, args.cpu)
+
+
+COLUMNS = ("pair", "model", "kind", "x", "y", "log_prob", "tokens")
+
+
+def as_tsv(pairs: Sequence[SampledPair]) -> str:
+    """COLUMNS, a line a latent; log_prob: of the whole reference, nats; tokens: its length with the end of sentence."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in pairs:
+        for name, samples in pair.samples.items():
+            for kind in ("prior", "posterior"):
+                writer.writerows([pair.id, name, kind, *point, samples.tokens] for point in _points(samples, kind))
+    return text.getvalue()
+
+
+def as_json(pairs: Sequence[SampledPair]) -> str:
+    """The same by pair, model and kind, with the pairs' texts and KL: points are [x, y, log_prob]."""
+    found = [
+        {
+            "pair": pair.id,
+            "context": pair.context,
+            "reference": pair.reference,
+            "models": {
+                name: {
+                    "kl": samples.kl,
+                    "tokens": samples.tokens,
+                    "prior": list(_points(samples, "prior")),
+                    "posterior": list(_points(samples, "posterior")),
+                }
+                for name, samples in pair.samples.items()
+            },
+        }
+        for pair in pairs
+    ]
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+
+
+def _points(samples: LatentSamples, kind: str) -> Iterator[list[float]]:
+    rows = samples.of(kind)
+    for (x, y), log_prob in zip(samples.points[rows].tolist(), samples.log_likelihood[rows].tolist(), strict=True):
+        yield [x, y, log_prob]
+
+
+FORMATS = {"tsv": as_tsv, "json": as_json}

@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text, whole
 
-from ..saved_json import OTHER_FORM, number, read_json, text, whole
 from ..tables import Column, Estimate, render
 
 

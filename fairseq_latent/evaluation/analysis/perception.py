@@ -11,62 +11,53 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
 
 from fairseq_latent import __version__
-from fairseq_latent.errors import InputError
 
 from ..metrics.profile_categories import DEFAULT, by_inference, by_words, read_categories
-from ..metrics.purity import purity
-from .perception_points import Perception, Profile
+from ..metrics.purity import Purity, purity
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One person's: `example` is the first line of the split that has it."""
+
+    example: int
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All sentences."""
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True)
+class Perception:
+    """Profiles with their categories (None: of none), places (N, 2) on the plane, and the purity of those with one.
+
+    untrained: the purities of recognition networks with random weights.
+    """
+
+    profiles: tuple[Profile, ...]
+    categories: tuple[str | None, ...]
+    points: np.ndarray
+    purity: Purity
+    untrained: tuple[float, ...]
+    names: tuple[str, ...]
+    signature: str
+
+    def counts(self) -> dict[str, int]:
+        """Profiles of each category, in the order of the list."""
+        return {name: self.categories.count(name) for name in self.names}
+
 
 BATCH = 64
 DRAWS = 5  # of random weights
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of `fairseq-latent plot perception`."""
-    parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with profiles")
-    parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of persona_cvae_gpt2")
-    parser.add_argument(
-        "--out",
-        required=True,
-        metavar="FILE",
-        help="the picture: .png, .svg or .pdf; its numbers go beside it, to .json",
-    )
-    parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument(
-        "--categories", metavar="FILE", help='JSON {"food": ["pizza", ...], ...}; default: six of the package\'s own'
-    )
-    parser.add_argument(
-        "--nli",
-        metavar="FOLDER",
-        help="choose the category by a model of natural language inference in transformers' form, not by its words",
-    )
-    parser.add_argument("--points", metavar="FILE", help="write what is drawn, too: .tsv, or .json with the texts")
-    parser.add_argument("--seed", type=int, default=1, help="of t-SNE and of the shuffled labels (default: 1)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-
-
-def files(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
-    """File name -> content: picture, numbers, and points where they were asked for; the numbers are printed, too."""
-    from ..plotting import training_curves
-    from ..plotting.perception_figure import perception_picture
-
-    beside = str(Path(args.out).with_suffix(".json"))
-    points = args.points and training_curves.ending(args.points, FORMATS, "table of points")
-    if args.points and Path(args.points) == Path(beside):
-        raise InputError(f"--points {args.points}: the picture's numbers go there; remedy: another name")
-    found = perceive(args)
-    made = {args.out: training_curves.encoded(perception_picture(found), kind), beside: as_json(found).encode()}
-    if points:
-        made[args.points] = FORMATS[points](found).encode()
-    print(summary(found))
-    return made
 
 
 def perceive(args: argparse.Namespace) -> Perception:

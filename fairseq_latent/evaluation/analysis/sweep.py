@@ -1,27 +1,113 @@
-"""`fairseq-latent sweep`: responses with the fader by hand, from 0 to 1 (Cho et al., 2022, arXiv 2204.07372, Figure 6).
+"""Responses with the fader set from 0 to 1 (Cho et al., 2022, arXiv 2204.07372, Figure 6).
 
 The paper's text says that P.Distance has an inverse correlation with the fader, which its definition as a similarity does
 not suggest. So P.Distance and 1 - P.Distance are both printed, with the rank correlation of each as it was found.
 """
 
 import argparse
-import csv
-import io
-import math
+import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.files import written_together
-from fairseq_latent.text.word_tokenizers import LANGUAGES, Tokenizer, tokenizer
+from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text
+from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
 
 from ..metrics import p_distance
-from ..tables import Column, Value, render
-from . import sampling_flags
-from .sweep_points import MEASURES, Point, Sweep, as_json
+from ..tables import Column
 
-REFERENCES, PRIOR = "references", "prior"
+MEASURES = {  # attribute of a Point -> its column
+    "p_distance": Column("P.Distance", 3),
+    "one_minus": Column("1 - P.Distance", 3),
+    "to_others": Column("to others", 3),
+    "length": Column("length", 1),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Means over contexts: proximity to their profiles and to those of others, and words a response.
+
+    fader: from 0 to 1; None where the prior chose it.
+    """
+
+    fader: float | None
+    seed: int
+    p_distance: float
+    to_others: float
+    length: float
+
+    @property
+    def one_minus(self) -> float:
+        """The distance, as the name has it."""
+        return 1 - self.p_distance
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points; `references` are measured as they are. signature: how, of what. inferred: the prior's mean fader."""
+
+    points: tuple[Point, ...]
+    references: Point
+    signature: str
+    inferred: float | None = None
+
+    @property
+    def faders(self) -> list[float]:
+        """The values, ascending."""
+        return sorted({point.fader for point in self.points if point.fader is not None})
+
+    def of(self, fader: float | None) -> list[Point]:
+        """Its points, one a seed."""
+        return [point for point in self.points if point.fader == fader]
+
+    def mean(self, fader: float | None, measure: str) -> float:
+        """Over seeds."""
+        values = [getattr(point, measure) for point in self.of(fader)]
+        return sum(values) / len(values)
+
+    def correlation(self, measure: str) -> tuple[float, float] | None:
+        """Spearman's rank correlation with the fader over all its points, and p; None where nothing changes."""
+        from scipy.stats import spearmanr
+
+        swept = [point for point in self.points if point.fader is not None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a constant has none, which is said below
+            found = spearmanr([point.fader for point in swept], [getattr(point, measure) for point in swept])
+        return None if found.statistic != found.statistic else (float(found.statistic), float(found.pvalue))
+
+
+def as_json(sweep: Sweep) -> str:
+    """All of it, with the correlations."""
+    found = {name: sweep.correlation(name) or (None, None) for name in MEASURES}
+    return json.dumps(asdict(sweep) | {"spearman": {name: {"rho": rho, "p": p} for name, (rho, p) in found.items()}})
+
+
+def _point(record: dict) -> Point:
+    found = Point(**record)
+    for name, value in asdict(found).items():
+        if name != "fader" or value is not None:
+            number(value)
+    return found
+
+
+def read_sweep(path: Path) -> Sweep:
+    """What `fairseq-latent sweep --format json` wrote."""
+    try:
+        found = read_json(path)
+        points = tuple(_point(each) for each in found["points"])
+        inferred = None if found["inferred"] is None else number(found["inferred"])
+        sweep = Sweep(points, _point(found["references"]), text(found["signature"]), inferred)
+        if not (sweep.of(None) and sweep.faders):
+            raise ValueError("no points")
+        return sweep
+    except OTHER_FORM:
+        raise InputError(
+            f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format json --out {path}"
+        ) from None
 
 
 def measured(
@@ -48,130 +134,6 @@ def measured(
     points = tuple(point(respond(fader, seed), fader, seed) for fader, seed in progress(pairs))
     notes = f"{signature}|seeds:{','.join(map(str, seeds))}|{words.signature}"
     return Sweep(points, point(references, None, 0), f"{notes}\n{metric.score([]).signature}")
-
-
-def as_table(sweep: Sweep, style: str) -> str:
-    """The means over seeds, a row a fader, with the correlations and signatures below (LaTeX: above)."""
-    from ..reporting.score_table import LATEX_HEAD, NOTES
-
-    columns = [Column("fader"), *MEASURES.values()]
-    rows: list[list[Value]] = [[REFERENCES, *(getattr(sweep.references, name) for name in MEASURES)]]
-    for fader in (None, *sweep.faders):
-        label = PRIOR if fader is None else f"{fader:g}"
-        rows.append([label, *(sweep.mean(fader, name) for name in MEASURES)])
-    inferred = [] if sweep.inferred is None else [f"{PRIOR}: its own fader, {sweep.inferred:.3f} on average"]
-    lines = [NOTES[style](line) for line in (*inferred, *correlations(sweep), *sweep.signature.split("\n"))]
-    table = render(columns, rows, style)
-    if style == "latex":
-        return "\n".join([*LATEX_HEAD[:1], *lines, table]) + "\n"
-    return "\n".join([table, "", *lines]) + "\n"
-
-
-def correlations(sweep: Sweep) -> list[str]:
-    """In words."""
-    count = sum(point.fader is not None for point in sweep.points)
-    lines = [f"Spearman's rank correlation with the fader, {count} points:"]
-    for name, column in MEASURES.items():
-        found = sweep.correlation(name)
-        lines.append(
-            f"{column.header}: {'none, it is constant' if found is None else f'{found[0]:+.3f} (p = {found[1]:.2g})'}"
-        )
-    return lines
-
-
-def as_csv(sweep: Sweep, style: str = "csv") -> str:
-    """A line a point, then one with the correlations and one with their p."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["fader", "seed", *MEASURES])
-
-    def row(label: str, seed: int | str, values: Mapping[str, float | None]) -> None:
-        writer.writerow([label, seed, *("" if value is None else f"{value:.6g}" for value in values.values())])
-
-    row(REFERENCES, "", {name: getattr(sweep.references, name) for name in MEASURES})
-    for point in sweep.points:
-        label = PRIOR if point.fader is None else f"{point.fader:g}"
-        row(label, point.seed, {name: getattr(point, name) for name in MEASURES})
-    found = {name: sweep.correlation(name) or (None, None) for name in MEASURES}
-    row("spearman", "", {name: rho for name, (rho, _) in found.items()})
-    row("spearman-p", "", {name: p for name, (_, p) in found.items()})
-    return text.getvalue()
-
-
-FORMATS = {
-    "text": as_table,
-    "csv": as_csv,
-    "json": lambda sweep, style: f"{as_json(sweep)}\n",
-    "markdown": as_table,
-    "latex": as_table,
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of `fairseq-latent sweep`."""
-    parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with profiles")
-    parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of persona_cvae_gpt2")
-    p_distance.add_arguments(parser, required=True)
-    parser.add_argument("--split", default="test", help="default: test")
-    parser.add_argument(
-        "--dialogues",
-        metavar="FILE",
-        help="conversation:turn, one a line (DATA.text/test.ids): answer the contexts of 50 dialogues, always the same "
-        "ones, in place of all",
-    )
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="from 0 to 1 (default: 10, so 0.1 each)")
-    parser.add_argument(
-        "--fader-noise",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="each dimension varies by normal noise of this share of the fader (released code: 0.25; default: 0)",
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
-    sampling_flags.add_arguments(parser, "response")
-    parser.add_argument("--batch-size", type=int, default=64, help="contexts at a time (default: 64)")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-    parser.add_argument("--format", choices=FORMATS, default="text")
-    parser.add_argument("--out", metavar="FILE", help="write the table there instead of to the standard output")
-    parser.add_argument("--plot", metavar="FILE", help="draw a picture, too: .png, .svg or .pdf")
-
-
-def main(args: argparse.Namespace) -> None:
-    """Answer, measure, write all that was asked for together."""
-    kind = _check(args)
-    found = sweep(args)
-    table = FORMATS[args.format](found, args.format)
-    files = {args.out: table.encode()} if args.out else {}
-    if args.plot:
-        from ..plotting import training_curves
-        from ..plotting.sweep_figure import sweep_picture
-
-        files[args.plot] = training_curves.encoded(sweep_picture(found), kind)
-    if files:
-        with written_together(files, "wb") as opened:
-            for file, content in zip(opened, files.values(), strict=True):
-                file.write(content)
-    if not args.out:
-        sys.stdout.write(table)
-
-
-def _check(args: argparse.Namespace) -> str | None:
-    """The picture's kind; InputError before anything is loaded."""
-    for name in ("steps", "batch_size"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: 1 or more")
-    if min(args.seeds) < 0 or len(set(args.seeds)) < len(args.seeds):
-        raise InputError(f"--seeds {' '.join(map(str, args.seeds))}; remedy: different numbers, 0 or more")
-    if not 0 <= args.fader_noise < math.inf:
-        raise InputError(f"--fader-noise {args.fader_noise}; remedy: 0.25, or 0 for none")
-    sampling_flags.check(args)
-    if not args.plot:
-        return None
-    from ..plotting.training_curves import FORMATS as PICTURES
-    from ..plotting.training_curves import ending
-
-    return ending(args.plot, PICTURES, "picture")
 
 
 def sweep(args: argparse.Namespace) -> Sweep:

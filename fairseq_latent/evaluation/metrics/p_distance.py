@@ -4,7 +4,6 @@ Each keyword of the profile has its largest cosine with a keyword of the respons
 over pairs. The name says distance, but it is a similarity: higher is closer. Other word vectors, other values.
 """
 
-import argparse
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -159,29 +158,6 @@ def proximity(response: np.ndarray, profile: np.ndarray) -> float:
     if not (len(response) and len(profile)):
         return 0.0
     return float((profile @ response.T).max(axis=1).mean())
-
-
-def add_arguments(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """What P.Distance is measured with."""
-    parser.add_argument(
-        "--vectors",
-        required=required,
-        metavar="FILE",
-        help="word vectors for P.Distance: text of word2vec or GloVe, or word2vec's binary form (.bin), also .gz",
-    )
-    parser.add_argument(
-        "--stopwords",
-        metavar="FILE",
-        help="words that are no keywords, one a line; default: scikit-learn's English ones",
-    )
-    parser.add_argument(
-        "--train-text",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="training responses and profiles, whose rare words are the keywords (DATA.text/train.tgt and train.partner); "
-        "default: any word with a vector that is no stop word is one",
-    )
 
 
 def read_profiles(path: str | Path, count: int) -> list[str]:

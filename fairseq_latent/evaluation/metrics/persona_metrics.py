@@ -8,7 +8,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.text.word_tokenizers import Tokenizer
 
 from . import p_distance
-from .dialogue_subset import DIALOGUES, Subset, read_subset
+from .dialogue_subset import Subset, read_subset
 from .p_distance import PDistance
 from .response_metrics import Distinct
 from .system_scores import Measurement
@@ -50,27 +50,6 @@ def distinct(
             for denominator in ("ngrams", "words")
         ]
     return found
-
-
-def add_proximity_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of P.Distance."""
-    parser.add_argument(
-        "--profiles",
-        metavar="FILE",
-        help="the other party's profiles, one a line, for P.Distance: DATA.text/test.partner",
-    )
-    p_distance.add_arguments(parser)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of both."""
-    add_proximity_arguments(parser)
-    parser.add_argument(
-        "--dialogues",
-        metavar="FILE",
-        help=f"conversation:turn, one a line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
-        "the same ones, as the share of distinct n-grams falls with the amount of text",
-    )
 
 
 def persona_measures(args: argparse.Namespace, contexts: int, words: Tokenizer) -> PersonaMeasures:

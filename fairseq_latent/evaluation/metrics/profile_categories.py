@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError, missing_extra
+from fairseq_latent.text.json_values import OTHER_FORM, read_json
 from fairseq_latent.text.similarity import words
-
-from ..saved_json import OTHER_FORM, read_json
 
 DEFAULT = Path(__file__).with_name("profile_categories.json")
 HYPOTHESIS = "This text is about {}."

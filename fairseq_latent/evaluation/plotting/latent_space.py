@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.latent_samples import LatentSamples, SampledPair
 from ..runs.side_by_side import turns
+from .style import INK, PALE, STYLE
 from .text_layout import drawable, families, wrapped
-from .training_curves import INK, PALE, STYLE
 
 MAP = "viridis"  # alike for colour-blind readers, and from dark to light in black and white
 COLUMNS = {1: 1, 2: 2, 3: 3}  # of panels, for so many models; 4 for more

@@ -5,9 +5,9 @@ from statistics import mean
 import matplotlib
 from matplotlib.figure import Figure
 
-from ..analysis.perception_points import Perception
+from ..analysis.perception import Perception
+from .style import INK, MARKERS, STYLE, WIDTH, colour
 from .text_layout import drawable, families
-from .training_curves import INK, MARKERS, STYLE, WIDTH, colour
 
 GREY = "#C4C4C4"
 LINE = 0.22  # inches of a row of the legend

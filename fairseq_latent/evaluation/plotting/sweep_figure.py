@@ -3,8 +3,8 @@
 import matplotlib
 from matplotlib.figure import Figure
 
-from ..analysis.sweep_points import Sweep
-from .training_curves import INK, PALE, STYLE, WIDTH, colour
+from ..analysis.sweep import Sweep
+from .style import INK, PALE, STYLE, WIDTH, colour
 
 LABELS = {"p_distance": "P.Distance", "one_minus": "1 − P.Distance", "length": "words a response"}
 

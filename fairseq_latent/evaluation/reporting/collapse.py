@@ -5,18 +5,10 @@ marks, so that what people wrote around it stays), the same numbers as CSV, and 
 that stand in these files already, and were not trained anew, stay.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fairseq_latent.files import written_together
-
-from ..runs.run_folder import run_folders
 from ..tables import Column, render
-from .collapse_rows import RowOfTable, as_csv, curves_as_csv, joined, trained_row, written_rows
-from .marked_page import with_part
+from .collapse_rows import RowOfTable
 from .published_results import CHO, PENN_TREEBANK
 
 PART = "collapse"  # of the page, between its marks
@@ -82,56 +74,3 @@ def _signatures(finished: Sequence[RowOfTable]) -> str:
         return f"Signature of the numbers: `{finished[0].signature}`."
     listed = "; ".join(f"`{signature}` ({', '.join(names)})" for signature, names in rows.items())
     return f"Signatures of the numbers: {listed}."
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of `fairseq-latent collapse`."""
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="NAME=RUN",
-        help="a row's name and the folder of its training as the script leaves it: train.log, done, latents.test.json",
-    )
-    parser.add_argument("--page", metavar="FILE", help="a Markdown page to put the table into, between its two marks")
-    parser.add_argument("--picture", metavar="FILE", help="draw the KL curves: .png, .svg or .pdf; the page shows them")
-    parser.add_argument(
-        "--csv", metavar="FILE", help="write all numbers, a line a row; rows of it that are not trained anew stay"
-    )
-    parser.add_argument(
-        "--curves", metavar="FILE", help="write the KL over updates, a line a point; those of rows that stay, stay"
-    )
-    parser.add_argument(
-        "--updates", type=int, metavar="N", help="what the runs will have: no row of other updates stands beside them"
-    )
-    parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="of what is printed")
-
-
-def main(args: argparse.Namespace) -> None:
-    """Print the table; write what was asked for."""
-    trained = [trained_row(run) for run in run_folders(args.runs, all_there=False)]
-    written = written_rows(Path(args.csv), args.curves and Path(args.curves)) if args.csv else []
-    rows = joined(trained, written, args.updates)
-    files: dict[str, bytes] = {}
-    logs = {row.name: row.log for row in rows if row.log}
-    picture = args.picture if logs else None
-    if picture:
-        from ..plotting import training_curves
-
-        files[picture] = training_curves.encoded(
-            training_curves.kl_curves(logs), training_curves.ending(picture, training_curves.FORMATS, "picture")
-        )
-    if args.page:
-        path = Path(args.page)
-        beside = picture and Path(os.path.relpath(picture, path.parent)).as_posix()
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        files[args.page] = with_part(before, PART, section(rows, beside), TITLE).encode()
-    if args.csv:
-        files[args.csv] = as_csv(rows).encode()
-    if args.curves:
-        files[args.curves] = curves_as_csv(rows).encode()
-    if files:
-        with written_together(files, "wb") as opened:
-            for file, content in zip(opened, files.values(), strict=True):
-                file.write(content)
-    print(table(rows, args.format))
-    print(unfinished(rows), file=sys.stderr)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.json_values import OTHER_FORM, text
 
 from ..analysis.latent_statistics import read_statistics
 from ..runs.run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder
 from ..runs.training_log import TrainingLog, log_so_far
-from ..saved_json import OTHER_FORM, text
 from .published_results import PENN_TREEBANK
 
 IMPORTANCE, DONE = "latents.test.iw.json", "done"

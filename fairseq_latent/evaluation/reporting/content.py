@@ -63,7 +63,7 @@ class Report:
 
 def assemble(args: argparse.Namespace) -> Report:
     """Measure all runs and put the page together."""
-    from ..plotting import training_curves
+    from ..plotting import style
 
     runs = run_folders(args.runs, all_there=False)
     if not Path(args.data).is_dir():
@@ -87,7 +87,7 @@ def assemble(args: argparse.Namespace) -> Report:
     return Report(
         title=args.title,
         language=args.lang,
-        colours={system.name: training_curves.colour(index) for index, system in enumerate(systems)},
+        colours={system.name: style.colour(index) for index, system in enumerate(systems)},
         introduction=introduction(args, kind, systems, missing),
         missing=missing,
         results=results(kind.shown, found.reference, systems),

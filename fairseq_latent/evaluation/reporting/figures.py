@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairseq_latent.commands.plot import sampled_pairs
 from fairseq_latent.errors import InputError
 
-from ..analysis.latent_samples import SampledPair
+from ..analysis.latent_samples import SampledPair, sampled_pairs
 from ..runs.method_names import bounds_likelihood
 from ..tables import MISSING
 from .collect import MeasuredSystem, Missing, attempt
@@ -51,7 +50,7 @@ def pictures(
 
 def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
     """KL and losses over updates, of the runs that have a log."""
-    from ..plotting import training_curves
+    from ..plotting import style, training_curves
 
     logs = {system.name: system.log for system in systems if system.log}
     if not logs:
@@ -69,7 +68,7 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
             "How well responses are reconstructed",
             f"{losses} over updates, a {each} a system: {listed(list(logs))}",
             f"Lower is better. Training runs with dropout, validation without, so points may lie below lines.{best}",
-            training_curves.encoded(training_curves.loss_curves(logs)),
+            style.encoded(training_curves.loss_curves(logs)),
         ),
     ]
     with_kl = {
@@ -84,7 +83,7 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
             "How much the latent is used, during training",
             f"KL divergence over updates, a {each} a system: {listed(list(with_kl))}",
             "KL divergence of the posterior from the prior. A curve that falls to 0 is a posterior that collapses.",
-            training_curves.encoded(training_curves.kl_curves(with_kl)),
+            style.encoded(training_curves.kl_curves(with_kl)),
         )
         pictures.insert(0, picture)
     return pictures
@@ -110,8 +109,8 @@ def latent_pairs(
 
 def of_persona(system: MeasuredSystem, missing: list[Missing]) -> list[Picture]:
     """After Figures 6 and 5 of Cho et al. (2022), of the files that `fairseq-latent sweep` and `plot perception` wrote."""
-    from ..analysis.sweep_points import read_sweep
-    from ..plotting import training_curves
+    from ..analysis.sweep import read_sweep
+    from ..plotting import style
     from ..plotting.sweep_figure import sweep_picture
 
     found = []
@@ -127,7 +126,7 @@ def of_persona(system: MeasuredSystem, missing: list[Missing]) -> list[Picture]:
                     "Responses with the fader set from 0 to 1; after Figure 6 of Cho et al. (2022). ρ is Spearman's rank "
                     "correlation of the fader and each measure. Dotted: nearness to the profiles of others; where it moves "
                     "like the other curve, the fader changes how responses are made, not how much of a persona is in them.",
-                    training_curves.encoded(sweep_picture(sweep)),
+                    style.encoded(sweep_picture(sweep)),
                 )
             )
     if (folder / PERCEPTION_PICTURE).is_file():
@@ -161,7 +160,7 @@ def _png(path: Path) -> bytes:
 
 def latent_space(args: argparse.Namespace, pair: SampledPair, several: bool) -> Picture:
     """After Figure 2 of the paper."""
-    from ..plotting import training_curves
+    from ..plotting import style
     from ..plotting.latent_space import latent_picture
 
     return Picture(
@@ -173,6 +172,6 @@ def latent_space(args: argparse.Namespace, pair: SampledPair, several: bool) -> 
         "after Figure 2 of Sato et al. (2021). Colour: how probable the model finds the reference given that latent, from "
         "the lowest to the highest of each panel, so that a model that ignores its latent shows all colours too: look at "
         f"the numbers above the panel. {picture_of_latents(pair.samples)}",
-        training_curves.encoded(latent_picture([pair], columns=2)),  # as wide as a phone can show
+        style.encoded(latent_picture([pair], columns=2)),  # as wide as a phone can show
         long=len(pair.samples) > 2 * FEW,
     )

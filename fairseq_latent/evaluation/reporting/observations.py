@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fairseq_latent.budget import cut_short
+from fairseq_latent.compat.budget import cut_short
 
 from ..analysis.latent_samples import LatentSamples
 from ..analysis.latent_statistics import LatentStatistics

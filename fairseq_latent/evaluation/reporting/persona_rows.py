@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text, whole
 
 from ..analysis.latent_statistics import LatentStatistics, read_statistics
-from ..analysis.sweep_points import Sweep, read_sweep
+from ..analysis.sweep import Sweep, read_sweep
 from ..runs.run_folder import LATENTS_TEST, LOG, RunFolder
 from ..runs.training_log import TrainingLog, log_so_far
-from ..saved_json import OTHER_FORM, number, read_json, text, whole
 
 DONE, SWEEP, PERCEPTION = "done", "sweep.json", "perception.json"
 OTHERS = "to others"  # P.Distance to the profiles of others

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.json_text import loads
+from fairseq_latent.text.json_values import loads
 
-from ..saved_json import whole
+from fairseq_latent.text.json_values import whole
 
 UPDATES = "num_updates"
 VALID = "valid_"

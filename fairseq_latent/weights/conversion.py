@@ -1,17 +1,16 @@
-"""`fairseq-latent convert`: a decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
+"""A decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
 
 What is handed over is the language model: blocks, positions, words. Latents, their encoders and the role of the other party
 have no place in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role.
 Our sequences are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
 """
 
-import argparse
 import json
 import logging
 import shutil
 from pathlib import Path
 
-from .errors import InputError
+from ..errors import InputError
 
 ARCHS = ("persona_cvae_gpt2", "dialogpt", "transfertransfo")
 TOKENIZERS = ("encoder.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "spiece.model", "spm.model")
@@ -46,11 +45,11 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> tuple[dict[str, int],
     """
     import torch
 
-    from .evaluation.analysis.checkpoint import load
-    from .modules.dialogpt import TurnsDecoder
-    from .modules.language_model import LanguageModelBody
-    from .modules.pretrained import SYMBOLS, configuration, transformers
-    from .symbols import EOT
+    from ..evaluation.analysis.checkpoint import load
+    from ..modules.dialogpt import TurnsDecoder
+    from ..modules.language_model import LanguageModelBody
+    from ..modules.pretrained import SYMBOLS, configuration, transformers
+    from ..symbols import EOT
 
     library = transformers()
     trained = load(checkpoint, data, None, cpu=True)
@@ -119,7 +118,7 @@ def to_checkpoint(folder: Path, data: str, path: Path, arch: str = "persona_cvae
 
     import fairseq_latent
 
-    from .modules.pretrained import has_end
+    from ..modules.pretrained import has_end
 
     fairseq_latent.register()
     from fairseq import checkpoint_utils, options, tasks
@@ -155,44 +154,3 @@ def to_checkpoint(folder: Path, data: str, path: Path, arch: str = "persona_cvae
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint_utils.torch_persistent_save(state, str(path))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of `fairseq-latent convert`."""
-    parser.add_argument("source", type=Path, metavar="FROM", help="checkpoint*.pt, or a folder of transformers")
-    parser.add_argument(
-        "out", type=Path, metavar="TO", help="a new folder for a checkpoint's decoder, or a new *.pt file"
-    )
-    parser.add_argument(
-        "--arch",
-        choices=ARCHS,
-        default=ARCHS[0],
-        help="model of a new checkpoint: the persona model without latents, or one of the other systems "
-        f"(default: {ARCHS[0]})",
-    )
-    parser.add_argument("--data", required=True, help="folder made by fairseq-preprocess with the model's tokens")
-
-
-def main(args: argparse.Namespace) -> None:
-    """Convert in the direction that FROM says."""
-    if args.out.exists():
-        raise InputError(f"{args.out} is there already; remedy: another name")
-    if args.source.is_dir():
-        if args.out.suffix != ".pt":
-            raise InputError(f"{args.out} is no name of a checkpoint; remedy: one that ends in .pt")
-        to_checkpoint(args.source, args.data, args.out, args.arch)
-        print(
-            f"{args.out}: a language model without latents; fairseq-generate --task persona_dialogue --path {args.out}"
-        )
-        return
-    from .modules.pretrained import SYMBOLS
-
-    part = args.out.with_name(args.out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        symbols, begin = to_folder(str(args.source), args.data, part)
-        part.rename(args.out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    shown = ", ".join(symbols) if len(symbols) < 10 else f"{len(symbols):,} symbols"
-    print(f"{args.out}: rows of {shown} in {SYMBOLS}; its sequences {begin}, see {NOTE} there")

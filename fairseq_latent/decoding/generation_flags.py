@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .errors import InputError
-from .memory import require_memory
-from .ranges import AMOUNT, COUNT, FINITE, Range, check
+from ..errors import InputError
+from ..memory import require_memory
+from ..ranges import AMOUNT, COUNT, FINITE, Range, check
 
 RANGES = {
     "beam": COUNT,

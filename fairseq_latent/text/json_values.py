@@ -1,13 +1,20 @@
-"""JSON that our own commands wrote, read back: what somebody altered is refused, not shown."""
+"""JSON of anybody's files: whatever is wrong with it is one of OTHER_FORM, however deep it is nested."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
-from fairseq_latent.json_text import loads
-
 # what comes of a file of another form, or one that is damaged
 OTHER_FORM = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
+
+def loads(text: str | bytes) -> object:
+    """The value that `text` holds; ValueError for what is no JSON, no UTF-8, or nested deeper than Python goes."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def read_json(path: str | Path) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_latent.json_text import loads
+from fairseq_latent.text.json_values import loads
 
 
 def test_a_value():

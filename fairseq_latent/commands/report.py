@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairseq_latent.commands.plot import add_sampling_arguments
 from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
 from fairseq_latent.text.word_tokenizers import LANGUAGES
 
-from ..metrics.persona_metrics import add_proximity_arguments
+from ..evaluation.arguments import add_latent_sampling, add_proximity
 
 NOTES = 12  # on the terminal; the page has all
 
@@ -45,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="resamples of the contexts, for 95 %% intervals and marks of significance against the first system; 0: none "
         "(default: 1000)",
     )
-    add_sampling_arguments(parser)
-    add_proximity_arguments(parser.add_argument_group("for trainings on data with personas"))
+    add_latent_sampling(parser)
+    add_proximity(parser.add_argument_group("for trainings on data with personas"))
 
 
 def main(args: argparse.Namespace) -> None:
     """Read and draw everything first; then all files appear together."""
-    from .content import assemble
-    from .page import as_html, as_markdown
+    from ..evaluation.reporting.content import assemble
+    from ..evaluation.reporting.page import as_html, as_markdown
 
     if args.contexts < 1:
         raise InputError(f"--contexts {args.contexts}: nothing to show; remedy: 1 or more")

@@ -11,7 +11,7 @@ from fairseq.search import Search
 from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
-from .errors import InputError
+from ..errors import InputError
 from .search import ban_bigrams
 
 

@@ -1,0 +1,78 @@
+"""Flags that several sub-commands share."""
+
+import argparse
+
+from fairseq_latent.errors import InputError
+
+from .metrics.dialogue_subset import DIALOGUES
+
+
+def add_word_sampling(parser: argparse.ArgumentParser, what: str) -> None:
+    """The flags; `what` is decoded."""
+    parser.add_argument("--sampling-topk", type=int, default=4, metavar="K", help="of the K best words (default: 4)")
+    parser.add_argument(
+        "--sampling-topp", type=float, default=0.8, metavar="P", help="of those with probability P (0.8)"
+    )
+    parser.add_argument("--max-length", type=int, default=40, metavar="TOKENS", help=f"of a {what} (default: 40)")
+
+
+def check_word_sampling(args: argparse.Namespace) -> None:
+    """InputError for values that leave no word to choose from."""
+    if args.max_length < 1:
+        raise InputError(f"--max-length {args.max_length}; remedy: 1 or more")
+    if args.sampling_topk < 1 or not 0 < args.sampling_topp <= 1:
+        raise InputError(
+            f"--sampling-topk {args.sampling_topk} --sampling-topp {args.sampling_topp}; remedy: 4 and 0.8, as the paper"
+        )
+
+
+def add_latent_sampling(parser: argparse.ArgumentParser) -> None:
+    """How a picture of latents samples."""
+    parser.add_argument("--prior", type=int, default=300, metavar="N", help="prior samples (default: 300)")
+    parser.add_argument("--posterior", type=int, default=50, metavar="N", help="posterior samples (default: 50)")
+    parser.add_argument("--seed", type=int, default=1, help="of the samples and of t-SNE (default: 1)")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+
+
+def add_word_vectors(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """What P.Distance is measured with."""
+    parser.add_argument(
+        "--vectors",
+        required=required,
+        metavar="FILE",
+        help="word vectors for P.Distance: text of word2vec or GloVe, or word2vec's binary form (.bin), also .gz",
+    )
+    parser.add_argument(
+        "--stopwords",
+        metavar="FILE",
+        help="words that are no keywords, one a line; default: scikit-learn's English ones",
+    )
+    parser.add_argument(
+        "--train-text",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="training responses and profiles, whose rare words are the keywords (DATA.text/train.tgt and train.partner); "
+        "default: any word with a vector that is no stop word is one",
+    )
+
+
+def add_proximity(parser: argparse.ArgumentParser) -> None:
+    """Flags of P.Distance."""
+    parser.add_argument(
+        "--profiles",
+        metavar="FILE",
+        help="the other party's profiles, one a line, for P.Distance: DATA.text/test.partner",
+    )
+    add_word_vectors(parser)
+
+
+def add_persona_metrics(parser: argparse.ArgumentParser) -> None:
+    """Flags of both."""
+    add_proximity(parser)
+    parser.add_argument(
+        "--dialogues",
+        metavar="FILE",
+        help=f"conversation:turn, one a line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
+        "the same ones, as the share of distinct n-grams falls with the amount of text",
+    )
