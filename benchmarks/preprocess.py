@@ -206,7 +206,7 @@ def by_command(archive: Path, out: Path, memory: str, workers: int) -> None:
     clean = out / "clean.jsonl"
     rules = ["--clean", "--lang", "en", "--min-words", "2", "--max-words", "256"]
     for command in (
-        ["preprocess.tweets", archive, "--out", clean, *rules, "--memory", memory, *count],
+        ["preprocess.corpora", "tweets", archive, "--out", clean, *rules, "--memory", memory, *count],
         ["preprocess.split", clean, "--out", out, *count],
     ):
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """`python -m preprocess.clean`: conversations.jsonl -> conversations.jsonl, fit for line-parallel text.
 
-First, adjacent turns of one speaker become one. Then every turn passes through the rules of `preprocess.rules`. Links are
+First, adjacent turns of one speaker become one. Then every turn passes through the rules of `cleaning.rules`. Links are
 removed, not replaced by a word: no response should be trained to contain one. Of tweets, names, hashtags and links go
 before turns become one, since every tweet brings its own. The rules are for personas too, and for the candidates of a turn;
 turns that became one lose theirs, which answer only one of them.
@@ -26,11 +26,11 @@ import numpy as np
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
+from .cleaning.rules import Rule, Wanted, add_options, message_rules, rules, wanted_by
 from .conversation import checked_records, dump_record, header_line, part_id, zipped
-from .examples import digest, refuse_repeated_ids, trusted
 from .lines import raw_lines
 from .parallel import available_cores, map_blocks
-from .rules import Rule, Wanted, add_options, message_rules, rules, wanted_by
+from .splitting.examples import digest, refuse_repeated_ids, trusted
 
 MERGE = "merge turns of one speaker"
 

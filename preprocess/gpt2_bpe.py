@@ -18,7 +18,7 @@ from fairseq_latent.symbols import USER_SYMBOLS
 from fairseq_latent.text.gpt2_tokenizer import NAMES, Gpt2, load_gpt2
 
 from .lines import read_lines
-from .pieces import DICTIONARY
+from .sentencepiece_model import DICTIONARY
 from .subwords import SIDES, parallel_files
 
 

@@ -26,10 +26,10 @@ from fairseq_latent.text.similarity import SIMILARITIES, WITH_VECTORS, Similarit
 from fairseq_latent.text.word_vectors import load_vectors
 
 from .parallel import available_cores
-from .persona_corpus import frequencies_of, part_profiles, read_corpus
-from .persona_examples import FILTERS, Drop, Lengths, Wanted, about_oneself, first_person
-from .persona_files import Writer, write
-from .sides import TEST, TRAIN, VALID, Rule, Share, parse_share
+from .persona_data.conversations import frequencies_of, part_profiles, read_corpus
+from .persona_data.examples import FILTERS, Drop, Lengths, Wanted, about_oneself, first_person
+from .persona_data.files import Writer, write
+from .splitting.assign import TEST, TRAIN, VALID, Rule, Share, parse_share
 
 
 def word_lengths(texts: list[str]) -> list[int]:

@@ -1,7 +1,7 @@
 """`python -m preprocess.self_descriptions`: conversations.jsonl -> the same with profiles from what speakers say elsewhere.
 
 Most corpora have no profiles, but speakers who come again. The profile of a speaker in a conversation are sentences in which
-he describes himself in his other conversations (Mazaré et al., 2018; see preprocess/first_person.py), never in the same one,
+he describes himself in his other conversations (Mazaré et al., 2018; see `first_person`), never in the same one,
 of which the parts that `preprocess.clean` cut off and the branches of a thread are parts. They are drawn by (seed,
 conversation, speaker). Ids of speakers must last: A and B, as many corpora have them, are roles and not people.
 
@@ -26,16 +26,16 @@ from fairseq_latent.files import written_whole
 from fairseq_latent.ranges import COUNT, WORKERS, typed
 
 from .conversation import dump_record, header_line, whole_id, zipped
-from .examples import digest, numbers, trusted
-from .first_person import Rules
-from .histories import Histories, listen
-from .ledger import Account
+from .counts_table import Account
 from .lines import raw_lines, read_lines
 from .parallel import BLOCK, available_cores
-from .recurring import Recurring, Sources, recurring
-from .side_files import state, unchanged
-from .sides import TRAIN, Rule, decide, parse_share
-from .survey import Survey, root_digest, survey
+from .persona_data.first_person import Rules
+from .persona_data.histories import Histories, listen
+from .persona_data.recurring_speakers import Recurring, Sources, recurring
+from .splitting.assign import TRAIN, Rule, decide, parse_share
+from .splitting.collect import Survey, root_digest, survey
+from .splitting.examples import digest, numbers, trusted
+from .splitting.split_files import state, unchanged
 
 
 @dataclass(frozen=True)

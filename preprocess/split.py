@@ -4,7 +4,7 @@ A target is a turn, its source the last N turns before it, joined by " <eot> ". 
 of one is decided by a hash of (seed, id), parts that `preprocess.clean` cut off go where the first part goes, and the order
 of the file does not matter. With fractions, adding conversations never moves another one to a different side. With exact
 numbers it can: `--test 500` takes the 500 conversations with the smallest hashes, of which a new one may become part.
-By time (`--test-from`), the first turn of a conversation decides (see preprocess/sides.py).
+By time (`--test-from`), the first turn of a conversation decides (see preprocess/splitting/assign.py).
 
 Branches of a thread (`ROOT`, `ROOT#branch2`, ...) begin with the same turns: where turns have ids, a response to a context
 is written once. Then there is also `.turns`, line-parallel, from which `--ids` rebuilds the split on another machine:
@@ -28,10 +28,10 @@ from fairseq_latent.errors import InputError, run
 from fairseq_latent.ranges import COUNT, WORKERS, typed
 
 from .parallel import BLOCK, available_cores
-from .passes import Options, split
-from .rebuild import rebuild
-from .sides import Rule, parse_share
-from .survey import parse_time
+from .splitting.assign import Rule, parse_share
+from .splitting.collect import parse_time
+from .splitting.from_ids import rebuild
+from .splitting.passes_over_file import Options, split
 
 
 def _moment(text: str) -> datetime:

@@ -22,8 +22,8 @@ from fairseq_latent.ranges import Range, typed
 from fairseq_latent.symbols import RESERVED, UNK, USER_SYMBOLS
 
 from .lines import check_parallel, read_lines
-from .pieces import DICTIONARY, MODEL, Subwords, load_subwords, train_subwords
-from .side_files import PROFILES
+from .sentencepiece_model import DICTIONARY, MODEL, Subwords, load_subwords, train_subwords
+from .splitting.split_files import PROFILES
 
 SPLITS, SIDES = ("train", "valid", "test"), ("src", "tgt")
 

@@ -25,7 +25,7 @@ from fairseq_latent.symbols import plain
 from fairseq_latent.text.similarity import words
 
 from .lines import read_lines, sample_lines
-from .pieces import DICTIONARY
+from .sentencepiece_model import DICTIONARY
 
 EPOCHS = 5
 WINDOW = Range(1, 1_000)

@@ -52,7 +52,7 @@ seconds=$SECONDS
 read_packaged() {
     [[ -z $conversations ]] || return 0
     conversations=$runs/conversations.jsonl
-    [[ -f $conversations ]] || run python -m preprocess.chitchat --out "$conversations"
+    [[ -f $conversations ]] || run python -m preprocess.corpora chitchat --out "$conversations"
 }
 
 first_conversations() { gzip -dcf -- "$1" | awk -v most="$2" 'NR <= most + 1'; } # reads to the end: no broken pipe

@@ -65,7 +65,7 @@ def test_words_where_the_folder_has_no_model(tmp_path):
 
 
 def test_sentencepiece_of_the_folder(tmp_path):
-    from preprocess.pieces import train_subwords
+    from preprocess.sentencepiece_model import train_subwords
 
     (tmp_path / "text").write_text("tea is fine\ncoffee is fine\nno tea today\n" * 9)
     model = train_subwords([tmp_path / "text"], 30)

@@ -13,7 +13,8 @@ from fairseq_latent.evaluation.analysis.latent_samples import sample_pairs
 from fairseq_latent.evaluation.metrics.bootstrap import Bootstrap
 from fairseq_latent.evaluation.runs.response_files import read_generations
 from fairseq_latent.text.word_vectors import load_vectors
-from preprocess import archives, conversation, lines, parallel
+from preprocess import conversation, lines, parallel
+from preprocess.corpora import archives
 
 from . import programs
 

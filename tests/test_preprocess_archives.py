@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess.archives import members
+from preprocess.corpora.archives import members
 
 from .releases import packed
 

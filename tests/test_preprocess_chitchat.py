@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import chitchat
 from preprocess.conversation import Turn, read_conversations
+from preprocess.corpora import chitchat
 
 
 def message(sender, text, time):
@@ -45,7 +45,7 @@ def test_messages_of_one_sender_are_one_turn(dataset):
 
 def test_command(dataset, tmp_path):
     out = tmp_path / "c.jsonl"
-    arguments = [sys.executable, "-m", "preprocess.chitchat", "--dataset", str(dataset), "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "chitchat", "--dataset", str(dataset), "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"2 conversations, 3 messages read, 1 kept -> {out}\n"

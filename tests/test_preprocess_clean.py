@@ -11,6 +11,7 @@ import pytest
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
 from preprocess.clean import MERGE, Tally, apply_rules, clean_file, cleaner
+from preprocess.cleaning.rules import Wanted, rules
 from preprocess.conversation import (
     Conversation,
     Turn,
@@ -22,8 +23,7 @@ from preprocess.conversation import (
     whole_id,
     write_conversations,
 )
-from preprocess.pieces import train_subwords
-from preprocess.rules import Wanted, rules
+from preprocess.sentencepiece_model import train_subwords
 
 SHORT = Wanted(max_words=8)
 TWEETS = Wanted(min_words=2, max_words=8, tweets=True)

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import convai2
 from preprocess.check import check
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import convai2
 
 from .releases import packed, real
 
@@ -161,7 +162,7 @@ def test_archives(tmp_path, path):
 def test_command(tmp_path, path):
     out = tmp_path / "c.jsonl"
     path.write_text(episode(TEA, SKI, first_side()) + episode(SKI, TEA, second_side()))
-    arguments = [sys.executable, "-m", "preprocess.convai2", str(path), "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "convai2", str(path), "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
@@ -201,7 +202,7 @@ def test_the_released_validation_file(tmp_path, capsys):
     """The official numbers: 1,000 conversations, 7,801 replies of the side that is shown."""
     for form, personas in (("both", 1059), ("self", 680)):
         release = real(f"convai2/valid_{form}_original_no_cands.txt")
-        convai2.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["convai2", str(release), "--out", str(tmp_path / "c.jsonl")])
         printed = capsys.readouterr().out
         assert printed.startswith("1,000 episodes, 7,801 lines of dialogue read, 0 times ")
         assert f"1,000 conversations, 15,602 turns, {personas:,} personas kept -> " in printed

@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import dailydialog
 from preprocess.check import check
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import dailydialog
 
 from .releases import packed, real
 
@@ -72,7 +73,17 @@ def test_the_unpacked_file(release, tmp_path, indent):
 
 def test_command(release, tmp_path):
     out = tmp_path / "c.jsonl"
-    arguments = [sys.executable, "-m", "preprocess.dailydialog", str(release), "--split", "train", "--out", str(out)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "preprocess.corpora",
+        "dailydialog",
+        str(release),
+        "--split",
+        "train",
+        "--out",
+        str(out),
+    ]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"4 conversations, 9 turns read, 2 of other splits left out, 2 kept -> {out}\n"
@@ -82,7 +93,7 @@ def test_command(release, tmp_path):
 def test_command_with_a_damaged_file(release, tmp_path):
     release.write_bytes(release.read_bytes()[:-30])
     out = tmp_path / "c.jsonl"
-    arguments = [sys.executable, "-m", "preprocess.dailydialog", str(release), "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "dailydialog", str(release), "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {release}: damaged or not what its name says (")
@@ -147,7 +158,7 @@ def test_another_archive(tmp_path):
 def test_the_released_corpus(tmp_path, capsys):
     release = real("dialogue_en/dailydialog_convlab3_data.zip")
     for split, kept in {"train": 11_118, "validation": 1000, "test": 1000, "all": 13_118}.items():
-        dailydialog.main([str(release), "--split", split, "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["dailydialog", str(release), "--split", split, "--out", str(tmp_path / "c.jsonl")])
         printed = capsys.readouterr().out
         left = f"{13_118 - kept:,} of other splits left out, {kept:,} kept"
         assert printed.startswith(f"13,118 conversations, 102,979 turns read, {left} -> ")

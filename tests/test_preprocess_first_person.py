@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import first_person
-from preprocess.first_person import ASKING, NO_NOUN, NO_SELF, NO_VERB, NOT_STRICT, Rules
-from preprocess.sentences import sentences
+from preprocess.persona_data import first_person
+from preprocess.persona_data.first_person import ASKING, NO_NOUN, NO_SELF, NO_VERB, NOT_STRICT, Rules
+from preprocess.persona_data.sentences import sentences
 
 SHORT, LONG = "of fewer than 4 words", "of more than 20 words"
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PREPROCESS = Path(__file__).parents[1] / "preprocess"
 FILES = sorted(PREPROCESS.rglob("[!_]*.py")) + sorted(PREPROCESS.glob("*/__main__.py"))
 COMMANDS = [path for path in FILES if "\ndef main(" in path.read_text("utf-8")]
@@ -28,3 +30,24 @@ def test_every_command_explains_itself():
         done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True)
         assert done.returncode == 0, name
         assert f"python -m {name}" in done.stdout
+
+
+def test_every_corpus_explains_itself(capsys):
+    from preprocess.corpora.__main__ import CORPORA, main
+
+    for name in CORPORA:
+        with pytest.raises(SystemExit) as stopped:
+            main([name, "--help"])
+        assert stopped.value.code == 0
+        shown = capsys.readouterr().out
+        assert f"python -m preprocess.corpora {name}" in shown and "--out" in shown
+
+
+def test_an_unknown_corpus_is_refused(capsys):
+    from preprocess.corpora.__main__ import main
+
+    for words in (["prose"], []):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+    assert "invalid choice: 'prose'" in capsys.readouterr().err

@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import open2ch
 from preprocess.check import check
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import open2ch
 
 from .releases import packed, real
 
@@ -68,7 +69,17 @@ def test_one_split(release, tmp_path):
 
 def test_command(release, tmp_path):
     out = tmp_path / "c.jsonl"
-    arguments = [sys.executable, "-m", "preprocess.open2ch", str(release), "--split", "dev", "--out", str(out)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "preprocess.corpora",
+        "open2ch",
+        str(release),
+        "--split",
+        "dev",
+        "--out",
+        str(out),
+    ]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"3 lines read, 1 negatives left out, 2 conversations, 5 turns kept -> {out}\n"
@@ -101,13 +112,13 @@ def test_a_single_post_is_no_conversation(tmp_path):
 def test_a_cut_archive(release, tmp_path):
     release.write_bytes(release.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"ranking\.zip: damaged .*; remedy: "):
-        open2ch.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["open2ch", str(release), "--out", str(tmp_path / "c.jsonl")])
     assert [path.name for path in tmp_path.iterdir()] == ["ranking.zip"]
 
 
 def test_the_released_corpus(tmp_path, capsys):
     release = real("dialogue_ja/open2ch_ranking.zip")
-    open2ch.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+    corpora.main(["open2ch", str(release), "--out", str(tmp_path / "c.jsonl")])
     assert capsys.readouterr().out.startswith(
         "40,000 lines read, 36,000 negatives left out, 4,000 conversations, 9,173 turns kept -> "
     )

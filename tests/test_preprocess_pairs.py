@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import pairs
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import pairs
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_gzipped(tmp_path):
 def test_command(write, tmp_path):
     out = tmp_path / "c.jsonl"
     files = map(str, write("a\nb <eot> c\n\n", "1\n2\n3\n"))
-    arguments = [sys.executable, "-m", "preprocess.pairs", *files, "--lang", "ja", "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "pairs", *files, "--lang", "ja", "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"3 pairs read, 1 with an empty turn left out, 2 conversations, 5 turns kept -> {out}\n"
@@ -80,5 +81,5 @@ def test_command(write, tmp_path):
 def test_other_files_are_refused(write, tmp_path, source, target, message):
     files = map(str, write(source, target))
     with pytest.raises(InputError, match=message):
-        pairs.main([*files, "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["pairs", *files, "--out", str(tmp_path / "c.jsonl")])
     assert not (tmp_path / "c.jsonl").exists()

@@ -10,10 +10,11 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.similarity import SIMILARITIES, WITH_VECTORS
-from preprocess import clean, convai2, personas
+from preprocess import clean, personas
 from preprocess.conversation import Conversation, Turn, write_conversations
-from preprocess.persona_examples import Example, about_oneself, first_person
-from preprocess.survey import position
+from preprocess.corpora import __main__ as corpora
+from preprocess.persona_data.examples import Example, about_oneself, first_person
+from preprocess.splitting.collect import position
 
 from .releases import real
 from .test_preprocess_convai2 import SKI, TEA, episode, first_side, offered, second_side, with_candidates
@@ -66,7 +67,7 @@ EVERY_TURN = ("--min-turns", "1", "--min-response-words", "1", "--filter", "none
 
 def test_one_conversation_by_hand_from_the_text_of_convai2(tmp_path, prepare, capsys):
     (tmp_path / "own.txt").write_text(episode(TEA, SKI, first_side(SPOKEN)) + episode(SKI, TEA, second_side(SPOKEN)))
-    convai2.main([str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
+    corpora.main(["convai2", str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
     train = prepare(tmp_path / "own.jsonl")["train"]
     # turns 4 to 7 have 4 turns before them; 7 is too short, and 5 begins with my, without you
     assert train["ids"] == ["own-1:4", "own-1:6"]
@@ -292,7 +293,7 @@ def test_conversations_that_are_no_dialogue_with_profiles_are_counted(prepare, f
 
 def test_conversations_of_the_form_self_are_refused(tmp_path, prepare, folder):
     (tmp_path / "own.txt").write_text(episode(TEA, (), first_side(SPOKEN)))
-    convai2.main([str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
+    corpora.main(["convai2", str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
     with pytest.raises(
         InputError, match=r"own.jsonl: no conversation has two speakers and a profile of each; remedy: "
     ):
@@ -344,7 +345,7 @@ def test_candidates_of_convai2_are_a_line_an_example(tmp_path, prepare, folder):
     both += episode(SKI, TEA, with_candidates(second_side(SPOKEN)))
     for text, shown in ((both, range(1, 8)), (episode(TEA, SKI, with_candidates(first_side(SPOKEN))), range(1, 8, 2))):
         (tmp_path / "own.txt").write_text(text)
-        convai2.main([str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
+        corpora.main(["convai2", str(tmp_path / "own.txt"), "--out", str(tmp_path / "own.jsonl")])
         clean.main([str(tmp_path / "own.jsonl"), "--out", str(tmp_path / "clean.jsonl")])
         train = prepare(tmp_path / "clean.jsonl", *EVERY_TURN)["train"]
         lines = (folder / "train.candidates").read_text().split("\n")
@@ -406,7 +407,7 @@ def test_command(tmp_path, folder):
 def test_the_released_validation_file_by_dialogue(prepare, tmp_path):
     """1,000 dialogues are 800, 100 and 100; with every turn that is shown, 7,801 responses; with both sides, 14,602."""
     release = real("convai2/valid_both_original_no_cands.txt")
-    convai2.main([str(release), "--out", str(tmp_path / "v.jsonl")])
+    corpora.main(["convai2", str(release), "--out", str(tmp_path / "v.jsonl")])
     documented = (Path(__file__).parents[1] / "docs/data.md").read_text("utf-8")
     for flags, total in (
         ((), None),

@@ -1,4 +1,4 @@
-"""`preprocess.ptb` and scripts/prepare/ptb.sh: counts, empty lines, unknown words, and the folder that comes out."""
+"""`preprocess.corpora.ptb` and scripts/prepare/ptb.sh: counts, empty lines, unknown words, and the folder that comes out."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import ptb
+from preprocess.corpora import ptb
 
 from .releases import packed, real
 
@@ -23,7 +23,7 @@ FILES = {
 
 
 def test_sentences_come_with_one_space_and_without_empty_lines(tmp_path, capsys):
-    found = ptb.read(packed(tmp_path / "ptb.zip", FILES))
+    found = ptb.read_ptb(packed(tmp_path / "ptb.zip", FILES))
     assert found == {
         "train": ["no it was n't black monday", "but <unk> N years old", "the <unk>"],
         "valid": ["the rain"],
@@ -40,7 +40,7 @@ def test_sentences_come_with_one_space_and_without_empty_lines(tmp_path, capsys)
 def test_archives_and_folders_with_the_released_names(tmp_path, name):
     files = {f"data/ptb.{split}.txt": "a b\n" for split in ("train", "valid", "test")}
     files |= {f"data/ptb.char.{split}.txt": "a _ b\n" for split in ("train", "valid", "test")}  # in Mikolov's archive
-    assert ptb.read(packed(tmp_path / name, files)) == dict.fromkeys(("train", "valid", "test"), ["a b"])
+    assert ptb.read_ptb(packed(tmp_path / name, files)) == dict.fromkeys(("train", "valid", "test"), ["a b"])
 
 
 def test_words_that_nothing_stands_for_are_refused():
@@ -62,11 +62,11 @@ def test_words_that_nothing_stands_for_are_refused():
 ])  # fmt: skip
 def test_what_is_no_such_corpus_is_refused(tmp_path, files, wrong):
     with pytest.raises(InputError, match=f"{wrong}.*; remedy: "):
-        ptb.read(packed(tmp_path / "folder", files))
+        ptb.read_ptb(packed(tmp_path / "folder", files))
 
 
 def test_the_real_counts_are_mikolovs(capsys):
-    found = ptb.read(real("ptb/ptb.zip"))
+    found = ptb.read_ptb(real("ptb/ptb.zip"))
     assert {split: len(lines) for split, lines in found.items()} == ptb.SENTENCES
     assert capsys.readouterr().err == ""
     assert len({word for line in found["train"] for word in line.split()}) == 9999  # 10,000 with the end of sentence

@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import realpersonachat
 from preprocess.check import check
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import realpersonachat
 
 from .releases import packed, real
 
@@ -60,7 +61,7 @@ def test_conversations(tmp_path, kind):
 
 def test_command(tmp_path):
     release, out = packed(tmp_path / "own.tar.xz", files()), tmp_path / "c.jsonl.gz"
-    arguments = [sys.executable, "-m", "preprocess.realpersonachat", str(release), "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "realpersonachat", str(release), "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"2 conversations, 4 turns, 2 personas read, 2 kept -> {out}\n"
@@ -125,13 +126,13 @@ def test_a_cut_archive_leaves_no_output(tmp_path):
     release = packed(tmp_path / "own.tar.xz", files())
     release.write_bytes(release.read_bytes()[:-150])
     with pytest.raises(InputError, match=r"own\.tar\.xz\S*: damaged .*; remedy: "):
-        realpersonachat.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["realpersonachat", str(release), "--out", str(tmp_path / "c.jsonl")])
     assert [path.name for path in tmp_path.iterdir()] == ["own.tar.xz"]
 
 
 def test_the_released_corpus(tmp_path, capsys):
     release = real("persona_ja/real_persona_chat.tar.xz")
-    realpersonachat.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+    corpora.main(["realpersonachat", str(release), "--out", str(tmp_path / "c.jsonl")])
     read = "13,583 conversations, 408,619 turns, 233 personas read"
     assert capsys.readouterr().out.startswith(f"{read}, 13,583 kept -> ")
     summary = check(str(tmp_path / "c.jsonl"))

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import languages, rules
-from preprocess.rules import Wanted
+from preprocess.cleaning import languages, rules
+from preprocess.cleaning.rules import Wanted
 
 from .typed import texts
 

@@ -8,8 +8,8 @@ import pytest
 from fairseq_latent.errors import InputError
 from preprocess import personas, self_descriptions, split
 from preprocess.conversation import Conversation, Turn, read_conversations, whole_id, write_conversations
-from preprocess.histories import OF_A_SPEAKER, Histories
-from preprocess.ledger import Account
+from preprocess.counts_table import Account
+from preprocess.persona_data.histories import OF_A_SPEAKER, Histories
 
 pytest.importorskip("lemminflect")
 
@@ -276,7 +276,7 @@ def test_ids_of_another_corpus(describe, corpus, tmp_path):
 
 
 def test_tweets_by_the_id_of_their_user(describe, tmp_path):
-    """What preprocess.tweets writes: user ids as speakers, one turn a tweet with its id."""
+    """What preprocess.corpora.tweets writes: user ids as speakers, one turn a tweet with its id."""
     made = []
     for number in range(6):
         users = (str(100 + number % 2), str(200 + number % 3))

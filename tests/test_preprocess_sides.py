@@ -9,8 +9,8 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess.conversation import Conversation, Turn, part_id, write_conversations
-from preprocess.sides import NONE, TEST, TRAIN, VALID, Rule, decide
-from preprocess.survey import microseconds, parse_time, position, survey
+from preprocess.splitting.assign import NONE, TEST, TRAIN, VALID, Rule, decide
+from preprocess.splitting.collect import microseconds, parse_time, position, survey
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2017, 1, 1, tzinfo=UTC)

@@ -19,11 +19,11 @@ from preprocess.conversation import (
     whole_id,
     write_conversations,
 )
-from preprocess.examples import pairs
-from preprocess.passes import Options, split
-from preprocess.rebuild import rebuild
-from preprocess.sides import Rule, parse_share
-from preprocess.survey import position
+from preprocess.splitting.assign import Rule, parse_share
+from preprocess.splitting.collect import position
+from preprocess.splitting.examples import pairs
+from preprocess.splitting.from_ids import rebuild
+from preprocess.splitting.passes_over_file import Options, split
 
 FILES = {f"{side}.{field}" for side in ("train", "valid", "test") for field in ("src", "tgt", "ids")} | {"split.json"}
 
@@ -151,7 +151,7 @@ def test_full_disk_leaves_the_old_files(run_split, tmp_path, monkeypatch, failin
             raise OSError(errno.ENOSPC, "No space left on device")
         return pairs(record, context_turns)
 
-    monkeypatch.setattr("preprocess.passes.pairs", full)
+    monkeypatch.setattr("preprocess.splitting.passes_over_file.pairs", full)
     with pytest.raises(OSError, match="No space left") as caught:
         run_split(talks(60))
     assert caught.value.filename == str(tmp_path / "out")
@@ -350,7 +350,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path, monkeypatch):
             file.write("\n")
         return pairs(record, context_turns)
 
-    monkeypatch.setattr("preprocess.passes.pairs", growing)
+    monkeypatch.setattr("preprocess.splitting.passes_over_file.pairs", growing)
     with pytest.raises(InputError, match="c changed while it was read; remedy"):
         split(tmp_path / "c", tmp_path / "out", Rule(), Options())
     assert not list((tmp_path / "out").iterdir())

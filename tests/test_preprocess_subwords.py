@@ -10,8 +10,8 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
-from preprocess import pieces, subwords
-from preprocess.pieces import load_subwords, train_subwords
+from preprocess import sentencepiece_model, subwords
+from preprocess.sentencepiece_model import load_subwords, train_subwords
 
 WORDS = ["".join(random.Random(seed).choices("abcdefghijklm", k=seed % 6 + 1)) for seed in range(80)]
 
@@ -67,9 +67,9 @@ def test_fairseq_ids_are_sentencepiece_ids_and_no_training_token_is_unknown(text
 
 def test_large_counts_are_thinned_for_sentencepiece_alone(text, spm, monkeypatch):
     """Its memory grows with them; the dictionary has them all."""
-    assert pieces.thinned(Counter(a=6, b=3, c=1), 10) == Counter(a=6, b=3, c=1)
-    assert pieces.thinned(Counter(a=60_000, b=30_000, c=1), 90) == Counter(a=59, b=29, c=1)
-    monkeypatch.setattr(pieces, "COUNTED", 100)
+    assert sentencepiece_model.thinned(Counter(a=6, b=3, c=1), 10) == Counter(a=6, b=3, c=1)
+    assert sentencepiece_model.thinned(Counter(a=60_000, b=30_000, c=1), 90) == Counter(a=59, b=29, c=1)
+    monkeypatch.setattr(sentencepiece_model, "COUNTED", 100)
     subwords.main([str(text), "--vocab-size", "150"])
     test_dictionary_counts_the_training_text(text, spm)
 
@@ -124,7 +124,7 @@ def test_batches_do_not_show(text, spm, monkeypatch):
     learnt = load_subwords(spm)
     lines = ["", *(text / "valid.src").read_text("utf-8").splitlines(), ""]
     whole = list(learnt.encode(lines))
-    monkeypatch.setattr(pieces, "BATCH", 3)
+    monkeypatch.setattr(sentencepiece_model, "BATCH", 3)
     assert list(learnt.encode(lines)) == whole
     assert whole[0] == whole[-1] == []
 

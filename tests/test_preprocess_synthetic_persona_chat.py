@@ -9,9 +9,10 @@ from collections import Counter
 import pytest
 
 from fairseq_latent.errors import InputError
-from preprocess import synthetic_persona_chat
 from preprocess.check import check
 from preprocess.conversation import Conversation, Turn, read_conversations
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora import synthetic_persona_chat
 
 from .releases import packed, real
 
@@ -81,7 +82,7 @@ def test_rows_without_personas_are_left_out(tmp_path):
 
 def test_command(release, tmp_path):
     out = tmp_path / "c.jsonl"
-    arguments = [sys.executable, "-m", "preprocess.synthetic_persona_chat", str(release), "--out", str(out)]
+    arguments = [sys.executable, "-m", "preprocess.corpora", "synthetic_persona_chat", str(release), "--out", str(out)]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
@@ -119,13 +120,13 @@ def test_other_files_are_refused(tmp_path, data, message):
 def test_a_cut_archive_leaves_no_output(release, tmp_path):
     release.write_bytes(release.read_bytes()[:-60])
     with pytest.raises(InputError, match=r"own\.tar\.xz\S*: damaged .*; remedy: "):
-        synthetic_persona_chat.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+        corpora.main(["synthetic_persona_chat", str(release), "--out", str(tmp_path / "c.jsonl")])
     assert [path.name for path in tmp_path.iterdir()] == ["own.tar.xz"]
 
 
 def test_the_released_corpus(tmp_path, capsys):
     release = real("persona_en/synthetic_persona_chat_valid_test.tar.xz")
-    synthetic_persona_chat.main([str(release), "--out", str(tmp_path / "c.jsonl")])
+    corpora.main(["synthetic_persona_chat", str(release), "--out", str(tmp_path / "c.jsonl")])
     assert capsys.readouterr().out.startswith(
         "1,968 conversations read, 0 without both personas and 2 without speakers left out, 1,966 conversations, "
         "54,320 turns, 1,065 personas kept, 173 lines of no speaker left out of them -> "

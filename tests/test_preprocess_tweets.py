@@ -19,7 +19,7 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess.conversation import read_conversations, whole_id
-from preprocess.ledger import Account
+from preprocess.counts_table import Account
 
 if find_spec("duckdb") is None:
     pytest.skip("duckdb is not installed", allow_module_level=True)
@@ -27,17 +27,23 @@ if find_spec("duckdb") is None:
 import duckdb
 
 from preprocess.clean import clean_file
-from preprocess.rules import Wanted, message_rules, rules
-from preprocess.tweets.__main__ import main
-from preprocess.tweets.columns import Columns
-from preprocess.tweets.read import Selection, read_file
-from preprocess.tweets.spool import archive_files, spool
+from preprocess.cleaning.rules import Wanted, message_rules, rules
+from preprocess.corpora import __main__ as corpora
+from preprocess.corpora.tweets.columns import Columns
+from preprocess.corpora.tweets.decompress import archive_files, spool
+from preprocess.corpora.tweets.read import Selection, read_file
 
 from .releases import real
 from .signals import interruptible
 from .typed import texts
 
 ROOT = Path(__file__).parents[1]
+
+
+def main(arguments):
+    """`python -m preprocess.corpora tweets`."""
+    corpora.main(["tweets", *arguments])
+
 
 # id, parent, user, text: 1-2-3 of two users, with a second answer 4 to 2; 5 and 6 a monologue; 7, 8 and 9 of three
 TWEETS = [
@@ -411,7 +417,7 @@ def test_workers_and_parts_change_nothing(archive, monkeypatch):
     for number in range(3):
         (archive / str(number)).write_bytes(b"".join(tsv(*row) for row in rows[number::3]))
     one = convert(archive)
-    monkeypatch.setattr("preprocess.tweets.__main__.TURNS", 50)
+    monkeypatch.setattr("preprocess.corpora.tweets.pipeline.TURNS", 50)
     assert convert(archive, "--workers", "3", out="more.jsonl.gz") == one
     assert list(convert(archive, out="again.jsonl")) == list(one)
 
@@ -647,7 +653,15 @@ def test_a_killed_run_goes_on(archive):
     big = b"".join(tsv(str(i), str(i - 1) if i % 3 else None, str(i % 3 % 2), f"text {i}") for i in range(300, 300_300))
     for number in range(3):
         (archive / str(number)).write_bytes(big if number == 2 else tsv(*TWEETS[number]))
-    command = [sys.executable, "-m", "preprocess.tweets", str(archive), "--out", str(archive.parent / "out.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "preprocess.corpora",
+        "tweets",
+        str(archive),
+        "--out",
+        str(archive.parent / "out.jsonl"),
+    ]
     command += ["--workers", "1", "--memory", "500MB"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     work = archive.parent / "out.jsonl.work"
@@ -669,7 +683,15 @@ def test_a_stopped_run_leaves_nobody_behind(archive, sent):
     big = b"".join(tsv(str(i), str(i - 1) if i % 9 else None, str(i % 2), f"text {i}") for i in range(400_000))
     for number in range(2):
         (archive / str(number)).write_bytes(big)
-    command = [sys.executable, "-m", "preprocess.tweets", str(archive), "--out", str(archive.parent / "out.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "preprocess.corpora",
+        "tweets",
+        str(archive),
+        "--out",
+        str(archive.parent / "out.jsonl"),
+    ]
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
     process = subprocess.Popen(command, cwd=ROOT, **pipes, preexec_fn=interruptible)
     work = archive.parent / "out.jsonl.work" / "tweets"
@@ -690,7 +712,7 @@ def test_a_full_disk_is_one_line(archive):
     (archive / "a").write_bytes(
         b"".join(tsv(str(i), str(i - 1) if i % 2 else None, str(i % 2), f"t {i}") for i in range(100_000))
     )
-    command = f"ulimit -f 200; {sys.executable} -m preprocess.tweets {archive} --out {archive.parent}/out.jsonl"
+    command = f"ulimit -f 200; {sys.executable} -m preprocess.corpora tweets {archive} --out {archive.parent}/out.jsonl"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")

@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess import vectors
-from preprocess.pieces import load_subwords, train_subwords
+from preprocess.sentencepiece_model import load_subwords, train_subwords
 from preprocess.subwords import encode_folder
 
 pytest.importorskip("gensim")
@@ -115,10 +115,10 @@ def test_same_seed_same_bytes(spm, tmp_path):
 
 
 def test_lines_are_those_that_pieces_were_learnt_from(spm, tmp_path, monkeypatch):
-    from preprocess import pieces
+    from preprocess import sentencepiece_model
 
     drawn = []
-    for module in (pieces, vectors):
+    for module in (sentencepiece_model, vectors):
         sample_lines = module.sample_lines
         monkeypatch.setattr(
             module, "sample_lines", lambda *given, draw=sample_lines: drawn.append(draw(*given)) or drawn[-1]

@@ -8,23 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import (
-    check,
-    chitchat,
-    clean,
-    convai2,
-    dailydialog,
-    open2ch,
-    pairs,
-    personas,
-    ptb,
-    realpersonachat,
-    split,
-    subwords,
-    synthetic_persona_chat,
-    vectors,
-)
-from preprocess.side_files import SIDES
+from preprocess import check, clean, personas, split, subwords, vectors
+from preprocess.corpora import __main__ as corpora
+from preprocess.splitting.split_files import SIDES
 
 from .hostile import DEAR, flags, folder, outcome, parser_of
 from .releases import packed
@@ -54,14 +40,14 @@ INPUTS = {
 OUT = ("--out", "out")
 COMMANDS = {  # main, and words without which there is nothing to do
     "check": (check.main, "x.jsonl"),
-    "chitchat": (chitchat.main, "--dataset", "dataset.json", *OUT),
-    "convai2": (convai2.main, "x.txt", *OUT),
-    "dailydialog": (dailydialog.main, "dialogues.json", *OUT),
-    "open2ch": (open2ch.main, "x.tsv", *OUT),
-    "pairs": (pairs.main, "d/train.src", "d/train.tgt", *OUT),
-    "ptb": (ptb.main, "ptb", *OUT),
-    "realpersonachat": (realpersonachat.main, "r", *OUT),
-    "synthetic_persona_chat": (synthetic_persona_chat.main, "x_test.csv", *OUT),
+    "chitchat": (corpora.main, "chitchat", "--dataset", "dataset.json", *OUT),
+    "convai2": (corpora.main, "convai2", "x.txt", *OUT),
+    "dailydialog": (corpora.main, "dailydialog", "dialogues.json", *OUT),
+    "open2ch": (corpora.main, "open2ch", "x.tsv", *OUT),
+    "pairs": (corpora.main, "pairs", "d/train.src", "d/train.tgt", *OUT),
+    "ptb": (corpora.main, "ptb", "ptb", *OUT),
+    "realpersonachat": (corpora.main, "realpersonachat", "r", *OUT),
+    "synthetic_persona_chat": (corpora.main, "synthetic_persona_chat", "x_test.csv", *OUT),
     "clean": (clean.main, "x.jsonl", *OUT),
     "split": (split.main, "x.jsonl", *OUT, "--valid", "1", "--test", "1"),
     "personas": (personas.main, "x.jsonl", *OUT, "--valid", "1", "--test", "1", "--min-turns", "1"),
@@ -73,7 +59,8 @@ COMMANDS = {  # main, and words without which there is nothing to do
 @cache
 def parser(name: str) -> argparse.ArgumentParser:
     """Of one of the commands."""
-    return parser_of(COMMANDS[name][0])
+    main = COMMANDS[name][0]
+    return parser_of(main, name) if main is corpora.main else parser_of(main)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -92,10 +79,8 @@ def test_flags(name, data):
 def test_flags_of_tweets(data):
     if importlib.util.find_spec("duckdb") is None:
         pytest.skip("duckdb is not installed")
-    from preprocess.tweets.__main__ import main
-
     from .test_preprocess_tweets import TWEETS, tsv
 
     with folder() as here:
         packed(here, {"t/x.tsv": b"".join(tsv(*tweet) for tweet in TWEETS)})
-        outcome(main, "t", *OUT, *data.draw(flags(parser_of(main))))
+        outcome(corpora.main, "tweets", "t", *OUT, *data.draw(flags(parser_of(corpora.main, "tweets"))))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess import check, clean, personas, self_descriptions, split, subwords, vectors
-from preprocess.side_files import SIDES
+from preprocess.splitting.split_files import SIDES
 
 from .hostile import altered, edited, folder, outcome, refused_or_written
 from .releases import packed

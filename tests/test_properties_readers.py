@@ -5,7 +5,7 @@ import gzip
 import json
 import lzma
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from unittest import mock
@@ -14,17 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import (
-    chitchat,
-    convai2,
-    dailydialog,
-    open2ch,
-    pairs,
-    ptb,
-    realpersonachat,
-    synthetic_persona_chat,
-)
 from preprocess.check import check
+from preprocess.corpora import __main__ as corpora
 
 from .hostile import altered, edited, folder, outcome, refused_or_written
 from .releases import packed
@@ -53,12 +44,12 @@ def text_of(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=True).encode()
 
 
-def written(main: Callable, files: Mapping[str, bytes], given: str, *flags: str) -> None:
+def written(corpus: str, files: Mapping[str, bytes], given: str, *flags: str) -> None:
     """Run a reader on files; what it wrote, `preprocess.check` accepts."""
     with folder() as here:
         packed(here, files)
         out = here / "out.jsonl"
-        found = outcome(main, here / given, "--out", out, *flags)
+        found = outcome(corpora.main, corpus, here / given, "--out", out, *flags)
         refused_or_written(found, out)
         if not found.code:
             check(str(out))
@@ -68,40 +59,40 @@ def written(main: Callable, files: Mapping[str, bytes], given: str, *flags: str)
 def test_chitchat(data):
     with folder() as here:
         (here / "dataset.json").write_bytes(data)
-        found = outcome(chitchat.main, "--dataset", here / "dataset.json", "--out", here / "out.jsonl")
+        found = outcome(corpora.main, "chitchat", "--dataset", here / "dataset.json", "--out", here / "out.jsonl")
         refused_or_written(found, here / "out.jsonl")
 
 
 @given(edited(CONVAI2.encode()))
 def test_convai2(data):
-    written(convai2.main, {"x.txt": data}, "x.txt")
+    written("convai2", {"x.txt": data}, "x.txt")
 
 
 @given(altered(DAILYDIALOG).map(text_of) | edited(text_of(DAILYDIALOG)), st.sampled_from(("all", "train")))
 def test_dailydialog(data, split):
-    written(dailydialog.main, {"dialogues.json": data}, "dialogues.json", "--split", split)
+    written("dailydialog", {"dialogues.json": data}, "dialogues.json", "--split", split)
 
 
 @given(edited(DEV.encode()), st.sampled_from(((), ("--unlabelled",), ("--split", "x"))))
 def test_open2ch(data, flags):
-    written(open2ch.main, {"x.tsv": data}, "x.tsv", *flags)
+    written("open2ch", {"x.tsv": data}, "x.tsv", *flags)
 
 
 @given(altered(FIRST).map(text_of) | edited(text_of(FIRST)), altered(PERSONAS).map(text_of) | edited(text_of(PERSONAS)))
 def test_realpersonachat(dialogue, personas):
-    written(realpersonachat.main, {"x/dialogues/1.json": dialogue, "x/interlocutors.json": personas}, "x")
+    written("realpersonachat", {"x/dialogues/1.json": dialogue, "x/interlocutors.json": personas}, "x")
 
 
 @given(edited(table(PLAIN, STARRED, NOBODY).encode()))
 def test_synthetic_persona_chat(data):
-    written(synthetic_persona_chat.main, {"x_test.csv": data}, "x_test.csv")
+    written("synthetic_persona_chat", {"x_test.csv": data}, "x_test.csv")
 
 
 @given(edited(b"a <eot> b\nc <eot>\nd\n"), edited(b"e\nf\ng\n"))
 def test_pairs(source, target):
     with folder() as here:
         packed(here, {"x.src": source, "x.tgt": target})
-        found = outcome(pairs.main, here / "x.src", here / "x.tgt", "--out", here / "out.jsonl")
+        found = outcome(corpora.main, "pairs", here / "x.src", here / "x.tgt", "--out", here / "out.jsonl")
         refused_or_written(found, here / "out.jsonl")
 
 
@@ -109,7 +100,7 @@ def test_pairs(source, target):
 def test_ptb(train, valid, test):
     with folder() as here:
         packed(here, {"x/train.txt": train, "x/valid.txt": valid, "x/test.txt": test})
-        found = outcome(ptb.main, here / "x", "--out", here / "out")
+        found = outcome(corpora.main, "ptb", here / "x", "--out", here / "out")
         refused_or_written(found, here / "out")
 
 
@@ -122,7 +113,7 @@ def test_damaged_archives(name, data):
     )
     with folder() as here:
         (here / name).write_bytes(data.draw(edited(archive(name, inner))))
-        found = outcome(open2ch.main, here / name, "--out", here / "out.jsonl")
+        found = outcome(corpora.main, "open2ch", here / name, "--out", here / "out.jsonl")
         refused_or_written(found, here / "out.jsonl")
         assert {path.name for path in Path(here).iterdir()} <= {name, "out.jsonl"}
 
@@ -130,4 +121,4 @@ def test_damaged_archives(name, data):
 @given(st.sampled_from(sorted(COMPRESSED)), st.data())
 def test_compressed_files(ending, data):
     packed_text = COMPRESSED[ending](DEV.encode())
-    written(open2ch.main, {f"x.tsv{ending}": data.draw(edited(packed_text))}, f"x.tsv{ending}")
+    written("open2ch", {f"x.tsv{ending}": data.draw(edited(packed_text))}, f"x.tsv{ending}")

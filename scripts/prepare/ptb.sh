@@ -24,7 +24,7 @@ fi
 [[ ! -d $data || -z $(ls -A "$data") ]] || die "$data does not say how it was prepared (no prepare.options); remedy: $remedy"
 # text        a sentence a line, the counts looked at
 read -ra flags <<<"${READ_FLAGS:-}"
-run python -m preprocess.ptb "$1" --out "$text" --min-count "$MIN_COUNT" ${flags[@]+"${flags[@]}"}
+run python -m preprocess.corpora ptb "$1" --out "$text" --min-count "$MIN_COUNT" ${flags[@]+"${flags[@]}"}
 # ids         words as they are; the text's own <unk> is the dictionary's
 rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
 logged "$text/fairseq-preprocess.log" fairseq-preprocess --only-source --trainpref "$text/train.txt" \

@@ -64,13 +64,13 @@ conversations() {
         lock "$text/lock" wait "another process prepares $data"
         if [[ -f $file ]]; then
             [[ $(cat "$file.from" 2>/dev/null) == "$note" ]] ||
-                die "$file was read from other archives or with other flags, not preprocess.$*;" \
+                die "$file was read from other archives or with other flags, not preprocess.corpora $*;" \
                     "remedy: DATA=another folder, or remove $data and $text"
             exit 0
         fi
         rm -f "$text"/.*.part # of a process that was killed
         put "$file.from" printf '%s\n' "$note"
-        run python -m "preprocess.$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
+        run python -m preprocess.corpora "$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
     )
 }
 

@@ -24,7 +24,7 @@ make_folders "$runs"
 if [[ -z ${DATA:-} ]]; then
     export DATA=$ROOT/data-bin/chitchat MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1}
     export VOCABULARY=${VOCABULARY:-4000} VALID=${VALID:-0.03} TEST=${TEST:-0.05}
-    [[ -f $runs/conversations.jsonl ]] || run python -m preprocess.chitchat --out "$runs/conversations.jsonl"
+    [[ -f $runs/conversations.jsonl ]] || run python -m preprocess.corpora chitchat --out "$runs/conversations.jsonl"
     run bash "$ROOT/scripts/prepare.sh" "$runs/conversations.jsonl" "$DATA"
 fi
 [[ -f $DATA/dict.src.txt ]] || die "DATA=$DATA is no folder of fairseq-preprocess; remedy: bash scripts/prepare.sh, or no DATA"

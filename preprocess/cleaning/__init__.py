@@ -1,0 +1,1 @@
+"""Cleaning rules for the text of a turn, and its language."""

@@ -1,0 +1,1 @@
+"""One reader per corpus: raw files in, conversations.jsonl out (`python -m preprocess.corpora NAME ...`)."""

@@ -1,0 +1,1 @@
+"""Archives of tweets -> conversations.jsonl, who answered whom found by joins on disk."""

@@ -1,0 +1,231 @@
+"""Archives of tweets and who answered whom -> conversations.jsonl: read, join, write, each step where it was stopped."""
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fairseq_latent.errors import InputError
+from fairseq_latent.files import written_whole
+from preprocess.clean import cleaner
+from preprocess.cleaning.rules import Wanted, wanted_by
+from preprocess.parallel import map_tasks
+
+from .accounts import accounts
+from .database import database, work_file
+from .decompress import archive_files
+from .options import LEAST_MEMORY
+from .read import Selection, read_file
+from .threads import Threads, parts_of, write_turns
+from .write import concatenate, write_part
+
+TURNS = 1_000_000  # of one part of the output, at most
+TURNS_PER_MB = 200  # of the memory that a process has to write a part
+PATIENCE = 3  # seconds
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Read, join and write what the flags ask for."""
+    selection = _selection(options)
+    files = archive_files(options.archives)
+    work = options.work or options.out.with_name(options.out.name + ".work")
+    _check_places(options, work)
+    with _held(work, files, options.shard, selection):
+        counts = _read(files, work / "tweets", selection, options)
+        if options.shard:
+            print(f"shard {options.shard[0]}/{options.shard[1]} is read; join the shards without --shard")
+            return
+        counts.update(_joined(work, options))
+        if not counts["threads kept"]:
+            raise InputError(
+                f"{options.archives[0]}: no conversations among {counts['tweets kept']:,} tweets; remedy: an archive that "
+                "has replies and what they answer, or fewer filters (see --help)"
+            )
+        parts = _write(work, options)
+        concatenate(parts, options.out)
+        lines = [line for account in accounts(counts) for line in account.lines()]
+        if options.report:
+            with written_whole(options.report) as file:
+                file.write("\n".join(lines) + "\n")
+    shutil.rmtree(work)
+    print(*lines, f"{counts['threads kept']:,} conversations -> {options.out}", sep="\n")
+
+
+def _check_places(options: argparse.Namespace, work: Path) -> None:
+    """What is wrong with them should not show after hours."""
+    if set(str(work)) & set("*?[") or not str(work).isprintable():
+        raise InputError(f"{work}: its name means several files to DuckDB; remedy: another --work, of plain characters")
+    for path in filter(None, (options.out, options.report, work)):
+        for archive in options.archives:
+            if archive.is_dir() and archive.resolve() in path.resolve().parents:
+                raise InputError(
+                    f"{path} is within the archive {archive}; remedy: another place, it would be read as one"
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path.parent}: nothing can be written there; remedy: another place for {path.name}")
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    languages, wanted = tuple(options.lang or ()), None
+    if options.clean:
+        if len(languages) > 1:
+            raise InputError("--clean with several --lang; remedy: one language")
+        options.lang = languages[0] if languages else None
+        wanted = wanted_by(options, tweets=True)
+        cleaner(wanted)  # what is missing is missed before any work
+    else:
+        given = [
+            name for name, value in vars(Wanted()).items() if name in vars(options) and getattr(options, name) != value
+        ]
+        if set(given) - {"tweets", "lang"}:
+            raise InputError(
+                f"--{given[0].replace('_', '-')} without --clean; remedy: add --clean, or clean afterwards"
+            )
+    return Selection(languages, options.keep_retweets, options.keep_bots, tuple(_listed(options.bots)), wanted)
+
+
+def _read(files: Sequence[Path], folder: Path, selection: Selection, options: argparse.Namespace) -> Counter:
+    """Step 1, a process a file; files that were read before are passed over."""
+    folder.mkdir(exist_ok=True)
+    tasks = list(enumerate(files))
+    if options.shard:
+        number, shards = options.shard
+        tasks = [(index, path) for index, path in tasks if index % shards == number - 1]
+    workers, memory, threads = _shares(options, len(tasks))
+    counts: Counter[str] = Counter()
+    jobs = {(path, index, folder, selection, memory, threads): path.stat().st_size for index, path in tasks}
+    with (
+        tqdm(total=sum(jobs.values()), desc="read", unit="B", unit_scale=True, disable=None) as bar,
+        closing(map_tasks(read_file, jobs, workers)) as results,
+    ):
+        for job, counted in results:
+            counts.update(counted)
+            bar.update(jobs[job])
+            bar.set_postfix_str(f"{counts['tweets kept']:,} tweets")
+    return counts
+
+
+def _joined(work: Path, options: argparse.Namespace) -> Counter:
+    """Step 2, in a process of its own, unless that is done: with these options, of the tweets that are there."""
+    done = work / "turns.json"
+    wanted = [options.repeated, options.each_reply, options.max_turns, options.keep_monologues, options.keep_crowds]
+    if done.exists():
+        kept = work_file(done)
+        if kept["options"] == wanted:
+            return Counter(kept["counts"])
+        done.unlink()
+    with closing(map_tasks(join, [(work, options)], 1)) as results:
+        ((_, counts),) = results
+    with written_whole(done) as file:
+        json.dump({"options": wanted, "counts": counts}, file)
+    return counts
+
+
+def join(work: Path, options: argparse.Namespace) -> Counter:
+    """Write the turns of all threads to `work`/turns; the counts of it."""
+    folder = work / "turns"
+    shutil.rmtree(folder, ignore_errors=True)
+    for left in work.glob("threads.duckdb*"):
+        left.unlink()
+    counts: Counter[str] = Counter()
+    joining = database(
+        work, f"{options.memory}MB", options.workers, work / "spill", str(work / "threads.duckdb"), in_order=False
+    )
+    with joining as base:
+        threads = Threads(base, str(work / "tweets" / "*.parquet"), counts, _say)
+        threads.link(options.repeated)
+        threads.place()
+        threads.walk(options.each_reply, options.max_turns)
+        threads.choose(options.keep_monologues, options.keep_crowds)
+        if counts["threads kept"]:
+            size = min(TURNS, TURNS_PER_MB * max(LEAST_MEMORY, options.memory // options.workers))
+            write_turns(threads, folder, size)
+    for left in work.glob("threads.duckdb*"):
+        left.unlink()
+    del counts["tweets kept"]  # step 1 counted them
+    return counts
+
+
+def _write(work: Path, options: argparse.Namespace) -> list[Path]:
+    """Step 3, a process a part."""
+    parts = parts_of(work / "turns")
+    workers, memory, threads = _shares(options, len(parts))
+    jobs = [(part, work / f"{part.name}.jsonl", options.clean, memory, threads) for part in parts]
+    with (
+        tqdm(total=len(jobs), desc="write", unit=" parts", disable=None) as bar,
+        closing(map_tasks(write_part, jobs, workers)) as results,
+    ):
+        for _ in results:
+            bar.update()
+    return [out for _, out, *_ in jobs]
+
+
+def _shares(options: argparse.Namespace, jobs: int) -> tuple[int, str, int]:
+    """How many processes for so many jobs, and the memory and threads of each."""
+    workers = max(1, min(options.workers, jobs, options.memory // LEAST_MEMORY))
+    return workers, f"{options.memory // workers}MB", max(1, options.workers // workers)
+
+
+@contextmanager
+def _held(work: Path, files: Sequence[Path], shard: tuple[int, int] | None, selection: Selection) -> Iterator[None]:
+    """The work folder, for this run alone unless it reads a shard, and only with what it was begun with."""
+    begun, lock = work / "options.json", work / "lock"
+    if work.exists() and not begun.exists() and {each.name for each in work.iterdir()} - {lock.name}:
+        raise InputError(f"{work} is not empty, and is removed in the end; remedy: a new folder for --work")
+    work.mkdir(parents=True, exist_ok=True)
+    about = [(path, path.stat()) for path in files]
+    kept = {
+        "files": [[str(path), state.st_size, state.st_mtime_ns] for path, state in about],
+        "selection": asdict(selection),
+    }
+    wanted = json.loads(json.dumps(kept))
+    with ExitStack() as locks:
+        locks.enter_context(_locked(lock, fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
+        if shard:
+            locks.enter_context(_locked(work / "lock.{}of{}".format(*shard), fcntl.LOCK_EX))
+        if begun.exists() and work_file(begun) != wanted:
+            raise InputError(f"{work} was begun with other files or options; remedy: remove it, or another --work")
+        with written_whole(begun) as file:
+            json.dump(wanted, file)
+        yield
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    """A lock on a file; what a killed run leaves behind holds its own for a moment."""
+    with open(path, "a") as file:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, how | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{path.parent}: another run works there; remedy: wait for it, or another --work"
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def _listed(path: Path | None) -> list[str]:
+    return (
+        []
+        if path is None
+        else [line.strip().lstrip("@") for line in path.read_text("utf-8").splitlines() if line.strip()]
+    )
+
+
+def _say(line: str) -> None:
+    print(f"join: {line}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Splitting into train, valid and test by whole conversations."""

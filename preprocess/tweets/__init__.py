@@ -1,1 +1,0 @@
-"""Archives of tweets -> conversations.jsonl, who answered whom found by joins on disk (`python -m preprocess.tweets`)."""
