@@ -141,7 +141,7 @@ class Lengths:
     """Norms of the states that leave a quarter, half and all of the blocks, as hooks see them."""
 
     def __init__(self, body):
-        from fairseq_latent.modules.language_model import blocks_of
+        from fairseq_latent.modules.language_models.body import blocks_of
 
         self.body, self.slots, self.words = body, {}, {}
         blocks = blocks_of(body.model)

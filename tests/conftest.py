@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from .corpus import write_splits
+from .helpers.corpus import write_splits
 
 # Threads that spin make tiny operations slower; torch reads this when it is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,7 +62,7 @@ def shared(tmp_path_factory):
 @pytest.fixture(scope="session")
 def smoke(shared):
     """The smoke quickstart from end to end: data-bin/, runs/, and how many seconds it took."""
-    from . import quickstart
+    from .helpers import quickstart
 
     if find_spec("chitchat_dataset") is None:
         pytest.skip("chitchat-dataset is not installed")
@@ -84,7 +84,7 @@ def text(tmp_path_factory):
 @pytest.fixture(scope="session")
 def binarise(tmp_path_factory):
     """Text folder, more flags -> data-bin folder, by the real fairseq-preprocess."""
-    from . import programs
+    from .helpers import programs
 
     def binarised(folder, *flags):
         target = tmp_path_factory.mktemp("data-bin")
@@ -105,7 +105,7 @@ def data_bin(text, binarise):
 @pytest.fixture(scope="session")
 def sentences_bin(text, tmp_path_factory):
     """The corpus' responses as sentences of their own, binarised for `text_vae`."""
-    from . import programs
+    from .helpers import programs
 
     target = tmp_path_factory.mktemp("sentences-bin")
     splits = [f"--{name}pref={text / name}.tgt" for name in ("train", "valid", "test")]
@@ -116,7 +116,7 @@ def sentences_bin(text, tmp_path_factory):
 @pytest.fixture(scope="session")
 def persona_bin(tmp_path_factory):
     """Dialogues with profiles: 40 responses to train on, 11 to validate, 13 to test, binarised."""
-    from . import personas
+    from .helpers import personas
 
     text, target = tmp_path_factory.mktemp("personas"), tmp_path_factory.mktemp("personas-bin")
     personas.write(text, {"train": 40, "valid": 11, "test": 13})
@@ -127,7 +127,7 @@ def persona_bin(tmp_path_factory):
 @pytest.fixture(scope="session")
 def persona_run(persona_bin, tmp_path_factory):
     """A persona model after two updates on `persona_bin`: its checkpoint, and what training printed."""
-    from . import programs
+    from .helpers import programs
 
     folder = tmp_path_factory.mktemp("persona-run")
     flags = ("--task", "persona_dialogue", "--max-update", "2", "--lr", "0.01")

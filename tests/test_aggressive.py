@@ -10,8 +10,8 @@ from fairseq_latent.aggressive import AggressivePhase, InnerLoop
 from fairseq_latent.errors import InputError
 from fairseq_latent.tasks.latent_task import LatentTask
 
-from . import programs
-from .tiny import build_model
+from .helpers import programs
+from .helpers.tiny import build_model
 
 TASK = ("--task", "text_vae")
 SHORT = ("--aggressive", "--aggressive-steps", "7", "--aggressive-window", "2")

@@ -5,7 +5,7 @@ import torch
 
 from fairseq_latent import matching
 
-from .cases import cases, near
+from .helpers.cases import cases, near
 
 
 @pytest.mark.parametrize("given, expected", cases("p2bot_receiver"))

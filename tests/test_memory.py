@@ -16,7 +16,7 @@ from fairseq_latent.text.word_vectors import load_vectors
 from preprocess import conversation, lines, parallel
 from preprocess.corpora import archives
 
-from . import programs
+from .helpers import programs
 
 MB = 1 << 20
 

@@ -20,7 +20,7 @@ from fairseq_latent.compat.flag_ranges import RANGES
 from fairseq_latent.errors import InputError
 from fairseq_latent.ranges import FINITE, LARGEST, Numbers, Range, check_config
 
-from .tiny import build_model
+from .helpers.tiny import build_model
 
 OURS = [
     owner

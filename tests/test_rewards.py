@@ -5,7 +5,7 @@ import torch
 
 from fairseq_latent import matching, rewards
 
-from .cases import cases, near
+from .helpers.cases import cases, near
 
 
 def tensors(agent: dict) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from fairseq_latent.modules.fusion import DecodedResponse, LatentFusion
 from fairseq_latent.modules.packed import PackedStates, Packing
 from fairseq_latent.selection import TILE, VocabularyScorer, choose_noise
 
-from .tiny import NO_DROPOUT, batch, build_criterion, build_model, fairseq_encoding, fairseq_latent, gradients
+from .helpers.tiny import NO_DROPOUT, batch, build_criterion, build_model, fairseq_encoding, fairseq_latent, gradients
 
 
 def posterior(size=6, latent_dim=3):

@@ -7,9 +7,19 @@ from pathlib import Path
 
 from fairseq_latent.files import written_together
 
-from ..evaluation.reporting.collapse import PART, TITLE, section, table, unfinished
-from ..evaluation.reporting.collapse_rows import as_csv, curves_as_csv, joined, trained_row, written_rows
-from ..evaluation.reporting.marked_page import with_part
+from ..evaluation.reporting.collapse import (
+    PART,
+    TITLE,
+    as_csv,
+    curves_as_csv,
+    joined,
+    section,
+    table,
+    trained_row,
+    unfinished,
+    written_rows,
+)
+from ..evaluation.reporting.page import with_part
 from ..evaluation.runs.run_folder import run_folders
 
 

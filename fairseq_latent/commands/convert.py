@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
             f"{args.out}: a language model without latents; fairseq-generate --task persona_dialogue --path {args.out}"
         )
         return
-    from ..modules.pretrained import SYMBOLS
+    from ..modules.language_models.pretrained import SYMBOLS
 
     part = args.out.with_name(args.out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)

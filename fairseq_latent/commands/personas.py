@@ -9,8 +9,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_together
 
-from ..evaluation.reporting.marked_page import with_part
-from ..evaluation.reporting.persona_rows import read_row, read_scores
+from ..evaluation.reporting.page import with_part
 from ..evaluation.reporting.personas import (
     PART,
     REFERENCE,
@@ -18,6 +17,8 @@ from ..evaluation.reporting.personas import (
     as_csv,
     latents_table,
     perplexity_table,
+    read_row,
+    read_scores,
     responses_table,
     section,
     unfinished,

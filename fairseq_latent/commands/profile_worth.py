@@ -107,8 +107,8 @@ def _language_model(args: argparse.Namespace) -> tuple:
     """The model, its first token, what ends a turn, and its tokenizer."""
     import torch
 
-    from ..modules.pretrained import of_folder
-    from ..modules.text_likelihood import TextLikelihood
+    from ..modules.language_models.pretrained import of_folder
+    from ..modules.language_models.text_likelihood import TextLikelihood
     from ..text.gpt2_tokenizer import load_gpt2
 
     read = of_folder(args.lm_path, args.positions, 0.0, 0.0)

@@ -12,9 +12,9 @@ from fairseq.models import register_model, register_model_architecture
 from torch import Tensor
 
 from ..gaussian import DiagonalGaussian
-from ..modules.dialogpt import DecodedTurns, TurnsDecoder
-from ..modules.prompt_embedding import PromptEmbedding
-from ..modules.prompt_encoder import PromptEncoder
+from ..modules.language_models.turns import DecodedTurns, TurnsDecoder
+from ..modules.prompts.embedding import PromptEmbedding
+from ..modules.prompts.encoder import PromptEncoder
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body

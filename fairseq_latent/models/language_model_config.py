@@ -8,8 +8,8 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import nn
 
 from ..errors import InputError
-from ..modules.language_model import LanguageModelBody, position_table
-from ..modules.pretrained import (
+from ..modules.language_models.body import LanguageModelBody, position_table
+from ..modules.language_models.pretrained import (
     LanguageModel,
     configuration,
     fresh_gpt2,
@@ -17,7 +17,7 @@ from ..modules.pretrained import (
     of_folder,
     rows_of_symbols,
 )
-from ..modules.word_table import WordTable, rows_for
+from ..modules.language_models.word_table import WordTable, rows_for
 from ..ranges import DEPTH, POSITIONS, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT, RESERVED, USER_SYMBOLS
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from ..data.own_persona import PromptLayout
 from ..errors import InputError
-from ..modules.next_utterance import NextUtteranceHead
-from ..modules.prompt_embedding import PromptEmbedding
-from ..modules.prompt_encoder import PromptEncoder
-from ..modules.speaker_decoder import SpeakerDecoder
+from ..modules.prompts.decoder import SpeakerDecoder
+from ..modules.prompts.embedding import PromptEmbedding
+from ..modules.prompts.encoder import PromptEncoder
+from ..modules.prompts.next_utterance import NextUtteranceHead
 from ..ranges import SHARE_BELOW_ONE, Range
 from ..text.vocabulary import joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from ..modules.language_decoder import DecodedReply
-from ..modules.language_model import LanguageModelBody
+from ..modules.language_models.body import LanguageModelBody
+from ..modules.language_models.decoder import DecodedReply
+from ..modules.language_models.persona import PersonaDecoder, PersonaEncoder
 from ..modules.latent_encoders import BlocksReader, LatentReader, copy_blocks
-from ..modules.persona_gpt2 import PersonaDecoder, PersonaEncoder
 from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..data.own_persona import PromptLayout
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput
-from ..modules.language_decoder import DecodedReply
-from ..modules.prompt_embedding import PromptEmbedding
-from ..modules.prompt_encoder import PromptEncoder
-from ..modules.speaker_decoder import ChoiceHead, SpeakerDecoder, side_by_side
+from ..modules.language_models.decoder import DecodedReply
+from ..modules.prompts.decoder import ChoiceHead, SpeakerDecoder, side_by_side
+from ..modules.prompts.embedding import PromptEmbedding
+from ..modules.prompts.encoder import PromptEncoder
 from ..ranges import SHARE_BELOW_ONE, Range
 from ..text.vocabulary import joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body

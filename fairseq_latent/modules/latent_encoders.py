@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .activations import ACTIVATIONS
-from .language_model import blocks_of, position_table
-from .packed_attention import packed_states, use_packed_attention
+from .language_models.body import blocks_of, position_table
+from .language_models.packed_attention import packed_states, use_packed_attention
 
 
 class Read(Protocol):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from .word_table import WordTable
+from .language_models.word_table import WordTable
 
 ZP, FADER, OTHER = range(3)  # rows that follow the word table
 LOGVAR_RANGE = 8.0

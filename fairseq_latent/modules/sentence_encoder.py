@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..matching import masked_mean
-from .pretrained import UNSAVED, transformers
+from .language_models.pretrained import UNSAVED, transformers
 
 REMEDY = "remedy: the folder of a BERT, e.g. of fairseq-latent weights minilm FOLDER"
 UTTERANCE, SENTENCE = 0, 1  # segments

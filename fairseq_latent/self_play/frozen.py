@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..modules.pretrained import of_folder
-from ..modules.text_likelihood import TextLikelihood
+from ..modules.language_models.pretrained import of_folder
+from ..modules.language_models.text_likelihood import TextLikelihood
 
 CHUNK = 1 << 20
 

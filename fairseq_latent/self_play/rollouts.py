@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data.own_persona import Ids, PromptLayout, shuffled
 from ..data.speakers import Speaker
 from ..decoding.search import ban_bigrams, gumbel, splitmix
-from ..modules.prompt_cache import Choose, PromptCache
+from ..modules.prompts.cache import Choose, PromptCache
 
 AGENTS = (0, 1)
 

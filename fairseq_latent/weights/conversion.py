@@ -46,9 +46,9 @@ def to_folder(checkpoint: str, data: str, folder: Path) -> tuple[dict[str, int],
     import torch
 
     from ..evaluation.analysis.checkpoint import load
-    from ..modules.dialogpt import TurnsDecoder
-    from ..modules.language_model import LanguageModelBody
-    from ..modules.pretrained import SYMBOLS, configuration, transformers
+    from ..modules.language_models.body import LanguageModelBody
+    from ..modules.language_models.pretrained import SYMBOLS, configuration, transformers
+    from ..modules.language_models.turns import TurnsDecoder
     from ..symbols import EOT
 
     library = transformers()
@@ -118,7 +118,7 @@ def to_checkpoint(folder: Path, data: str, path: Path, arch: str = "persona_cvae
 
     import fairseq_latent
 
-    from ..modules.pretrained import has_end
+    from ..modules.language_models.pretrained import has_end
 
     fairseq_latent.register()
     from fairseq import checkpoint_utils, options, tasks

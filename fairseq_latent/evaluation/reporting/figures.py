@@ -14,7 +14,7 @@ from .collect import MeasuredSystem, Missing, attempt
 from .comparisons import FEW, listed
 from .kinds import Kind
 from .observations import picture_of_latents
-from .persona_rows import PERCEPTION, SWEEP, read_purity
+from .personas import PERCEPTION, SWEEP, read_purity
 
 PICTURE = "the picture of latents"
 PERCEPTION_PICTURE = "perception.png"

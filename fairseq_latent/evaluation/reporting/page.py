@@ -7,11 +7,29 @@ import base64
 import re
 from dataclasses import dataclass
 
-from fairseq_latent.errors import printable
+from fairseq_latent.errors import InputError, printable
 
 from ..tables import SIGNIFICANT, Column, Estimate, Value, escaped, render
 from .content import Report
 from .tables import Table
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines before and after the part."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def with_part(text: str, name: str, part: str, title: str) -> str:
+    """The page with `part` between its marks; a page without marks gets them at its end, an empty one `title` first."""
+    begin, end = marks(name)
+    if (begin in text) != (end in text):
+        raise InputError(f"the page has one of the two marks {begin} and {end}; remedy: both, or none")
+    if begin not in text:
+        text = f"{text or title}{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{part}\n\n{end}{after}"
+
 
 LINE_STARTS = re.compile(r"^(\s*(?:[-+>]|\d+[.)]|={2,}))")
 ADDRESSES = re.compile(r"(?<=[a-z])(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)  # GitHub would make links of them

@@ -1,0 +1,1 @@
+"""Language models of `transformers` as decoders: their weights, their words, latents among their vectors."""

@@ -1,0 +1,144 @@
+"""`fairseq-latent personas`: tables of persona models from the files beside their checkpoints, finished or not."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from fairseq_latent.cli import main
+from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json, read_sweep
+from fairseq_latent.evaluation.reporting.personas import PART, read_scores
+from fairseq_latent.evaluation.reporting.published_results import CONVAI2
+
+LATENTS = {
+    "kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 30.0, "elbo_ppl": 34.5, "sentences": 21, "tokens": 130,
+    "prior_ppl": 31.0, "prior_word_ppl": 61.0, "rec_word_ppl": 59.0, "elbo_word_ppl": 67.0, "words": 100,
+    "signature": "split:test|prior-samples:3",
+}  # fmt: skip
+POINTS = (
+    Point(None, 1, 0.3, 0.3, 8),
+    Point(0.0, 1, 0.2, 0.2, 6),
+    Point(0.0, 2, 0.3, 0.2, 7),
+    Point(1.0, 1, 0.5, 0.2, 9),
+    Point(1.0, 2, 0.5, 0.2, 9),
+)
+SWEEP = Sweep(POINTS, Point(None, 0, 0.4, 0.35, 10), "sweep|seeds:1,2\nP.Distance|own", 0.325)
+PERCEPTION = {
+    "purity": {"value": 0.5, "shuffled": 0.2, "points": 40},
+    "untrained": {"value": 0.3},
+    "profiles": 60,
+    "signature": "perception|seed:1",
+}
+
+
+def score(value, **extra):
+    return {"value": value, "signature": "P.Distance|own", "extra": extra}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A model that is finished, one without latents, one in training, one not begun; a fifth lacks its responses."""
+    for name in ("full", "none", "training", "silent"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.log").write_text(
+            '{"num_updates": "10", "wall": "1800"}\n{"num_updates": "20", "wall": "3600"}\n'
+        )
+    for name in ("full", "none", "silent"):
+        found = LATENTS if name == "none" else LATENTS | {"fader_kl": 0.125}
+        (tmp_path / name / "done").write_text("20 0\n")
+        (tmp_path / name / "latents.test.json").write_text(json.dumps(found))
+    (tmp_path / "full/sweep.json").write_text(as_json(SWEEP))
+    (tmp_path / "full/perception.json").write_text(json.dumps(PERCEPTION))
+    rows = [
+        {"name": name, "scores": {"Distinct-1": score(0.1 * place), "P.Distance": score(0.4, to_other_profiles=0.375)}}
+        for place, name in enumerate(("Reference", "Full", "No latents"))
+    ]
+    (tmp_path / "scores.json").write_text(json.dumps({"rows": rows}))
+    names = {"Full": "full", "No latents": "none", "In training": "training", "To come": "later", "Silent": "silent"}
+    return [f"{name}={tmp_path / folder}" for name, folder in names.items()]
+
+
+def cells(page, row, table):
+    """The cells of a row in the table-th table that has it."""
+    found = [line for line in page.splitlines() if line.startswith(f"| {row} ")]
+    return [cell.strip() for cell in found[table].split("|")[2:-1]]
+
+
+def test_all_measures_on_one_page(runs, tmp_path, capsys):
+    page, numbers = tmp_path / "docs/page.md", tmp_path / "docs/page.csv"
+    pictures = [f"Full={tmp_path / 'docs/pictures/a=b.png'}"]
+    flags = ["--scores", tmp_path / "scores.json", "--page", page, "--csv", numbers, "--pictures", *pictures]
+    assert main(["personas", *runs, *map(str, flags)]) == 0
+    printed = capsys.readouterr()
+    assert (
+        "Not finished yet: In training (at 20 updates); To come (not begun); Silent (without responses and sweep and "
+        "profiles)." in printed.err
+    )
+    text = page.read_text(encoding="utf-8")
+    assert cells(text, "Full", 0) == ["31.00", "30.00", "34.50", "61.00", "59.00", "67.00"]
+    assert cells(text, "In training", 0) == ["–"] * 6
+    assert cells(text, "Full", 1) == ["0.100", *["–"] * 5, "0.400", "0.375", "–", "–"]
+    assert cells(text, "people", 0) == ["0.000", *["–"] * 5, "0.400", "0.375", "–", "–"]
+    carried = ["2.50", "0.125", "3", "1.25", "0.500", "0.300", "0.200", "0.94", "0.94"]
+    assert cells(text, "Full", 2) == carried  # rho: ranks 1.5 1.5 3.5 3.5 against 1 2 3.5 3.5, 4 / sqrt(4 * 4.5)
+    assert "No latents" not in text.partition("What the latents carry")[2]
+    assert cells(text, "0", 0) == ["0.250", "0.750", "0.200", "6.5"]  # the mean over seeds
+    assert cells(text, "the prior's own, 0.33 on average", 0) == ["0.300", "0.700", "0.300", "8.0"]
+    assert "- `sweep|seeds:1,2`" in text and "- `perception|seed:1`" in text
+    assert "![Full](pictures/a=b.png)" in text and "`P.Distance|own`" in text and "prior-samples:3" in text
+    assert cells(text, "DialoGPT", 0) == ["14.966", "0.139", "0.417", "0.359"] and len(CONVAI2) == 6
+    assert str(tmp_path) not in text
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8")))}
+    assert (rows["Full"]["rho_to_others"], rows["Full"]["hours"], rows["Full"]["purity"]) == ("", "1.0000", "0.5000")
+    assert (rows["people"]["to others"], rows["To come"]["state"], rows["No latents"]["kl"]) == (
+        "0.3750",
+        "not begun",
+        "2.5000",
+    )
+
+
+def test_what_the_profile_is_worth_has_its_interval(runs, tmp_path, capsys):
+    """Where it was measured, beside rows of earlier versions."""
+    found = {"other_ppl": 30.6, "worth": 0.126, "worth_low": -0.05, "worth_high": 0.31, "worth_over_prior": 2.0}
+    file = tmp_path / "silent/latents.test.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | found | {"dialogues": 9}))
+    assert main(["personas", *runs, "--csv", str(tmp_path / "n.csv"), "--format", "markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert cells(printed, "Silent", 2)[4:6] == ["0.126 ±0.180", "2.000"]
+    assert cells(printed, "Full", 2)[4:6] == ["–", "–"]
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO((tmp_path / "n.csv").read_text()))}
+    assert (rows["Silent"]["worth_low"], rows["Silent"]["dialogues"], rows["Full"]["worth"]) == ("-0.0500", "9", "")
+
+
+def test_what_people_wrote_stays(runs, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Mine\n\n<!-- {PART}: begin -->\nold\n<!-- {PART}: end -->\n\nAfter.\n", encoding="utf-8")
+    assert main(["personas", *runs, "--page", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n\n<!--") and text.endswith("-->\n\nAfter.\n") and "old" not in text
+
+
+def test_a_sweep_is_read_back_as_it_was(tmp_path):
+    (tmp_path / "sweep.json").write_text(as_json(SWEEP))
+    assert read_sweep(tmp_path / "sweep.json") == SWEEP
+    assert json.loads(as_json(SWEEP))["spearman"]["to_others"] == {"rho": None, "p": None}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("full/sweep.json", "a,b\n1,2\n"), ("full/perception.json", "{}"), ("full/latents.test.json", "[]")],
+)
+def test_damaged_files_are_named(runs, tmp_path, capsys, file, content):
+    (tmp_path / file).write_text(content)
+    assert main(["personas", *runs]) == 2
+    assert f"{tmp_path / file}: the" in capsys.readouterr().err.replace("this is", "the")
+
+
+def test_what_does_not_fit(runs, tmp_path, capsys):
+    (tmp_path / "bad.json").write_text('{"rows": [1]}')
+    assert main(["personas", *runs, "--scores", str(tmp_path / "bad.json")]) == 2
+    assert "these are no scores; remedy" in capsys.readouterr().err
+    assert main(["personas", *runs, "--page", str(tmp_path / "p.md"), "--pictures", "Nobody=x.png"]) == 2
+    assert "no row of that name; remedy" in capsys.readouterr().err and not (tmp_path / "p.md").exists()
+    assert read_scores(tmp_path / "scores.json")[1]["P.Distance"] == "P.Distance|own"

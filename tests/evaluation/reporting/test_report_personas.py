@@ -1,0 +1,112 @@
+"""The report of trainings on data with personas: columns, findings, pictures and the table of Cho et al. (2022)."""
+
+import json
+import shutil
+
+import pytest
+
+from fairseq_latent.cli import main
+from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
+from tests.helpers import programs
+from tests.helpers.report_runs import TEST, write_measured
+
+from .test_report import Page
+
+ANSWERS = ["i like tea .", "no .", "do you like dogs ?"]
+LATENTS = {
+    "kl": 1.5, "au": 3, "mi": 0.9, "prior_ppl": 30.0, "prior_word_ppl": 40.0, "rec_word_ppl": 39.0, "fader_kl": 0.1,
+    "worth": 0.5, "worth_low": -0.25, "worth_high": 1.25, "worth_over_prior": 0.75, "dialogues": 7,
+}  # fmt: skip
+WITHOUT = {"kl": 0.0, "mi": 0.0, "prior_ppl": 33.0, "prior_word_ppl": 44.0, "rec_word_ppl": 44.0}
+VECTORS = "4 2\ntea 1 0\ndogs 0 1\nlike 1 1\ncats 0.5 1\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, persona_bin, persona_run):
+    """One with latents and one without, measured, with three responses a context, a sweep and a picture of profiles."""
+    home = tmp_path_factory.mktemp("runs")
+    for name, latents in (("full", LATENTS), ("plain", WITHOUT)):
+        folder = write_measured(home / name, ANSWERS, **latents)
+        lines = (folder / "generate.test.txt").read_text().splitlines()
+        lines = [line for line in lines for _ in range(3 if line[:2] in ("H-", "D-") else 1)]
+        (folder / "generate.test.txt").write_text("\n".join(lines) + "\n")
+    shutil.copy(persona_run[0], home / "full/checkpoint_best.pt")
+    flags = ("--task", "persona_dialogue", "--max-update", "1", "--no-latents", "--disable-validation")
+    programs.fit(persona_bin, home / "trained", *flags, arch="persona_cvae_gpt2_tiny")
+    shutil.copy(home / "trained/checkpoint_last.pt", home / "plain/checkpoint_best.pt")
+    points = tuple(Point(fader, 1, 0.4, 0.3, 10.0 + (fader or 0)) for fader in (None, 0.0, 0.5, 1.0))
+    (home / "full/sweep.json").write_text(as_json(Sweep(points, Point(None, 0, 0.5, 0.3, 9.0), "sweep", 0.25)))
+    (home / "full/perception.png").write_bytes(b"\x89PNG\r\n\x1a\n...")
+    purity = {"purity": {"value": 0.5, "shuffled": 0.25, "points": 9}, "untrained": {"value": 0.375}}
+    (home / "full/perception.json").write_text(json.dumps({**purity, "profiles": 12, "signature": "perception"}))
+    (home / "vectors.txt").write_text(VECTORS)
+    (home / "profiles.txt").write_text("i have dogs\n" * (len(TEST) - 1) + "i drink tea <eot> i sing\n")
+    return home
+
+
+def report(runs, data, out, *flags):
+    words = ["report", f"full={runs}/full", f"plain={runs}/plain", "--data", str(data), "--out", str(out), "--cpu"]
+    return main([*words, "--bootstrap", "50", "--profiles", f"{runs}/profiles.txt", *flags])
+
+
+@pytest.fixture(scope="module")
+def pages(runs, persona_bin):
+    assert report(runs, persona_bin, runs / "page", "--vectors", f"{runs}/vectors.txt") == 0
+    return tuple((runs / f"page/report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+
+
+def test_columns_are_those_of_personas(pages):
+    rows = {row[0]: row[1:] for row in Page(pages[0]).tables["Results"]}
+    assert rows["system"] == [
+        *("prior PPL/word", "rec PPL/word", "worth", "over prior", "KL", "fader KL", "AU", "MI"),
+        *("Distinct-1", "Distinct-2", "P.Distance", "to others", "F1", "length"),
+    ]
+    assert rows["full"][:8] == ["40.00", "39.00", "0.50±0.75", "0.75", "1.50", "0.10", "3", "0.90"]
+    assert rows["plain"][:8] == ["44.00", *["–"] * 7]
+    assert rows["Reference"][:8] == ["–"] * 8
+    assert "–" not in rows["full"][8:]
+
+
+def test_the_page_explains_profiles_and_not_a_posterior_that_sees_the_response(pages):
+    for page in pages:
+        assert "comes from q(Zp|P), which reads a profile" in page.replace("\n", " ").replace("\\", "")
+        assert "sees the response" not in page
+        assert "full: KL(Zp) 1.50 nats" in page.replace("\\", "")
+        assert "within the noise" in page
+        assert "plain: KL" not in page
+        assert "None" not in page
+    assert "A’s profile, which no system reads: i have dogs" in pages[0]
+
+
+def test_beside_stands_the_persona_papers_table(pages):
+    tables = Page(pages[0]).tables
+    rows = {row[0]: row[1:] for row in tables["Beside the paper's numbers"]}
+    assert rows["system"][:2] == ["PPL", "PPL reported"]
+    assert rows["full"][0] == "30.000"
+    assert rows["full"][1::2][:4] == ["15.671", "0.167", "0.538", "0.401"]
+    assert rows["full"][-1] == "persona CVAE + L_Po-di"
+    assert rows["plain"][1] == "–"
+    assert rows["plain"][-1] == "language model without latents: no row of the paper"
+    assert ["P²BOT", "16.620", "0.083", "0.268", "0.370"] in tables["Cho et al. (2022), Table 1, ConvAI2"]
+    assert not any("Sato" in label for label in tables)
+
+
+def test_pictures_are_the_fader_and_the_profiles(pages, runs):
+    assert sorted(path.name for path in (runs / "page").glob("*.png")) == [
+        *("full.perception.png", "full.sweep.png", "kl.png", "loss.png")
+    ]
+    assert "50% are about the same, 38% with random weights" in pages[0]
+
+
+def test_without_vectors_the_page_goes_without_p_distance(runs, persona_bin, tmp_path):
+    broken = tmp_path / "full"
+    shutil.copytree(runs / "full", broken)
+    (broken / "perception.png").write_bytes(b"<svg onload=alert(1)>")
+    (broken / "sweep.json").write_text("{}")
+    words = ["report", f"full={broken}", "--data", str(persona_bin), "--out", str(tmp_path / "page"), "--cpu"]
+    assert main([*words, "--bootstrap", "0"]) == 0
+    page = (tmp_path / "page/report.html").read_text(encoding="utf-8")
+    assert "P.Distance" not in "".join(row[0] for row in Page(page).tables["Results"])
+    assert "perception.png: no PNG" in page
+    assert "this is no sweep" in page
+    assert "onload" not in page
