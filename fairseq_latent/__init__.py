@@ -21,6 +21,13 @@ def register() -> None:
     from . import criterions, models, tasks  # noqa: F401
 
 
+def load(path, data=None, **options):
+    """A trained model that replies, scores and shows its latents: see `fairseq_latent.interface.load`."""
+    from .interface import load
+
+    return load(path, data, **options)
+
+
 class _RegisterAfterFairseq(importlib.abc.MetaPathFinder):
     """Registers as soon as somebody's `import fairseq` has finished."""
 

@@ -8,14 +8,16 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
 import numpy as np
 from fairseq import utils
+from fairseq.data import LanguagePairDataset
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch import Tensor
 
 from ..data.binarised import check_files, parts
 from ..data.first_tokens import keep_first_tokens
@@ -157,6 +159,15 @@ class DialogueTask(LatentTask, TranslationTask):
         dataset = super().build_dataset_for_inference(src_tokens, src_lengths, constraints)
         self._truncate(dataset, "input")
         return SeededDataset(dataset, self.cfg.seed)
+
+    def dataset_of_pairs(self, sources: Sequence[Tensor], targets: Sequence[Tensor]):
+        """Contexts and responses as ids with their ends -> what a split of them would be."""
+        sizes = [[len(row) for row in side] for side in (sources, targets)]
+        pairs = LanguagePairDataset(
+            sources, sizes[0], self.source_dictionary, targets, sizes[1], self.target_dictionary,
+            left_pad_source=self.cfg.left_pad_source, left_pad_target=self.cfg.left_pad_target, shuffle=False,
+        )  # fmt: skip
+        return SeededDataset(pairs, self.cfg.seed)
 
     def build_generator(self, models, args, **kwargs):
         """fairseq's; special tokens are kept out of the responses of models that say words alone."""

@@ -162,10 +162,14 @@ class OwnPersonaTask:
 
 
 def persona_sentences(text: str) -> list[str]:
-    """Of a file's lines, or the one sentence that `text` is."""
+    """Of a file's lines, or the lines that `text` has."""
     path = Path(text)
     try:
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else [text]
+        is_file = path.is_file()
+    except OSError:  # too long for a file's name
+        is_file = False
+    try:
+        lines = (path.read_text("utf-8") if is_file else text).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}; remedy: a text file in UTF-8, a sentence per line") from None
     return [line.strip() for line in lines if line.strip()]

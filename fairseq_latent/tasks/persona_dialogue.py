@@ -22,7 +22,7 @@ from torch import Tensor
 from ..data.binarised import check_files, parts
 from ..data.candidates import DISTRACTORS
 from ..data.persona_dataset import POSTERIOR_INPUTS, PersonaDataset
-from ..data.prompt_dataset import PROMPT_INPUTS
+from ..data.prompt_dataset import PROMPT_INPUTS, PromptDataset
 from ..errors import InputError
 from ..ranges import AMOUNT, SHARE, Range
 from ..text.tokenizers import gpt2_tokens
@@ -104,6 +104,16 @@ class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
             logger.warning(f"{prefix}: {long:,} profiles cut at --max-partner-tokens {self.cfg.max_partner_tokens}")
         pad = self.target_dictionary.pad()
         self.datasets[split] = PersonaDataset(pairs, profiles, similarity, pad, self.cfg.max_partner_tokens)
+
+    def dataset_of_pairs(self, sources, targets, profiles=None, similarity=None, personas=None):
+        """Pairs, and what the model reads beside them: partners' profiles and their similarity, or own personas, as ids."""
+        pairs, words = super().dataset_of_pairs(sources, targets), self.target_dictionary
+        if personas is not None:
+            pairs = PromptDataset(pairs, personas, self.prompt_layout, self.end_of_turn, words.eos(), words.pad())
+        if profiles is not None:
+            values = np.array(similarity, np.float32)
+            pairs = PersonaDataset(pairs, profiles, values, words.pad(), self.cfg.max_partner_tokens)
+        return pairs
 
     def profiles(self, folder: Path, split: str, field: str, combine: bool, count: int):
         """Of a split's parts their profiles, how often each part is taken, and all together, None where there are none."""

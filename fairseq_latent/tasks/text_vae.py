@@ -132,6 +132,10 @@ class TextVAETask(LatentTask):
         )
         return SeededDataset(pairs, self.cfg.seed)
 
+    def dataset_of_pairs(self, sources, targets):
+        """Sentences as ids with their ends, which are sources and targets -> what a split of them would be."""
+        return self._paired(sources, [len(row) for row in sources], shuffle=False)
+
     def build_dataset_for_inference(self, src_tokens, src_lengths, constraints=None):
         """For fairseq-interactive and the hub."""
         if constraints is not None:

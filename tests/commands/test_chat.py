@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from fairseq_latent.commands.chat import Conversation, Reply
+from fairseq_latent.commands.chat import Conversation, Reply, shown
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.tokenizers import pieces_of
 
@@ -56,7 +56,7 @@ def test_words_that_the_model_cannot_read_are_told(talk):
 
 
 def test_without_a_fader_there_is_none_to_show():
-    assert Reply("yes").line(3) == "3. yes"
+    assert shown(Reply("yes"), 3) == "3. yes"
 
 
 def test_words_where_the_folder_has_no_model(tmp_path):

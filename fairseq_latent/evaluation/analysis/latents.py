@@ -62,13 +62,13 @@ def statistics(
     pairs = len(trained.task.dataset(split)) if only is None else len(only)
     with torch.no_grad(), tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
         for batch in trained.batches(only=only):
-            measured = _measured(trained.model, batch, pad, importance_samples, importance_dtype)
-            measured["words"] = torch.tensor([count_words(row) for row in batch["target"]])
+            part = measured(trained.model, batch, pad, importance_samples, importance_dtype)
+            part["words"] = torch.tensor([count_words(row) for row in batch["target"]])
             if prior_samples:
-                measured["prior"] = prior_nll(trained.model, batch, pad, prior_samples).T  # (B, N)
+                part["prior"] = prior_nll(trained.model, batch, pad, prior_samples).T  # (B, N)
             if others is not None:
-                measured |= others.nll(trained.model, batch)
-            for name, value in measured.items():
+                part |= others.nll(trained.model, batch)
+            for name, value in part.items():
                 rows.setdefault(name, []).append(value.cpu())
             bar.update(len(batch["id"]))
     if not rows:
@@ -156,7 +156,7 @@ def _of_importance(samples: int, dtype: str) -> str:
     return (f"|iw-samples:{samples}" if samples else "") + (f"|iw:{dtype}" if samples and dtype != "float32" else "")
 
 
-def _measured(model, batch: dict, pad: int, importance_samples: int, importance_dtype: str) -> dict:
+def measured(model, batch: dict, pad: int, importance_samples: int, importance_dtype: str) -> dict:
     """One batch, a row a sentence: everything but `weighted` is of the first latent of the sentence's noise."""
     import torch
 
