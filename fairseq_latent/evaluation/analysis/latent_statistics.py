@@ -6,6 +6,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text, whole
 
+from ..metrics.registry import STATISTICS
 from ..tables import Column, Estimate, render
 
 
@@ -78,22 +79,8 @@ def read_statistics(path: str | Path) -> LatentStatistics:
     return found
 
 
-WORTH = {"worth": Column("worth", 3), "worth_over_prior": Column("over prior", 3)}  # nats per response
-COLUMNS = {  # statistic -> its column; those that were not asked for are left out
-    "kl": Column("KLD", 2),
-    "fader_kl": Column("fader KL", 3),
-    "au": Column("AU", 0),
-    "mi": Column("MI", 2),
-    "prior_ppl": Column("prior PPL", 2),
-    "rec_ppl": Column("rec PPL", 2),
-    "elbo_ppl": Column("elbo PPL", 2),
-    "iw_ppl": Column("iw PPL", 2),
-    "other_ppl": Column("other PPL", 2),
-    "prior_word_ppl": Column("prior PPL/word", 2),
-    "rec_word_ppl": Column("rec PPL/word", 2),
-    "elbo_word_ppl": Column("elbo PPL/word", 2),
-    **WORTH,
-}
+WORTH = ("worth", "worth_over_prior")
+COLUMNS = {name: metric.column() for name, metric in STATISTICS.items()}  # those that were not asked for are left out
 OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH)
 
 

@@ -17,6 +17,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.text.overlap import normalised
 
 from ..metrics.dialogue_subset import read_dialogues
+from ..metrics.registry import METRICS
 from ..metrics.worth import RESAMPLES, worth
 from ..tables import Column, Estimate, render
 from .checkpoint import Trained
@@ -25,8 +26,8 @@ from .prior_nll import replies_nll
 BY = ("choice", "normalised", "likelihood")
 HITS = (1, 5)
 COLUMNS = (
-    Column("system"), Column("by"), *(Column(f"Hits@{k}", 2) for k in HITS), Column("MRR", 4), Column("candidates", 1),
-    Column("responses", 0),
+    Column("system"), Column("by"), *(METRICS[f"hits@{k}"].column() for k in HITS), METRICS["mrr"].column(),
+    Column("candidates", 1), Column("responses", 0),
 )  # fmt: skip
 
 

@@ -17,13 +17,13 @@ from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
 
 from ..metrics import p_distance
-from ..tables import Column
+from ..metrics.registry import METRICS
 
 MEASURES = {  # attribute of a Point -> its column
-    "p_distance": Column("P.Distance", 3),
-    "one_minus": Column("1 - P.Distance", 3),
-    "to_others": Column("to others", 3),
-    "length": Column("length", 1),
+    "p_distance": METRICS["P.Distance"].column(),
+    "one_minus": METRICS["P.Distance"].column("1 - P.Distance"),
+    "to_others": METRICS["to_other_profiles"].column(),
+    "length": METRICS["length"].column(),
 }
 
 

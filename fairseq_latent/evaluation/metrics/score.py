@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
 from fairseq_latent.evaluation.metrics.persona_metrics import NOTHING, PersonaMeasures, distinct
+from fairseq_latent.evaluation.metrics.registry import SCORES
 from fairseq_latent.evaluation.metrics.response_metrics import F1, Bleu, InterDistinct, Length, Score
-from fairseq_latent.evaluation.metrics.system_scores import COLUMNS, Measurement, Row, resampled
+from fairseq_latent.evaluation.metrics.system_scores import Measurement, Row, resampled
 from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations
 from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
@@ -166,6 +167,6 @@ def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[M
 
 def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:
     named = {found.metric.name: found.score() for found in measurements}
-    if unknown := named.keys() - COLUMNS.keys():
-        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to COLUMNS in measured.py")
+    if unknown := named.keys() - SCORES.keys():
+        raise LookupError(f"no column for {', '.join(sorted(unknown))}: add it to SCORES in registry.py")
     return named

@@ -9,23 +9,6 @@ import numpy as np
 from .bootstrap import Bootstrap, interval, p_value, sacrebleu_p_value
 from .response_metrics import Score
 
-COLUMNS = {  # name of a metric -> decimals, in the order of the table; a score without a column is an error
-    "BLEU": 2,
-    "dist-1": 2,
-    "dist-2": 2,
-    "Distinct-1": 3,
-    "Distinct-2": 3,
-    "dist-1@50": 2,
-    "dist-2@50": 2,
-    "Distinct-1@50": 3,
-    "Distinct-2@50": 3,
-    "inter-dist-1": 2,
-    "inter-dist-2": 2,
-    "F1": 2,
-    "P.Distance": 3,
-    "length": 1,
-}
-
 
 @dataclass(frozen=True)
 class Measurement:

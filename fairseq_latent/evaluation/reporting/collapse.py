@@ -16,6 +16,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.text.json_values import OTHER_FORM, text
 
 from ..analysis.latent_statistics import read_statistics
+from ..metrics.registry import STATISTICS
 from ..runs.run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder
 from ..runs.training_log import TrainingLog, log_so_far
 from ..tables import Column, render
@@ -168,14 +169,8 @@ def curves_as_csv(rows: Sequence[RowOfTable]) -> str:
 
 PART = "collapse"  # of the page, between its marks
 TITLE = "# Remedies against posterior collapse\n\n"
-OURS = {
-    "rec_ppl": Column("rec PPL", 2),
-    "elbo_ppl": Column("elbo PPL", 2),
-    "iw_ppl": Column("iw PPL", 2),
-    "au": Column("AU", 0),
-    "kl": Column("KL", 2),
-    "mi": Column("MI", 2),
-}
+OURS = {name: STATISTICS[name].column() for name in ("rec_ppl", "elbo_ppl", "iw_ppl", "au")}
+OURS |= {"kl": STATISTICS["kl"].column("KL"), "mi": STATISTICS["mi"].column()}
 COLUMNS = (
     Column("row"),
     *(Column(f"{name}, paper", decimals) for name, decimals in (("PPL", 2), ("AU", 0), ("KL", 2))),

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..metrics.bootstrap import LEVEL
-from ..metrics.system_scores import COLUMNS, Row
+from ..metrics.registry import OTHERS, SCORES, STATISTICS
+from ..metrics.system_scores import Row
 from ..tables import Column, Estimate, Value
 from .collect import MeasuredSystem
 
@@ -54,71 +55,41 @@ def shown_columns(columns: Sequence[Shown], systems: Sequence[MeasuredSystem]) -
     ]
 
 
-def _metric(name: str, meaning: str, **more) -> Shown:
-    return Shown(Column(name, COLUMNS[name]), meaning, score=name, **more)
+def _score(name: str, **more) -> Shown:
+    return Shown(SCORES[name].column(), SCORES[name].described("test"), score=name, **more)
 
 
-def _latent(header: str, decimals: int, statistic: str, meaning: str, **more) -> Shown:
-    return Shown(Column(header, decimals), meaning, statistic=statistic, **more)
+def _latent(name: str, split: str, meaning: str | None = None, header: str | None = None, **more) -> Shown:
+    shown = {"valid": "validation"}.get(split, split)
+    metric = STATISTICS[name]
+    return Shown(metric.column(header), metric.described(shown, meaning), statistic=name, split=split, **more)
 
 
-VARIETY = (
-    "test; percent: different words, and different pairs of neighbouring words, among all that were written. Higher is more "
-    "varied; no goal by itself, as random words score best. Compare on the same test set only."
-)
-LENGTH = _metric("length", "test; words a response. Compare with the reference's.")
 RESPONSES = (
-    _metric("BLEU", "test; 0 to 100: how many word sequences a response shares with the one reference. Higher is closer to "
-            "it. Many answers are good in a conversation, so values around 1 are usual."),
-    _metric("dist-1", VARIETY),
-    _metric("dist-2", VARIETY),
-    _latent("KLD", 2, "kl", "validation; nats a response: how far the posterior, which has seen the response, lies from the "
-            "prior, which has not. 0 means collapse: the latent is not used. Neither end is good: decoding uses the prior, "
-            "and far from the posterior the decoder is on ground that it does not know."),
-    _latent("rec PPL", 1, "rec_ppl", "validation; perplexity a token with a latent of the posterior, which has seen the "
-            "response. Lower is better, but it is reconstruction, not prediction."),
-    _latent("elbo PPL", 1, "elbo_ppl", "validation; the same with the KLD paid for: an upper bound of the model's "
-            "perplexity. Lower is better."),
-    _latent("iw PPL", 1, "iw_ppl", "validation; the same from several latents a response, weighted by their importance: a "
-            "tighter bound, nearer to the model's perplexity. Lower is better.", optional=True),
-    _latent("AU", 0, "au", "validation; active units: latent dimensions whose posterior mean changes with the response "
-            "(variance above 0.01). 0 means collapse."),
-    _latent("MI", 2, "mi", "validation; nats: how much the latent tells about which pair of context and response it belongs "
-            "to, estimated. It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the toss "
-            "of a coin is 0.69."),
-    LENGTH,
-)  # fmt: skip
-
-DISTINCT = (
-    "test; different words, and different pairs of neighbouring words, per word that was written, of each context's first "
-    "response, of its second, and so on, and the mean of these. Higher is more varied. The share falls with the amount of "
-    "text: compare on the same test set only."
+    *(_score(name) for name in ("BLEU", "dist-1", "dist-2")),
+    *(_latent(name, "valid") for name in ("kl", "rec_ppl", "elbo_ppl")),
+    _latent("iw_ppl", "valid", optional=True),
+    *(_latent(name, "valid") for name in ("au", "mi")),
+    _score("length"),
 )
+OF_ZP = {  # where a latent is of a person, and not of a response
+    "rec_word_ppl": "with Zp of the profile, and the fader of profile and response: below prior PPL by what these two "
+    "tell of the response.",
+    "kl": "how far q(Zp|P), which reads a profile, lies from p(Zp|C), which reads the context; in a model whose latent is "
+    "of the response, the posterior from the prior. 0 means collapse.",
+    "au": "active units: dimensions of Zp whose mean changes with the profile (variance above 0.01).",
+    "mi": "how much a sample of q(Zp|P) tells about which profile it is of. The toss of a coin is 0.69.",
+}
 PERSONAS = (
-    _latent("prior PPL/word", 2, "prior_word_ppl", "test; perplexity a word, and one end a response, with everything "
-            "inferred from the context alone, as in use: the paper's setting, over words so that models of other subwords "
-            "compare. Lower is better.", split="test"),
-    _latent("rec PPL/word", 2, "rec_word_ppl", "test; the same with Zp of the profile, and the fader of profile and "
-            "response: below prior PPL by what these two tell of the response.", split="test", of_latents=True),
-    _latent("worth", 2, "worth", "test; nats a response that the right profile saves over a stranger's, with half of the "
-            "95 % interval over dialogues: what Zp knows of this person. 0 means nothing.", split="test", of_latents=True),
-    _latent("over prior", 2, "worth_over_prior", "test; nats a response that Zp of the right profile saves over Zp inferred "
-            "from the context.", split="test", of_latents=True),
-    _latent("KL", 2, "kl", "test; nats a response: how far q(Zp|P), which reads a profile, lies from p(Zp|C), which reads "
-            "the context; in a model whose latent is of the response, the posterior from the prior. 0 means collapse.",
-            split="test", of_latents=True),
-    _latent("fader KL", 2, "fader_kl", "test; nats a response: how far the fader that the context suggests lies from the "
-            "similarity of profile and response.", split="test", of_latents=True),
-    _latent("AU", 0, "au", "test; active units: dimensions of Zp whose mean changes with the profile (variance above 0.01).",
-            split="test", of_latents=True),
-    _latent("MI", 2, "mi", "test; nats: how much a sample of q(Zp|P) tells about which profile it is of. The toss of a coin "
-            "is 0.69.", split="test", of_latents=True),
-    _metric("Distinct-1", DISTINCT),
-    _metric("Distinct-2", DISTINCT),
-    _metric("P.Distance", "test; how near the keywords of the other party's profile are to those of the response, by word "
-            "vectors. Higher is closer, whatever its name. Other vectors, other values.", optional=True),
-    Shown(Column("to others", COLUMNS["P.Distance"]), "test; P.Distance of the same responses and other people's profiles: "
-          "what any words are worth.", score="P.Distance", extra="to_other_profiles", optional=True),
-    _metric("F1", "test; percent of words shared with the one reference, as ParlAI counts them. Higher is closer to it."),
-    LENGTH,
+    _latent("prior_word_ppl", "test"),
+    *(_latent(name, "test", OF_ZP.get(name), of_latents=True) for name in ("rec_word_ppl", "worth", "worth_over_prior")),
+    _latent("kl", "test", OF_ZP["kl"], header="KL", of_latents=True),
+    *(_latent(name, "test", OF_ZP.get(name), of_latents=True) for name in ("fader_kl", "au", "mi")),
+    *(_score(name) for name in ("Distinct-1", "Distinct-2")),
+    _score("P.Distance", optional=True),
+    Shown(
+        OTHERS["to_other_profiles"].column(), OTHERS["to_other_profiles"].described("test"), score="P.Distance",
+        extra="to_other_profiles", optional=True,
+    ),
+    *(_score(name) for name in ("F1", "length")),
 )  # fmt: skip

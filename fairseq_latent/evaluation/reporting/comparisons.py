@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ..metrics.bootstrap import LEVEL
-from ..metrics.system_scores import COLUMNS, Row, undersampled
+from ..metrics.registry import SCORES
+from ..metrics.system_scores import Row, undersampled
 from ..runs.method_names import described, own_criterion
 from .collect import MeasuredSystem
 
@@ -21,7 +22,7 @@ def listed(names: Sequence[str]) -> str:
 def compared(systems: Sequence[MeasuredSystem], metric: str, unit: str, word: str, reference: Row | None) -> str:
     """The order of the systems in one metric, of which more means `word`; how far chance explains it."""
     ordered = sorted(systems, key=lambda system: -system.score(metric))
-    form = f".{COLUMNS[metric]}f"
+    form = f".{SCORES[metric].decimals}f"
     values = _range([(system.score(metric), system.name) for system in ordered], f"{form}{unit}")
     known = reference is not None and metric in reference.scores
     people = f"; the references {reference.scores[metric].value:{form}}{unit}" if known else ""
@@ -41,7 +42,7 @@ def _range(values: Sequence[tuple[float, str]], form: str) -> str:
 
 def _verdict(first: MeasuredSystem, second: MeasuredSystem, metric: str, word: str) -> str:
     """Who has most, unless a test or two decimals say that nobody has."""
-    form = f".{COLUMNS[metric]}f"
+    form = f".{SCORES[metric].decimals}f"
     if f"{first.score(metric):{form}}" == f"{second.score(metric):{form}}":
         return f"{first.name} and {second.name} are level."
     said = f"The responses of {first.name} are {word}"

@@ -15,6 +15,7 @@ from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text,
 
 from ..analysis.latent_statistics import WORTH, LatentStatistics, read_statistics
 from ..analysis.sweep import MEASURES, Sweep, read_sweep
+from ..metrics.registry import METRICS
 from ..runs.run_folder import LATENTS_TEST, LOG, RunFolder
 from ..runs.training_log import TrainingLog, log_so_far
 from ..tables import Column, Value, render
@@ -103,34 +104,15 @@ PART = "personas"  # of the page, between its marks
 TITLE = "# Persona models\n\n"
 REFERENCE = "Reference"  # what `fairseq-latent score` calls people's own responses
 PERPLEXITIES = {
-    "prior_ppl": Column("prior PPL", 2),
-    "rec_ppl": Column("rec PPL", 2),
-    "elbo_ppl": Column("elbo PPL", 2),
-    "prior_word_ppl": Column("prior PPL/word", 2),
-    "rec_word_ppl": Column("rec PPL/word", 2),
-    "elbo_word_ppl": Column("elbo PPL/word", 2),
+    name: METRICS[name].column()
+    for name in ("prior_ppl", "rec_ppl", "elbo_ppl", "prior_word_ppl", "rec_word_ppl", "elbo_word_ppl")
 }
-SCORES = {  # of `fairseq-latent score` -> its column
-    name: Column(name, decimals)
-    for name, decimals in {
-        "Distinct-1": 3,
-        "Distinct-2": 3,
-        "Distinct-1@50": 3,
-        "Distinct-2@50": 3,
-        "dist-1": 2,
-        "dist-2": 2,
-        "P.Distance": 3,
-        OTHERS: 3,
-        "F1": 2,
-        "length": 1,
-    }.items()
-}
-CARRIED = {"kl": Column("KL(Zp)", 2), "fader_kl": Column("fader KL", 3), "au": Column("AU", 0), "mi": Column("MI", 2)}
-PURITY = {
-    "purity": Column("5-NN purity", 3),
-    "untrained": Column("random weights", 3),
-    "shuffled": Column("labels shuffled", 3),
-}
+DISTINCT = ("Distinct-1", "Distinct-2", "Distinct-1@50", "Distinct-2@50", "dist-1", "dist-2")
+SCORES = {name: METRICS[name].column() for name in (*DISTINCT, "P.Distance")}  # of `fairseq-latent score` -> its column
+SCORES |= {OTHERS: METRICS["to_other_profiles"].column()} | {name: METRICS[name].column() for name in ("F1", "length")}
+CARRIED = {"kl": METRICS["kl"].column("KL(Zp)")} | {name: METRICS[name].column() for name in ("fader_kl", "au", "mi")}
+COMPARED = {name: METRICS[name].column() for name in WORTH}
+PURITY = {name: METRICS[name].column() for name in ("purity", "untrained", "shuffled")}
 
 
 def perplexity_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
@@ -148,7 +130,7 @@ def responses_table(rows: Sequence[PersonaRow], references: Mapping[str, float] 
 
 def latents_table(rows: Sequence[PersonaRow], style: str = "markdown") -> str:
     """What the latents carry, of models that have some."""
-    compared = WORTH if any(row.latents.worth is not None for row in rows) else {}
+    compared = COMPARED if any(row.latents.worth is not None for row in rows) else {}
     columns = [Column("model"), *CARRIED.values(), *compared.values(), *PURITY.values()]
     columns += [Column("ρ(fader, P.Distance)", 2), Column("ρ(fader, length)", 2)]
     values: list[list[Value]] = []

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from fairseq_latent.errors import printable
 
 from ..metrics.bootstrap import LEVEL
-from ..metrics.system_scores import COLUMNS, Row, undersampled
+from ..metrics.registry import SCORES
+from ..metrics.system_scores import Row, undersampled
 from ..tables import Column, Estimate, markdown_code, render
 
 NOTES = {  # how a format shows the lines below (LaTeX: above) its table
@@ -24,8 +25,8 @@ LATEX_HEAD = (
 
 def as_text(rows: Sequence[Row], style: str = "text") -> str:
     """The table, the parts of each BLEU as multi-bleu.perl prints them, what the marks mean, and the signatures."""
-    names = [name for name in COLUMNS if any(name in row.scores for row in rows) or name in ("BLEU", "F1")]
-    columns = [Column("system"), *(Column(name, COLUMNS[name]) for name in names)]
+    names = [name for name in SCORES if any(name in row.scores for row in rows) or name in ("BLEU", "F1")]
+    columns = [Column("system"), *(SCORES[name].column() for name in names)]
     values = [[row.name, *(_estimate(row, name) for name in names)] for row in rows]
     signatures = {score.signature: None for name in names for row in rows if (score := row.scores.get(name))}
     notes = [NOTES[style](note) for note in [*_notes(rows), *signatures]]
@@ -88,7 +89,7 @@ def _note(row: Row) -> str:
 def _comparison(row: Row) -> str:
     """`signature` says how the numbers were made, so it stands with them."""
     found = row.comparison
-    p_values = ", ".join(f"{name} {found.p_values[name]:.3f}" for name in COLUMNS if name in found.p_values)
+    p_values = ", ".join(f"{name} {found.p_values[name]:.3f}" for name in SCORES if name in found.p_values)
     bleu = "" if found.sacrebleu_p is None else f"; BLEU by sacrebleu --paired-bs {found.sacrebleu_p:.3f}"
     return f"{row.name} against {found.baseline}, p: {p_values}{bleu} ({found.signature})"
 

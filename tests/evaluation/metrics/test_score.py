@@ -197,8 +197,8 @@ def test_a_score_without_a_column_is_an_error(files, monkeypatch):
     """It would be measured and never shown."""
     from fairseq_latent.evaluation.metrics import score as module
 
-    monkeypatch.delitem(module.COLUMNS, "length")
-    with pytest.raises(LookupError, match="no column for length: add it to COLUMNS in measured.py"):
+    monkeypatch.delitem(module.SCORES, "length")
+    with pytest.raises(LookupError, match="no column for length: add it to SCORES in registry.py"):
         measure_systems(read_systems(["a=base.gen"]))
 
 

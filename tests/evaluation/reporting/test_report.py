@@ -104,8 +104,8 @@ def test_the_tables_numbers_are_those_of_score_and_latents(pages, trained):
             star = "*" if row.comparison and row.comparison.p_values.get(name, 1) < 0.05 else ""
             value = f"{row.scores[name].value:.{decimals}f}{star}±{(high - low) / 2:.{decimals}f}"
             assert rows[row.name][place] == value
-    assert rows["plain"][3:9] == ["0.02", "30.2", "31.5", "–", "0", "0.01"]
-    assert rows["best of 5"][3:9] == ["1.96", "20.2", "24.5", "22.5", "4", "1.50"]
+    assert rows["plain"][3:9] == ["0.02", "30.25", "31.50", "–", "0", "0.01"]
+    assert rows["best of 5"][3:9] == ["1.96", "20.25", "24.50", "22.50", "4", "1.50"]
     assert rows["Reference"][3:9] == ["–"] * 6
     assert "*±" in rows["best of 5"][1]  # dist-1 of "i see ." and of three answers
     assert "*: differs from plain (p &lt; 0.05" in pages[0]

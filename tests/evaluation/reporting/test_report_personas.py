@@ -61,7 +61,7 @@ def test_columns_are_those_of_personas(pages):
         *("prior PPL/word", "rec PPL/word", "worth", "over prior", "KL", "fader KL", "AU", "MI"),
         *("Distinct-1", "Distinct-2", "P.Distance", "to others", "F1", "length"),
     ]
-    assert rows["full"][:8] == ["40.00", "39.00", "0.50±0.75", "0.75", "1.50", "0.10", "3", "0.90"]
+    assert rows["full"][:8] == ["40.00", "39.00", "0.500±0.750", "0.750", "1.50", "0.100", "3", "0.90"]
     assert rows["plain"][:8] == ["44.00", *["–"] * 7]
     assert rows["Reference"][:8] == ["–"] * 8
     assert "–" not in rows["full"][8:]

@@ -1,0 +1,104 @@
+"""Every metric that a table shows: its decimals, unit, meaning, direction and source. All tables take their columns here."""
+
+from dataclasses import dataclass
+
+from ..tables import Column
+
+HIGHER, LOWER, NEITHER = "higher is better", "lower is better", "neither end is good"
+SATO, CHO = "Sato et al., 2021", "Cho et al., 2022"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """header: of its column. unit: of its number. better: which way. source: who defined it, or how it is computed here."""
+
+    header: str
+    decimals: int
+    unit: str
+    better: str
+    meaning: str
+    source: str
+
+    def column(self, header: str | None = None) -> Column:
+        """Its column, under another header if one is given."""
+        return Column(header or self.header, self.decimals)
+
+    def described(self, split: str, meaning: str | None = None) -> str:
+        """What a page says of it; `meaning` in place of its own."""
+        better = "" if self.better == NEITHER else f" {self.better[0].upper()}{self.better[1:]}."
+        return f"{split}; {self.unit}: {meaning or self.meaning}{better}"
+
+
+FALLS = "It falls with the amount of text: compare on the same test set only."
+_DIST = (
+    f"distinct n-grams per n-gram of all responses, n = {{}}; no goal by itself, since random words score best. {FALLS}"
+)
+_DISTINCT = f"distinct n-grams per word of all responses, n = {{}}. {FALLS}"
+_ON_50 = "{} on 50 dialogues, always the same ones."
+_INTER = "dist-{} among the responses to one context, averaged over contexts."
+_LI, _PARLAI, _OURS = "Li et al., 2016", "ParlAI", "this project"
+
+SCORES = {  # of responses as text, in the order of tables
+    "BLEU": Metric("BLEU", 2, "0 to 100", HIGHER, "word sequences shared with the references. Many responses are good in a "
+                   "conversation, so values around 1 are usual.", "Papineni et al., 2002; sacrebleu"),
+    "dist-1": Metric("dist-1", 2, "percent", NEITHER, _DIST.format(1), _LI),
+    "dist-2": Metric("dist-2", 2, "percent", NEITHER, _DIST.format(2), _LI),
+    "Distinct-1": Metric("Distinct-1", 3, "share", NEITHER, _DISTINCT.format(1), CHO),
+    "Distinct-2": Metric("Distinct-2", 3, "share", NEITHER, _DISTINCT.format(2), CHO),
+    "dist-1@50": Metric("dist-1@50", 2, "percent", NEITHER, _ON_50.format("dist-1"), _OURS),
+    "dist-2@50": Metric("dist-2@50", 2, "percent", NEITHER, _ON_50.format("dist-2"), _OURS),
+    "Distinct-1@50": Metric("Distinct-1@50", 3, "share", NEITHER, _ON_50.format("Distinct-1"), _OURS),
+    "Distinct-2@50": Metric("Distinct-2@50", 3, "share", NEITHER, _ON_50.format("Distinct-2"), _OURS),
+    "inter-dist-1": Metric("inter-dist-1", 2, "percent", NEITHER, _INTER.format(1), "Gu et al., 2019"),
+    "inter-dist-2": Metric("inter-dist-2", 2, "percent", NEITHER, _INTER.format(2), "Gu et al., 2019"),
+    "F1": Metric("F1", 2, "percent", HIGHER, "words shared with the reference, precision and recall averaged harmonically.",
+                 _PARLAI),
+    "P.Distance": Metric("P.Distance", 3, "cosine", HIGHER, "how near the keywords of the partner's profile are to those of "
+                         "the response, by word vectors; a proximity, whatever its name. Other vectors, other values.", CHO),
+    "length": Metric("length", 1, "words per response", NEITHER, "compare with the references'.", _OURS),
+}  # fmt: skip
+PERPLEXITY, PER_WORD = "perplexity per token", "perplexity per word"
+_PRIOR = "with all latents inferred from the context alone, as in use; the mean of several passes."
+_REC = "with a latent of the posterior, which has seen the response: reconstruction, not prediction."
+_ELBO = "the same with the KL added: an upper bound of the model's perplexity."
+_WORDS = " Over words and one end per response, so that models of other subwords compare."
+STATISTICS = {  # of latents and likelihoods, by their names in LatentStatistics
+    "kl": Metric("KLD", 2, "nats per response", NEITHER, "how far the posterior, which has seen the response, lies from the "
+                 "prior, which has not. 0 means collapse: the latent is not used. Decoding uses the prior, and far "
+                 "from the posterior the decoder is on ground that it does not know.", SATO),
+    "fader_kl": Metric("fader KL", 3, "nats per response", LOWER, "how far the fader that the context suggests lies from "
+                       "the similarity of profile and response.", CHO),
+    "au": Metric("AU", 0, "dimensions", NEITHER, "active units: latent dimensions whose posterior mean changes "
+                 "with the response (variance above 0.01). 0 means collapse.", "Burda et al., 2016"),
+    "mi": Metric("MI", 2, "nats", NEITHER, "how much the latent tells about which pair of context and response it belongs "
+                 "to, estimated. It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the toss "
+                 "of a coin is 0.69.", "Hoffman and Johnson, 2016"),
+    "prior_ppl": Metric("prior PPL", 2, PERPLEXITY, LOWER, _PRIOR, CHO),
+    "rec_ppl": Metric("rec PPL", 2, PERPLEXITY, LOWER, _REC, SATO),
+    "elbo_ppl": Metric("elbo PPL", 2, PERPLEXITY, LOWER, _ELBO, "Bowman et al., 2016"),
+    "iw_ppl": Metric("iw PPL", 2, PERPLEXITY, LOWER, "from several latents per response, weighted by their importance: a "
+                     "tighter bound than elbo PPL, nearer to the model's perplexity.", "Burda et al., 2016"),
+    "other_ppl": Metric("other PPL", 2, PERPLEXITY, NEITHER, "with the posterior of a stranger's profile.", _OURS),
+    "prior_word_ppl": Metric("prior PPL/word", 2, PER_WORD, LOWER, _PRIOR + _WORDS, _OURS),
+    "rec_word_ppl": Metric("rec PPL/word", 2, PER_WORD, LOWER, _REC + _WORDS, _OURS),
+    "elbo_word_ppl": Metric("elbo PPL/word", 2, PER_WORD, LOWER, _ELBO + _WORDS, _OURS),
+    "worth": Metric("worth", 3, "nats per response", HIGHER, "what the right profile saves over a stranger's, with half of "
+                    "the 95 % interval over dialogues. 0 means nothing.", _OURS),
+    "worth_over_prior": Metric("over prior", 3, "nats per response", HIGHER, "what the posterior of the right profile saves "
+                               "over the prior, which reads the context.", _OURS),
+}  # fmt: skip
+OTHERS = {
+    "to_other_profiles": Metric("to others", 3, "cosine", NEITHER, "P.Distance of the same responses and other people's "
+                                "profiles: what any words are worth.", _OURS),
+    "purity": Metric("5-NN purity", 3, "share", HIGHER, "profiles among the five nearest latents that are about the same.",
+                     _OURS),
+    "untrained": Metric("random weights", 3, "share", NEITHER, "5-NN purity of recognition networks with random weights.",
+                        _OURS),
+    "shuffled": Metric("labels shuffled", 3, "share", NEITHER, "5-NN purity against shuffled labels: chance.", _OURS),
+    "hits@1": Metric("Hits@1", 2, "percent", HIGHER, "contexts whose right reply is ranked first among the candidates.",
+                     "Dinan et al., 2019"),
+    "hits@5": Metric("Hits@5", 2, "percent", HIGHER, "contexts whose right reply is among the first five.",
+                     "Dinan et al., 2019"),
+    "mrr": Metric("MRR", 4, "0 to 1", HIGHER, "mean reciprocal rank of the right reply.", "Voorhees, 1999"),
+}  # fmt: skip
+METRICS: dict[str, Metric] = SCORES | STATISTICS | OTHERS

@@ -1,0 +1,41 @@
+"""The registry of metrics: complete, and as docs/metrics.md has it."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistics
+from fairseq_latent.evaluation.metrics import response_metrics
+from fairseq_latent.evaluation.metrics.registry import HIGHER, LOWER, METRICS, NEITHER, SCORES, STATISTICS
+
+PAGE = Path(__file__).parents[3] / "docs/metrics.md"
+NO_METRICS = {"sentences", "tokens", "words", "dialogues", "signature", "other_word_ppl"}
+ENDS = ("_low", "_high")
+
+
+def test_every_statistic_and_every_score_has_an_entry():
+    named = {field.name for field in fields(LatentStatistics) if not field.name.endswith(ENDS)}
+    assert named - NO_METRICS == STATISTICS.keys()
+    made = [kind("words") for kind in (response_metrics.Bleu, response_metrics.F1, response_metrics.Length)]
+    made += [
+        response_metrics.Distinct(n, "words", by, of) for n in (1, 2) for by in ("ngrams", "words") for of in (0, 50)
+    ]
+    made += [response_metrics.InterDistinct(n, 2, "words") for n in (1, 2)]
+    assert {each.name for each in made} | {"P.Distance"} == SCORES.keys()
+
+
+def test_entries_are_whole():
+    for name, metric in METRICS.items():
+        assert metric.better in (HIGHER, LOWER, NEITHER), name
+        assert metric.meaning.endswith(".") and metric.unit and metric.source, name
+        assert metric.column().header == metric.header and metric.column("x").decimals == metric.decimals
+    assert len({metric.header for metric in METRICS.values()}) == len(METRICS)
+
+
+def test_the_page_says_what_the_registry_says():
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+    expected = [
+        f"| {metric.header} | {metric.unit} | {metric.better.removesuffix(' is better').removesuffix(' end is good')} "
+        f"| {metric.meaning.replace('|', chr(92) + '|')} | {metric.source} |"
+        for metric in METRICS.values()
+    ]
+    assert rows == expected
