@@ -71,8 +71,8 @@ STATISTICS = {  # of latents and likelihoods, by their names in LatentStatistics
     "au": Metric("AU", 0, "dimensions", NEITHER, "active units: latent dimensions whose posterior mean changes "
                  "with the response (variance above 0.01). 0 means collapse.", "Burda et al., 2016"),
     "mi": Metric("MI", 2, "nats", NEITHER, "how much the latent tells about which pair of context and response it belongs "
-                 "to, estimated. It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the toss "
-                 "of a coin is 0.69.", "Hoffman and Johnson, 2016"),
+                 "to, estimated. It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the "
+                 "toss of a coin is 0.69.", "Hoffman and Johnson, 2016"),
     "prior_ppl": Metric("prior PPL", 2, PERPLEXITY, LOWER, _PRIOR, CHO),
     "rec_ppl": Metric("rec PPL", 2, PERPLEXITY, LOWER, _REC, SATO),
     "elbo_ppl": Metric("elbo PPL", 2, PERPLEXITY, LOWER, _ELBO, "Bowman et al., 2016"),
