@@ -71,6 +71,76 @@ def test_links_to_files_exist():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of both packages to follow a tutorial on: (folder, edit(file, before, after), run(command))."""
+    for name in ("fairseq_latent", "preprocess"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def edit(name: str, before: str, after: str) -> None:
+        file = tmp_path / name
+        assert before in file.read_text("utf-8"), f"{name} has no {before}"
+        file.write_text(file.read_text("utf-8").replace(before, after, 1), "utf-8")
+
+    def run(command: str) -> str:
+        path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        done = bash(f"export PYTHONPATH={path}\n{command}", tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout + done.stderr
+
+    return tmp_path, edit, run
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def test_documented_model_works_as_documented(copy, data_bin):
+    """docs/add_a_model.md, followed to the letter."""
+    folder, edit, run = copy
+    (model,) = python_blocks("add_a_model.md")
+    (folder / "fairseq_latent/models/vhred_linear.py").write_text(model, "utf-8")
+    edit("fairseq_latent/models/__init__.py", "vhred,\n", "vhred,\n    vhred_linear,\n")
+    (commands,) = bash_blocks((ROOT / "docs/add_a_model.md").read_text("utf-8"))
+    commands = commands.replace("data-bin/my", str(data_bin)).replace("--max-update 1000", "--max-update 2")
+    printed = run(commands.replace("--beam 5", "--beam 2 --max-len-b 4"))
+    assert "rec PPL" in printed and "linear" in printed
+
+
+def test_documented_corpus_works_as_documented(copy):
+    """docs/add_a_corpus.md, followed to the letter."""
+    folder, edit, run = copy
+    reader, row = python_blocks("add_a_corpus.md")
+    (folder / "preprocess/corpora/columns.py").write_text(reader, "utf-8")
+    edit("preprocess/corpora/__main__.py", "CORPORA = {\n", "CORPORA = {\n" + row)
+    (commands,) = bash_blocks((ROOT / "docs/add_a_corpus.md").read_text("utf-8"))
+    assert "1 conversations, 2 turns read, 1 kept -> my.jsonl" in run(commands)
+
+
+def test_documented_metric_works_as_documented(copy):
+    """docs/add_a_metric.md, followed to the letter."""
+    folder, edit, run = copy
+    metric, entry, measured, test = python_blocks("add_a_metric.md")
+    edit(
+        "fairseq_latent/evaluation/metrics/response_metrics.py",
+        "def measure(metric,",
+        f"{metric}\n\ndef measure(metric,",
+    )
+    edit("fairseq_latent/evaluation/metrics/registry.py", "SCORES = {", "SCORES = {\n" + entry + "    #")
+    score = "fairseq_latent/evaluation/metrics/score.py"
+    edit(score, "Length, Score", "Length, Questions, Score")
+    edit(score, "    return found + distinct(", f"{measured}    return found + distinct(")
+    (folder / "test_it.py").write_text(
+        f"from fairseq_latent.evaluation.metrics.response_metrics import Questions\n{test}\ntest_questions_are_counted()\n"
+    )
+    run("python test_it.py")
+    (folder / "ours.txt").write_text("why ?\ni see .\n")
+    shown = run("python -m fairseq_latent.cli score ours=ours.txt --bootstrap 0 --lang none")
+    assert "questions" in shown and "50.0" in shown
+
+
 def test_documented_loss_works_as_documented(tmp_path, data_bin):
     """docs/add_a_loss.md, followed to the letter on a copy of the plugin."""
     page = (ROOT / "docs/add_a_loss.md").read_text(encoding="utf-8")

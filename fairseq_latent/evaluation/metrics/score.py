@@ -96,7 +96,7 @@ def measure_systems(
     if references is not None:
         # one reference a context: dist-n falls with the amount of text
         first, raw = ([texts[0] for texts in each] for each in (references, systems[0].references))
-        found = _diversity(first, words.signature) + further.measure(
+        found = measured_lines(first, words.signature) + further.measure(
             first, first if language == "ja" else raw, words.signature, 1
         )
         measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), found))
@@ -135,7 +135,7 @@ def _measure(
     row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
-    found = _diversity(lines, words.signature, samples)
+    found = measured_lines(lines, words.signature, samples)
     found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
@@ -160,9 +160,11 @@ def _repeated(texts: Sequence, times: int) -> list:
     return [text for text in texts for _ in range(times)]
 
 
-def _diversity(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:
+def measured_lines(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:
+    """What responses, and references, are measured by alone."""
     length = Length(signature)
-    return [Measurement(length, length.statistics(lines), samples), *distinct(lines, signature, samples)]
+    found = [Measurement(length, length.statistics(lines), samples)]
+    return found + distinct(lines, signature, samples)
 
 
 def _named(measurements: Sequence[Measurement]) -> dict[str, Score]:
