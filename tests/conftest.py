@@ -29,9 +29,6 @@ def pytest_configure(config):
         "ignore:'pin_memory' argument is set as true:UserWarning",
     ):
         config.addinivalue_line("filterwarnings", warning)
-    config.addinivalue_line(
-        "markers", "slow: takes ten seconds and more; run first, so that no process waits for it at the end"
-    )
 
 
 def pytest_collection_modifyitems(items):

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import sys
+import time
 from types import SimpleNamespace
 
 from fairseq import checkpoint_utils
@@ -22,6 +23,7 @@ except ImportError:  # no Unix
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 3.0  # seconds
 HELD = "FAIRSEQ_LATENT_LOCKED"  # the folder whose lock the script that started us holds: scripts/lib.sh
 
 
@@ -128,6 +130,21 @@ def prune(cfg) -> None:
     checkpoint_utils.save_checkpoint(SimpleNamespace(**{**checkpoint, **nothing_new}), trainer, epoch, None)
 
 
+def take(lock, patience: float = PATIENCE) -> None:
+    """Lock an open file; BlockingIOError if somebody else has it for longer than `patience` seconds.
+
+    A training that was killed takes a moment to go.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
+
+
 @contextlib.contextmanager
 def alone(cfg):
     """Hold the save dir's lock, which rank 0 takes for all processes of a training, on however many nodes.
@@ -155,7 +172,7 @@ def alone(cfg):
             raise InputError(f"--save-dir {folder}: {error.strerror}; remedy: another folder") from error
         os.register_at_fork(after_in_child=lock.close)  # data loaders that outlive a killed training must not hold it
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take(lock)
         except BlockingIOError:
             raise InputError(
                 f"{folder} is being trained by another process; remedy: another --save-dir, or wait for it, or end it: "

@@ -48,7 +48,7 @@ def prepare(tmp_path):
         own = {"PATH": f"{program.parent}{os.pathsep}{PATH}", "DATA": f"{tmp_path}/bin", "WHOLE": "1" if whole else ""}
         done = bash(SCRIPTS[corpus], *archives, **own | variables)
         ran = (tmp_path / "ran").read_text().splitlines() if (tmp_path / "ran").exists() else []
-        run.commands = [line.removeprefix("-m preprocess.") for line in ran]
+        run.commands = [line.removeprefix("-m preprocess.").removeprefix("corpora ") for line in ran]
         print(done.stdout, done.stderr)
         assert done.returncode == (0 if whole else 2)
         return done

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,8 +19,8 @@ from ..runs.response_files import PIECE
 class Trained:
     """A model in evaluation mode, its task, and the split that was asked for."""
 
-    model: torch.nn.Module
-    task: object
+    model: Any  # one of `models`
+    task: Any  # one of `tasks`
     split: str | None
     device: torch.device
 
