@@ -4,8 +4,8 @@
 
 # The budget is meant for twenty minutes and 6 GB on two CPU cores with bfloat16; every variable can be set from outside.
 # shellcheck disable=SC2154 # quickstart.sh sets smoke, name, out, conversations and seconds
-export VALID=${VALID:-12} TEST=${TEST:-12} SEED=${SEED:-1} PERSONAS=yes
-export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-4}
+export VALID=${VALID:-12} TEST=${TEST:-24} SEED=${SEED:-1} PERSONAS=yes
+export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-2}
 most=${CONVERSATIONS:-2000}
 body=()
 if ((smoke)); then
@@ -56,7 +56,7 @@ train_persona() {                                    # RUN, named after whose pr
 ((smoke)) || export JOBS=${JOBS:-1} # two at a time would need 8 GB
 in_parallel "training" updates_done train_persona "$runs/none" "$runs/own" "$runs/partner"
 
-export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=16
+export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=64 SAMPLES=${SAMPLES:-24} TEST_RESPONSES=${TEST_RESPONSES:-1}
 bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "no latents=$runs/none" "profile of who responds=$runs/own" \
     "profile of the other party=$runs/partner"
 say "finished in $((SECONDS - seconds)) s after set-up. Open $runs/report/report.html"

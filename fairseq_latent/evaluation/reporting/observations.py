@@ -16,6 +16,7 @@ from .kinds import Kind
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
 FLAT = 0.005  # nats a token: less is nothing in two decimals
+FEWEST_DIALOGUES = 10  # of an interval over dialogues that says anything
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def _worth(found: LatentStatistics) -> list[str]:
     saved = f"The right profile saves {found.worth:+.2f} nats a response over a stranger's".replace("-", "\u2212")
     if found.worth_low is None:
         return [f"{saved}."]
+    if found.dialogues is not None and found.dialogues < FEWEST_DIALOGUES:
+        return [f"{saved}, over {found.dialogues} dialogues: too few to say whether that is more than chance."]
     low, high = (f"{value:+.2f}".replace("-", "\u2212") for value in (found.worth_low, found.worth_high))
     told = "which is within the noise" if found.worth_low <= 0 <= found.worth_high else "more than chance"
     return [f"{saved} (95 % interval {low} to {high}): {told}."]

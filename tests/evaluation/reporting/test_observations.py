@@ -252,6 +252,8 @@ def test_what_a_profile_is_worth_is_said_with_its_noise():
         in perceived(one)
     )
     assert "more than chance" in perceived(replace(one, test=replace(found, worth_low=0.5)))
+    few = perceived(replace(one, test=replace(found, worth_low=0.5, dialogues=4)))
+    assert "over 4 dialogues: too few to say" in few and "interval" not in few
     assert "more than chance" in perceived(replace(one, test=replace(found, worth=-1.0, worth_low=-2, worth_high=-0.1)))
     assert "Zp has collapsed" in perceived(replace(one, test=statistics(0.0, au=0)))
     assert "stranger" not in perceived(replace(one, test=statistics(0.5)))

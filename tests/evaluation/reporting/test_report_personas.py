@@ -15,7 +15,7 @@ from .test_report import Page
 ANSWERS = ["i like tea .", "no .", "do you like dogs ?"]
 LATENTS = {
     "kl": 1.5, "au": 3, "mi": 0.9, "prior_ppl": 30.0, "prior_word_ppl": 40.0, "rec_word_ppl": 39.0, "fader_kl": 0.1,
-    "worth": 0.5, "worth_low": -0.25, "worth_high": 1.25, "worth_over_prior": 0.75, "dialogues": 7,
+    "worth": 0.5, "worth_low": -0.25, "worth_high": 1.25, "worth_over_prior": 0.75, "dialogues": 17,
 }  # fmt: skip
 WITHOUT = {"kl": 0.0, "mi": 0.0, "prior_ppl": 33.0, "prior_word_ppl": 44.0, "rec_word_ppl": 44.0}
 VECTORS = "4 2\ntea 1 0\ndogs 0 1\nlike 1 1\ncats 0.5 1\n"
