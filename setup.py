@@ -1,5 +1,6 @@
 """Installs fairseq_latent (the fairseq user dir) and preprocess (raw conversations to training text)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -25,9 +26,12 @@ extras = {
 }
 extras["all"] = sorted({requirement for group in extras.values() for requirement in group})
 
+source = Path(__file__).with_name("fairseq_latent") / "__init__.py"
+VERSION = re.search(r'^__version__ = "(.+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)[1]
+
 setup(
     name="fairseq_latent",
-    version="0.1.0",
+    version=VERSION,
     description="Latent-variable dialogue models for fairseq: train, decode, measure and explain",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -12,7 +12,7 @@ if ((smoke)); then
     name+=-smoke most=299
     export VOCABULARY=500 MAX_UPDATE=6 WARMUP=2 SAMPLES=10 MAX_LENGTH=6 VALID=10 TEST=10 SWEEP_STEPS=1 TEST_RESPONSES=1 \
         LATENT_SAMPLES=2 ARCH=persona_cvae_gpt2_tiny
-    body=(--embed-dim 16 --layers 2 --heads 2 --reader-layers 1 --reader-heads 2 --reader-ffn-dim 32 --positions 1024)
+    body=(--embed-dim 16 --layers 2 --heads 2 --latent-encoder-layers 1 --latent-encoder-heads 2 --latent-encoder-ffn-dim 32 --positions 1024)
 fi
 export DATA=$out/data-bin/$name
 runs=$out/runs/$name

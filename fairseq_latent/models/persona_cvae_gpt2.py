@@ -60,34 +60,52 @@ class PersonaCVAEConfig(LanguageModelConfig):
             "response's end (the released code)"
         },
     )
-    reader_layers: int = field(
-        default=3, metadata={"help": "layers of the prior's and of the recognition network", "range": DEPTH}
+    latent_encoder_layers: int = field(
+        default=3,
+        metadata={
+            "help": "layers of the prior network and of the recognition network",
+            "range": DEPTH,
+            "argparse_alias": "--reader-layers",
+        },
     )
-    reader_heads: int = field(default=8, metadata={"help": "their attention heads", "range": SIZE})
-    reader_ffn_dim: int = field(default=2048, metadata={"help": "width of their feed-forward layers", "range": SIZE})
-    reader_activation: ChoiceEnum(["relu", "gelu", "leaky_relu"]) = field(
-        default="relu", metadata={"help": "activation of their feed-forward layers"}
+    latent_encoder_heads: int = field(
+        default=8,
+        metadata={
+            "help": "attention heads of the prior and recognition networks",
+            "range": SIZE,
+            "argparse_alias": "--reader-heads",
+        },
     )
-    reader_dropout: float = field(
+    latent_encoder_ffn_dim: int = field(
+        default=2048,
+        metadata={"help": "width of their feed-forward layers", "range": SIZE, "argparse_alias": "--reader-ffn-dim"},
+    )
+    latent_encoder_activation: ChoiceEnum(["relu", "gelu", "leaky_relu"]) = field(
+        default="relu",
+        metadata={"help": "activation of their feed-forward layers", "argparse_alias": "--reader-activation"},
+    )
+    latent_encoder_dropout: float = field(
         default=0.0,
         metadata={
             "help": "their dropout, whose noise alone can meet L_Po-di where they start from nothing",
             "range": SHARE_BELOW_ONE,
+            "argparse_alias": "--reader-dropout",
         },
     )
-    reader_norm: ChoiceEnum(["pre", "post"]) = field(
+    latent_encoder_norm: ChoiceEnum(["pre", "post"]) = field(
         default="pre",
         metadata={
             "help": "LayerNorm before sublayers, or after them as in the released code, where no state can be a constant "
-            "vector, which a fader is"
+            "vector, which a fader is",
+            "argparse_alias": "--reader-norm",
         },
     )
-    reader_init: ChoiceEnum(["random", "gpt2", "lm"]) = field(
+    latent_encoder_init: ChoiceEnum(["random", "gpt2", "lm"]) = field(
         default="random",
         metadata={
             "help": "start them from N(0, 0.02), as the first blocks of GPT-2, with its heads and GELU, or as copies of the "
             "language model's first blocks, whatever it is, without its causal mask",
-            "argparse_alias": "--latent-encoder-init",
+            "argparse_alias": "--reader-init",
         },
     )
     latent_head_dim: int = field(
@@ -206,13 +224,13 @@ class PersonaCVAEModel(LatentModel):
 
 def _latents(cfg: PersonaCVAEConfig, model: nn.Module) -> PersonaLatents:
     def reader() -> nn.Module:
-        if str(cfg.reader_init) == "lm":
-            return BlocksReader(model, cfg.reader_layers, cfg.reader_dropout)
+        if str(cfg.latent_encoder_init) == "lm":
+            return BlocksReader(model, cfg.latent_encoder_layers, cfg.latent_encoder_dropout)
         made = LatentReader(
-            cfg.embed_dim, cfg.reader_layers, cfg.reader_heads, cfg.reader_ffn_dim, str(cfg.reader_activation),
-            str(cfg.reader_norm), cfg.reader_dropout,
+            cfg.embed_dim, cfg.latent_encoder_layers, cfg.latent_encoder_heads, cfg.latent_encoder_ffn_dim,
+            str(cfg.latent_encoder_activation), str(cfg.latent_encoder_norm), cfg.latent_encoder_dropout,
         )  # fmt: skip
-        if str(cfg.reader_init) == "gpt2":
+        if str(cfg.latent_encoder_init) == "gpt2":
             copy_blocks(made, model)
         return made
 
@@ -222,23 +240,26 @@ def _latents(cfg: PersonaCVAEConfig, model: nn.Module) -> PersonaLatents:
 
 def _check(cfg: PersonaCVAEConfig, model: nn.Module) -> list[int]:
     """The blocks after which latents are mixed in; InputError for what no model can be."""
-    if str(cfg.reader_init) != "lm" and cfg.embed_dim % cfg.reader_heads:
+    if str(cfg.latent_encoder_init) != "lm" and cfg.embed_dim % cfg.latent_encoder_heads:
         raise InputError(
-            f"--reader-heads {cfg.reader_heads} does not divide --embed-dim {cfg.embed_dim}; remedy: one that does"
+            f"--latent-encoder-heads {cfg.latent_encoder_heads} does not divide --embed-dim {cfg.embed_dim}; "
+            "remedy: one that does"
         )
-    if str(cfg.reader_init) == "gpt2" and model.config.model_type != "gpt2":
-        raise InputError(f"--reader-init gpt2 of a {model.config.model_type}; remedy: --latent-encoder-init lm")
-    if str(cfg.reader_init) == "gpt2":
-        asked = (cfg.reader_heads, str(cfg.reader_activation), str(cfg.reader_norm))
-        if asked != (cfg.heads, "gelu", "pre") or cfg.reader_layers > cfg.layers:
+    if str(cfg.latent_encoder_init) == "gpt2" and model.config.model_type != "gpt2":
+        raise InputError(f"--latent-encoder-init gpt2 of a {model.config.model_type}; remedy: --latent-encoder-init lm")
+    if str(cfg.latent_encoder_init) == "gpt2":
+        asked = (cfg.latent_encoder_heads, str(cfg.latent_encoder_activation), str(cfg.latent_encoder_norm))
+        if asked != (cfg.heads, "gelu", "pre") or cfg.latent_encoder_layers > cfg.layers:
             raise InputError(
-                f"--reader-init gpt2: GPT-2's first blocks are others than these; remedy: --reader-heads {cfg.heads} "
-                f"--reader-activation gelu --reader-norm pre --reader-ffn-dim {cfg.ffn_dim or 4 * cfg.embed_dim}, and "
-                f"--reader-layers of at most {cfg.layers}"
+                "--latent-encoder-init gpt2: GPT-2's first blocks are others than these; remedy: "
+                f"--latent-encoder-heads {cfg.heads} --latent-encoder-activation gelu --latent-encoder-norm pre "
+                f"--latent-encoder-ffn-dim {cfg.ffn_dim or 4 * cfg.embed_dim}, and "
+                f"--latent-encoder-layers of at most {cfg.layers}"
             )
-    if str(cfg.reader_init) == "lm" and cfg.reader_layers > cfg.layers:
+    if str(cfg.latent_encoder_init) == "lm" and cfg.latent_encoder_layers > cfg.layers:
         raise InputError(
-            f"--reader-layers {cfg.reader_layers}: the language model has {cfg.layers}; remedy: at most these"
+            f"--latent-encoder-layers {cfg.latent_encoder_layers}: the language model has {cfg.layers}; "
+            "remedy: at most these"
         )
     points = [] if cfg.no_latents else injection_points(cfg.inject_after, cfg.layers)
     frozen = cfg.layers - cfg.train_blocks if cfg.train_blocks else 0
@@ -284,7 +305,14 @@ def small(args: Namespace) -> None:
 def tiny(args: Namespace) -> None:
     """4 layers of 16: for tests."""
     set_defaults(
-        args, embed_dim=16, layers=4, heads=2, positions=128, reader_layers=2, reader_heads=2, reader_ffn_dim=32
+        args,
+        embed_dim=16,
+        layers=4,
+        heads=2,
+        positions=128,
+        latent_encoder_layers=2,
+        latent_encoder_heads=2,
+        latent_encoder_ffn_dim=32,
     )
 
 

@@ -118,7 +118,7 @@ def copy_blocks(reader: LatentReader, gpt2: nn.Module) -> None:
             for ours, given in pairs:
                 if ours.shape != given.shape:
                     raise InputError(
-                        f"--reader-init gpt2: a layer has {tuple(ours.shape)} where GPT-2 has {tuple(given.shape)}; "
-                        "remedy: --reader-ffn-dim of 4 * --embed-dim"
+                        f"--latent-encoder-init gpt2: a layer has {tuple(ours.shape)} where GPT-2 has {tuple(given.shape)}; "
+                        "remedy: --latent-encoder-ffn-dim of 4 * --embed-dim"
                     )
                 ours.copy_(given)

@@ -32,7 +32,7 @@ CHAT_UPDATES=${CHAT_UPDATES:-3800}
 # model       GPT-2 of 2 million weights beside the word table, without the dropout on attention, which is slow on a CPU
 body=(--embed-dim "${EMBED_DIM:-192}" --layers "${LAYERS:-4}" --heads "${HEADS:-4}" --positions "${POSITIONS:-512}"
     --attention-dropout 0)
-size=("${body[@]}" --reader-layers 3 --reader-heads "${HEADS:-4}" --reader-ffn-dim "$((4 * ${EMBED_DIM:-192}))")
+size=("${body[@]}" --latent-encoder-layers 3 --latent-encoder-heads "${HEADS:-4}" --latent-encoder-ffn-dim "$((4 * ${EMBED_DIM:-192}))")
 
 # heading ROW: its name in the tables.
 heading() {

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import fairseq_latent
+
 from ..helpers import quickstart
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +164,9 @@ def test_documented_loss_works_as_documented(tmp_path, data_bin):
     program = f"import torch\nfrom fairseq_latent import losses\n{test}\ntest_kl_margin_costs_what_is_missing()"
     checked = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_version_stands_in_one_place():
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), flags=re.MULTILINE)[1]
+    assert cited == fairseq_latent.__version__
+    assert f"## {cited}" in (ROOT / "CHANGELOG.md").read_text("utf-8")

@@ -26,7 +26,7 @@ from ..helpers.tiny import batch, build_criterion, build_model, gradients, widen
 if importlib.util.find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
-GPT2S_BLOCKS = {"reader_init": "gpt2", "reader_activation": "gelu", "reader_ffn_dim": 64}
+GPT2S_BLOCKS = {"latent_encoder_init": "gpt2", "latent_encoder_activation": "gelu", "latent_encoder_ffn_dim": 64}
 SIMILARITY = (0.0, 0.25, 0.5, 1.0, 0.75)
 
 
@@ -48,7 +48,7 @@ def task(words):
 
 def model_of(task, **changes):
     torch.manual_seed(1)
-    still = {"dropout": 0.0, "attention_dropout": 0.0, "reader_dropout": 0.0}
+    still = {"dropout": 0.0, "attention_dropout": 0.0, "latent_encoder_dropout": 0.0}
     return build_model(task, "persona_cvae_gpt2_tiny", **still | changes)
 
 
@@ -262,7 +262,7 @@ def test_roles_and_positions(task, words):
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_fader_can_be_learnt_where_no_norm_forbids_it(task, norm):
     """The slot's state goes to s * 1 for s of 0 and 1 and between; behind a LayerNorm of its own it cannot."""
-    model, sample = model_of(task, reader_norm=norm, fader_mode="vector"), persona_batch(task)
+    model, sample = model_of(task, latent_encoder_norm=norm, fader_mode="vector"), persona_batch(task)
     latents, embedding = model.encoder.latents, model.encoder.embedding
     context = embedding.context(sample["net_input"]["src_tokens"], with_end=True)
     context = type(context)(context.vectors.detach(), context.positions, context.mask)
@@ -317,7 +317,7 @@ def test_equal_profiles_are_no_pair(task):
     "flags", [{"k": 3}, {"k": 3, "sample_reduction": "mean"}, {"bow_weight": 1.0}, {"loss_scale": "released"}]
 )
 def test_every_option_of_the_family_works_here(task, flags):
-    model, sample = model_of(task, dropout=0.1, reader_dropout=0.1), persona_batch(task)
+    model, sample = model_of(task, dropout=0.1, latent_encoder_dropout=0.1), persona_batch(task)
     criterion = build_criterion(task, "podi_elbo", **flags).train()
     model.train()
     loss, _, log = criterion(model, sample)
@@ -451,14 +451,15 @@ def test_injection_points():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"heads": 3}, "does not divide"), ({"reader_heads": 5}, "does not divide"),
+        ({"heads": 3}, "does not divide"), ({"latent_encoder_heads": 5}, "does not divide"),
         ({"layers": 0}, "--layers 0 .*remedy: from 1"), ({"inject_after": "every-" + "9" * 5000}, "no model has so many"),
         ({"inject_weight": 1.5}, "from 0 to 1"), ({"positions": 2}, "--positions 2 "),
-        ({"gpt2_path": "nowhere"}, "no config.json"), ({"reader_init": "gpt2"}, "--reader-heads 2 --reader-activation gelu"),
-        (GPT2S_BLOCKS | {"reader_ffn_dim": 32}, "remedy: --reader-ffn-dim"),
-        (GPT2S_BLOCKS | {"reader_heads": 4}, "--reader-heads 2"),
-        (GPT2S_BLOCKS | {"reader_norm": "post"}, "--reader-norm pre"),
-        (GPT2S_BLOCKS | {"reader_layers": 5}, "--reader-layers of at most 4"),
+        ({"gpt2_path": "nowhere"}, "no config.json"),
+        ({"latent_encoder_init": "gpt2"}, "--latent-encoder-heads 2 --latent-encoder-activation gelu"),
+        (GPT2S_BLOCKS | {"latent_encoder_ffn_dim": 32}, "remedy: --latent-encoder-ffn-dim"),
+        (GPT2S_BLOCKS | {"latent_encoder_heads": 4}, "--latent-encoder-heads 2"),
+        (GPT2S_BLOCKS | {"latent_encoder_norm": "post"}, "--latent-encoder-norm pre"),
+        (GPT2S_BLOCKS | {"latent_encoder_layers": 5}, "--latent-encoder-layers of at most 4"),
     ],
 )  # fmt: skip
 def test_what_no_model_can_be(task, changes, message):

@@ -19,8 +19,8 @@ if importlib.util.find_spec("transformers") is None:
 
 pytestmark = pytest.mark.slow
 SMALL = (
-    *("--embed-dim", "32", "--layers", "2", "--reader-layers", "1", "--reader-ffn-dim", "64"),
-    *("--dropout", "0", "--attention-dropout", "0", "--reader-dropout", "0"),
+    *("--embed-dim", "32", "--layers", "2", "--latent-encoder-layers", "1", "--latent-encoder-ffn-dim", "64"),
+    *("--dropout", "0", "--attention-dropout", "0", "--latent-encoder-dropout", "0"),
 )
 # the KL of Zp weighs little: the corpus is small, and the decoder could do with the context alone
 # without clipping, what is learnt when depends on how sums are rounded

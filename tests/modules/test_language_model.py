@@ -61,7 +61,7 @@ def task():
     return PersonaDialogueTask(config, made, made)
 
 
-STILL = {"dropout": 0.0, "attention_dropout": 0.0, "reader_dropout": 0.0, "positions": POSITIONS - 2}
+STILL = {"dropout": 0.0, "attention_dropout": 0.0, "latent_encoder_dropout": 0.0, "positions": POSITIONS - 2}
 
 
 def model_of(task, folder, **changes):
@@ -93,7 +93,7 @@ def test_without_latents_it_is_the_language_model(task, tmp_path, kind):
 @pytest.mark.parametrize("at", ["start", "after_bos"])
 def test_pads_batches_and_caches_change_nothing(task, tmp_path, kind, at):
     save(tmp_path, kind)
-    how = {"latents_at": at, "inject_scale": "state" if at == "after_bos" else "raw", "reader_init": "lm"}
+    how = {"latents_at": at, "inject_scale": "state" if at == "after_bos" else "raw", "latent_encoder_init": "lm"}
     model, sample = model_of(task, tmp_path, **how), batch(task)
     with torch.no_grad():
         expected = decoded(model, sample)
@@ -202,7 +202,7 @@ def test_the_first_blocks_read_both_ways(tmp_path, kind):
 def test_prior_and_recognition_share_nothing_but_positions(task, tmp_path):
     for kind in ("gpt2", "llama"):
         save(tmp_path / kind, kind)
-        model = model_of(task, tmp_path / kind, reader_init="lm")
+        model = model_of(task, tmp_path / kind, latent_encoder_init="lm")
         own = {id(parameter) for parameter in model.inference_parameters()}
         named = {name for name, parameter in model.named_parameters() if id(parameter) in own}
         assert named and all("recognition" in name for name in named), named
@@ -311,8 +311,11 @@ def test_configurations_that_are_refused(tmp_path, change, said):
         ({"train_blocks": 2}, "remedy: --freeze-embeddings"),
         ({"train_blocks": 1, "freeze_embeddings": True, "inject_after": "1,2"}, "remedy: --inject-after 3"),
         ({"train_blocks": 1, "freeze_embeddings": True, "inject_weight": 0.0}, "remedy: --inject-after 3"),
-        ({"reader_init": "gpt2"}, "remedy: --latent-encoder-init lm"),
-        ({"reader_init": "lm", "reader_layers": 5}, "--reader-layers 5: the language model has 4"),
+        ({"latent_encoder_init": "gpt2"}, "remedy: --latent-encoder-init lm"),
+        (
+            {"latent_encoder_init": "lm", "latent_encoder_layers": 5},
+            "--latent-encoder-layers 5: the language model has 4",
+        ),
     ],
 )
 def test_options_that_do_not_fit(task, tmp_path, changes, said):
@@ -384,5 +387,5 @@ def test_flags_have_two_names():
     options.parse_args_and_arch(parser, ["data", "--task", "persona_dialogue", "--arch", "persona_cvae_gpt2_tiny"])
     found = {option: action.dest for action in parser._actions for option in action.option_strings}
     assert found["--lm-path"] == found["--gpt2-path"] == "gpt2_path"
-    assert found["--latent-encoder-init"] == found["--reader-init"] == "reader_init"
+    assert found["--latent-encoder-init"] == found["--latent-encoder-init"] == "latent_encoder_init"
     assert isinstance(parser.parse_known_args(["data", "--lm-path", "x"])[0], Namespace)

@@ -7,6 +7,16 @@ import torch
 WEIGHT, BIAS = "encoder.latent.prior_net.0.weight", "encoder.latent.prior_net.0.bias"
 BUFFERS = ("version", "_float_tensor", "dictionary_digest")
 
+RENAMED = {  # settings of before -> what they are called now
+    f"reader_{part}": f"latent_encoder_{part}"
+    for part in ("layers", "heads", "ffn_dim", "activation", "dropout", "norm", "init")
+}
+
+
+def renamed(settings: dict) -> dict:
+    """A model's settings under the names of today. Delete when nobody has checkpoints from before."""
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
+
 
 def give_prior_a_bias(load_checkpoint_to_cpu):
     """Once the prior's tanh layer had no bias: a zero one, of which the optimiser has no history, computes the same.

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from fairseq_latent.errors import InputError
 
-from . import plain_values
+from . import older, plain_values
 from .allowed_models import is_stock, only_weights, stock_is_chosen
 
 STOCK = "FAIRSEQ_LATENT_STOCK"  # names of fairseq's own models, tasks and criterions that the user allows
@@ -235,6 +235,7 @@ def _cut(section: object, kind: str, name: str, path: str) -> object:
     values = vars(section) if isinstance(section, Namespace) else section
     if not isinstance(values, dict):
         raise InputError(f"{path}: the settings of its {KINDS[kind]} are {values!r}")
+    values = older.renamed(values)
     kept = {field.name: values[field.name] for field in fields(config) if field.name in values}
     kept.pop("_name", None)
     try:
