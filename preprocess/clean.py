@@ -26,7 +26,7 @@ import numpy as np
 from fairseq_latent.errors import InputError, run
 from fairseq_latent.files import written_whole
 
-from .cleaning.rules import Rule, Wanted, add_options, message_rules, rules, wanted_by
+from .cleaning.rules import CleaningOptions, Rule, add_options, cleaning_options, message_rules, rules
 from .conversation import checked_records, dump_record, header_line, part_id, zipped
 from .lines import raw_lines
 from .parallel import available_cores, map_blocks
@@ -121,7 +121,7 @@ class Cleaner:
 
 
 @lru_cache
-def cleaner(wanted: Wanted) -> Cleaner:
+def cleaner(wanted: CleaningOptions) -> Cleaner:
     """The rules that are wanted; a process makes them once."""
     return Cleaner(message_rules(wanted), rules(wanted))
 
@@ -161,7 +161,7 @@ def apply_uncounted(texts: Iterable[str], rules: Sequence[tuple[str, Rule]]) -> 
     return [text for text in (apply_rules(each, rules, uncounted) for each in texts) if text]
 
 
-def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[bytes, Tally, bytes, bytes]:
+def clean_block(first: int, data: bytes, path: str, wanted: CleaningOptions) -> tuple[bytes, Tally, bytes, bytes]:
     """Lines of `path` -> clean lines, what was counted, and digests of the ids read and of those written."""
     tally = Tally()
     records = [record for _, record in checked_records(path, first, data)]
@@ -170,7 +170,7 @@ def clean_block(first: int, data: bytes, path: str, wanted: Wanted) -> tuple[byt
     return b"".join(map(dump_record, cleaned)), tally, *ids
 
 
-def clean_file(path: Path, out: Path, wanted: Wanted, workers: int) -> Tally:
+def clean_file(path: Path, out: Path, wanted: CleaningOptions, workers: int) -> Tally:
     """Write the clean conversations, whole or not at all; workers change the time, never the result."""
     cleaner(wanted)  # what is missing is missed before any work
     tally, ids, given = Tally(), bytearray(), bytearray()
@@ -226,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
-    wanted = wanted_by(options, options.tweets)
+    wanted = cleaning_options(options, options.tweets)
     lines = clean_file(options.file, options.out, wanted, options.workers).lines(cleaner(wanted).names)
     print(*lines, sep="\n")
     if options.report:

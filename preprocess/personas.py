@@ -27,9 +27,9 @@ from fairseq_latent.text.word_vectors import load_vectors
 
 from .parallel import available_cores
 from .persona_data.conversations import frequencies_of, part_profiles, read_corpus
-from .persona_data.examples import FILTERS, Drop, Lengths, Wanted, about_oneself, first_person
+from .persona_data.examples import FILTERS, Drop, ExampleOptions, Lengths, about_oneself, first_person
 from .persona_data.files import Writer, write
-from .splitting.assign import TEST, TRAIN, VALID, Rule, Share, parse_share
+from .splitting.assign import TEST, TRAIN, VALID, Share, SplitOptions, parse_share
 
 
 def word_lengths(texts: list[str]) -> list[int]:
@@ -140,9 +140,9 @@ def _report(options: argparse.Namespace) -> dict:
     return {"version": 1} | {name: value for name, value in given.items() if name not in ("out", "workers")}
 
 
-def _sides(options: argparse.Namespace) -> dict[int, tuple[Wanted, bool]]:
+def _sides(options: argparse.Namespace) -> dict[int, tuple[ExampleOptions, bool]]:
     """Of each side, its examples and whether the filter is for it."""
-    wanted = Wanted(options.min_turns, options.min_response_words, options.max_tokens, options.sides == "both")
+    wanted = ExampleOptions(options.min_turns, options.min_response_words, options.max_tokens, options.sides == "both")
     whole = replace(wanted, min_turns=1, min_response_words=1) if options.whole_test else wanted
     sides = {TRAIN: (wanted, True), VALID: (wanted, options.filter_test), TEST: (whole, options.filter_test)}
     shares = {TRAIN: 1, VALID: options.valid, TEST: options.test}
@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     vectors = load_vectors(options.vectors) if options.vectors else None
     files = {code: share for code, share in ((VALID, options.valid), (TEST, options.test)) if isinstance(share, Path)}
     valid, test = (0 if isinstance(share, Path) else share for share in (options.valid, options.test))
-    corpus = read_corpus(options.file, Rule(valid, test, options.seed), files, options.workers)
+    corpus = read_corpus(options.file, SplitOptions(valid, test, options.seed), files, options.workers)
     if options.disjoint_profiles:
         part_profiles(corpus, valid=options.valid != 0)
     sides = _sides(options)

@@ -32,7 +32,7 @@ from .parallel import BLOCK, available_cores
 from .persona_data.first_person import Rules
 from .persona_data.histories import Histories, listen
 from .persona_data.recurring_speakers import Recurring, Sources, recurring
-from .splitting.assign import TRAIN, Rule, decide, parse_share
+from .splitting.assign import TRAIN, SplitOptions, decide, parse_share
 from .splitting.collect import Survey, root_digest, survey
 from .splitting.examples import digest, numbers, trusted
 from .splitting.split_files import state, unchanged
@@ -99,7 +99,7 @@ def sources_of(found: Survey, path: Path, options: argparse.Namespace) -> Source
         return sources
     if options.valid is None:
         return Sources()
-    codes = decide(found, Rule(options.valid, options.test, options.seed), path).codes
+    codes = decide(found, SplitOptions(options.valid, options.test, options.seed), path).codes
     return Sources(np.unique(found.roots[codes == TRAIN]))
 
 

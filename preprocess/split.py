@@ -28,7 +28,7 @@ from fairseq_latent.errors import InputError, run
 from fairseq_latent.ranges import COUNT, WORKERS, typed
 
 from .parallel import BLOCK, available_cores
-from .splitting.assign import Rule, parse_share
+from .splitting.assign import SplitOptions, parse_share
 from .splitting.collect import parse_time
 from .splitting.from_ids import rebuild
 from .splitting.passes_over_file import Options, split
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rule(options: argparse.Namespace) -> Rule:
+def _rule(options: argparse.Namespace) -> SplitOptions:
     test = options.test
     if test is None and options.test_from is None:
         test = 0.05
@@ -123,7 +123,7 @@ def _rule(options: argparse.Namespace) -> Rule:
         raise InputError(
             "--from, --test-from and --until are not in this order; remedy: each later than the one before"
         )
-    return Rule(
+    return SplitOptions(
         valid=0.05 if options.valid is None else options.valid,
         test=test,
         seed=1 if options.seed is None else options.seed,

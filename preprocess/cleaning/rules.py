@@ -46,7 +46,7 @@ NOT_IN = "drop turns that are not "  # and a language: the name of a rule
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CleaningOptions:
     """Which rules apply, beside those that always do."""
 
     min_words: int = 1
@@ -78,20 +78,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--japanese", action="store_true", help="normalise by neologdn, put spaces between words by MeCab with ipadic")
 
 
-def wanted_by(options: argparse.Namespace, tweets: bool) -> Wanted:
+def cleaning_options(options: argparse.Namespace, tweets: bool) -> CleaningOptions:
     """The rules of a command line; InputError where they drop every turn."""
     if not 1 <= options.min_words <= options.max_words:
         raise InputError(
             f"--min-words {options.min_words} --max-words {options.max_words} drop every turn; "
             "remedy: 1 <= min-words <= max-words"
         )
-    return Wanted(
+    return CleaningOptions(
         options.min_words, options.max_words, tweets, options.remove_emoji, options.lang, options.detector,
         options.japanese, options.lower_case,
     )  # fmt: skip
 
 
-def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
+def message_rules(wanted: CleaningOptions) -> list[tuple[str, Rule]]:
     """The rules for single tweets, before those of one user become one turn; none of them drops anything."""
     if not wanted.tweets:
         return []
@@ -105,7 +105,7 @@ def message_rules(wanted: Wanted) -> list[tuple[str, Rule]]:
     ]
 
 
-def rules(wanted: Wanted) -> list[tuple[str, Rule]]:
+def rules(wanted: CleaningOptions) -> list[tuple[str, Rule]]:
     """The rules for turns in their order, each with the name it has in the table."""
     chosen: list[tuple[str, Rule]] = []
     if not wanted.tweets:  # each of which went through these before it became a turn

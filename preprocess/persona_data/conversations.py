@@ -16,11 +16,11 @@ from ..conversation import whole_id
 from ..counts_table import Account
 from ..lines import raw_lines
 from ..parallel import BLOCK
-from ..splitting.assign import NONE, TRAIN, Rule, decide, part, without_any
+from ..splitting.assign import NONE, TRAIN, SplitOptions, decide, part, without_any
 from ..splitting.collect import survey
 from ..splitting.examples import digest, numbers, trusted
-from ..splitting.split_files import SIDES, state, unchanged
-from .examples import Dialogue, Lengths, Wanted, dialogue_of, examples
+from ..splitting.split_files import SPLITS, state, unchanged
+from .examples import Dialogue, ExampleOptions, Lengths, dialogue_of, examples
 
 
 @dataclass
@@ -39,16 +39,16 @@ class Corpus:
         """What became of the conversations."""
         sides = Counter(self.codes)
         dropped = {reason: count for reason, count in self.counts.items() if reason != "read"}
-        notes = {f"of {side}": sides[code] for code, side in enumerate(SIDES)}
+        notes = {f"of {side}": sides[code] for code, side in enumerate(SPLITS)}
         return Account("conversations", self.counts["read"], dropped, sum(sides[code] for code in range(NONE)), notes)
 
 
-def read_corpus(path: Path, rule: Rule, extra: dict[int, Path], workers: int) -> Corpus:
+def read_corpus(path: Path, rule: SplitOptions, extra: dict[int, Path], workers: int) -> Corpus:
     """The conversations of `path` by the rule, and those of the files that are a side of their own."""
     corpus = Corpus()
     _read(corpus, path, rule, None, workers)
     for code, file in extra.items():
-        _read(corpus, file, Rule(valid=0, test=0), code, workers)
+        _read(corpus, file, SplitOptions(valid=0, test=0), code, workers)
     if not corpus.dialogues:
         raise InputError(
             f"{path}: no conversation has two speakers and a profile of each; remedy: give one that has, e.g. ConvAI2's "
@@ -57,7 +57,7 @@ def read_corpus(path: Path, rule: Rule, extra: dict[int, Path], workers: int) ->
     return corpus
 
 
-def _read(corpus: Corpus, path: Path, rule: Rule, code: int | None, workers: int) -> None:
+def _read(corpus: Corpus, path: Path, rule: SplitOptions, code: int | None, workers: int) -> None:
     before = state(path)
     found = survey(path, rule.seed, False, False, workers, BLOCK)
     codes = decide(found, rule, path).codes
@@ -87,7 +87,7 @@ def part_profiles(corpus: Corpus, valid: bool) -> None:
     corpus.dialogues, corpus.codes = [corpus.dialogues[at] for at in kept], codes[kept].tolist()
 
 
-def frequencies_of(corpus: Corpus, wanted: Wanted, lengths: Lengths) -> Frequencies:
+def frequencies_of(corpus: Corpus, wanted: ExampleOptions, lengths: Lengths) -> Frequencies:
     """Of the training responses and profiles: each a text, each sentence of the different profiles one."""
     found, sentences = Frequencies(), set()
     for dialogue in tqdm(corpus.on(TRAIN), "count", unit=" dialogues", disable=None):

@@ -25,7 +25,7 @@ Drop = Callable[["Example"], bool]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExampleOptions:
     """Which turns become responses, and with which contexts."""
 
     min_turns: int = 4
@@ -103,7 +103,7 @@ def _candidates(identity: str, texts: Sequence[str]) -> str:
     return "\t".join(texts)
 
 
-def examples(dialogue: Dialogue, wanted: Wanted, lengths: Lengths, counts: Counter[str]) -> Iterator[Example]:
+def examples(dialogue: Dialogue, wanted: ExampleOptions, lengths: Lengths, counts: Counter[str]) -> Iterator[Example]:
     """The examples of a dialogue; counts "turns" and, by reason, those that are no response.
 
     A context never reaches over a silence. Its length and the response's are their tokens and one more for the end of
@@ -131,7 +131,7 @@ def examples(dialogue: Dialogue, wanted: Wanted, lengths: Lengths, counts: Count
         yield Example(f"{dialogue.id}:{index}", context, text, *profiles, start > first, candidates)
 
 
-def _unfit(dialogue: Dialogue, index: int, first: int, wanted: Wanted) -> str | None:
+def _unfit(dialogue: Dialogue, index: int, first: int, wanted: ExampleOptions) -> str | None:
     """Why a turn is no response."""
     speaker, text = dialogue.turns[index]
     if text == SILENCE:

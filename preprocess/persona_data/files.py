@@ -14,9 +14,9 @@ from fairseq_latent.symbols import EOT
 from fairseq_latent.text.similarity import Similarity
 
 from ..counts_table import Account
-from ..splitting.split_files import SIDES, refuse_leftovers
+from ..splitting.split_files import SPLITS, refuse_leftovers
 from .conversations import Corpus
-from .examples import Dialogue, Drop, Example, Lengths, Wanted, examples
+from .examples import Dialogue, Drop, Example, ExampleOptions, Lengths, examples
 
 FIELDS = ("src", "tgt", "partner", "own", "ids", "fader", "own_fader", "candidates")
 TABLE, REPORT = "personas.txt", "personas.json"
@@ -41,9 +41,9 @@ class Writer:
     drop: Drop | None
     filter: str
 
-    def lines(self, code: int, wanted: Wanted, filtered: bool, counts: Counter[str]) -> Iterator[list[str]]:
+    def lines(self, code: int, wanted: ExampleOptions, filtered: bool, counts: Counter[str]) -> Iterator[list[str]]:
         """The fields of the examples of a side; counts turns by reason, "kept", and the faders' sums."""
-        for dialogue in tqdm(self.corpus.on(code), SIDES[code], unit=" dialogues", disable=None):
+        for dialogue in tqdm(self.corpus.on(code), SPLITS[code], unit=" dialogues", disable=None):
             for example in self._kept(dialogue, wanted, filtered, counts):
                 fader = self.similarity(example.response, example.partner)
                 counts.update(kept=1, shortened=example.shortened)
@@ -53,13 +53,15 @@ class Writer:
                 counts["with candidates"] += example.candidates != ""
                 yield columns(example, fader, self.similarity(example.response, example.own))
 
-    def fields(self, code: int, wanted: Wanted, filtered: bool) -> tuple[str, ...]:
+    def fields(self, code: int, wanted: ExampleOptions, filtered: bool) -> tuple[str, ...]:
         """The names of a side's fields: candidates are one of them where any example has some."""
         offered = (dialogue for dialogue in self.corpus.on(code) if any(dialogue.candidates))
         kept = (example for dialogue in offered for example in self._kept(dialogue, wanted, filtered, Counter()))
         return FIELDS if any(example.candidates for example in kept) else FIELDS[:-1]
 
-    def _kept(self, dialogue: Dialogue, wanted: Wanted, filtered: bool, counts: Counter[str]) -> Iterator[Example]:
+    def _kept(
+        self, dialogue: Dialogue, wanted: ExampleOptions, filtered: bool, counts: Counter[str]
+    ) -> Iterator[Example]:
         for example in examples(dialogue, wanted, self.lengths, counts):
             if filtered and self.drop and self.drop(example):
                 counts[f"self-centred ({self.filter})"] += 1
@@ -89,17 +91,17 @@ def fader_statistics(counts: Counter[str]) -> dict[str, float]:
     return {"mean": round(mean, 4), "sd": round(deviation, 4), "zeros": round(counts["faders of 0"] / kept, 4)}
 
 
-def write(out: Path, writer: Writer, sides: dict[int, tuple[Wanted, bool]], report: dict) -> list[str]:
+def write(out: Path, writer: Writer, sides: dict[int, tuple[ExampleOptions, bool]], report: dict) -> list[str]:
     """Write all files, or none; the rows of the table."""
     fields = {code: writer.fields(code, *of) for code, of in sides.items()}
-    names = [f"{SIDES[code]}.{name}" for code in sides for name in fields[code]]
+    names = [f"{SPLITS[code]}.{name}" for code in sides for name in fields[code]]
     refuse_leftovers(out, names)
     tables = [writer.corpus.account()]
     report["splits"] = {}
     with written_together(out / name for name in (*names, TABLE, REPORT)) as (*opened, table, summary):
         files = dict(zip(names, opened, strict=True))
         for code, (wanted, filtered) in sides.items():
-            side, counts = SIDES[code], Counter()
+            side, counts = SPLITS[code], Counter()
             of_side = [files[f"{side}.{name}"] for name in fields[code]]
             for lines in writer.lines(code, wanted, filtered, counts):
                 for file, line in zip(of_side, lines, strict=False):  # candidates come last

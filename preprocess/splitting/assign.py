@@ -18,7 +18,7 @@ from fairseq_latent.errors import InputError
 
 from .collect import NEVER, Survey, microseconds
 from .examples import places
-from .split_files import SIDES
+from .split_files import SPLITS
 
 TRAIN, VALID, TEST, NONE = range(4)
 
@@ -26,7 +26,7 @@ Share = int | float  # of all conversations: a number of them, or a fraction
 
 
 @dataclass(frozen=True)
-class Rule:
+class SplitOptions:
     """What decides; `test` None: all conversations that begin from `test_from` on."""
 
     valid: Share = 0.05
@@ -53,7 +53,7 @@ class Decision:
     counts: dict[str, int]  # conversations on each side
 
 
-def decide(found: Survey, rule: Rule, path: Path) -> Decision:
+def decide(found: Survey, rule: SplitOptions, path: Path) -> Decision:
     """The side of each conversation; InputError where a side would stay without any."""
     replied = found.positions >= 0
     roots, of, sizes = np.unique(found.positions[replied], return_inverse=True, return_counts=True)
@@ -75,7 +75,7 @@ def decide(found: Survey, rule: Rule, path: Path) -> Decision:
                 f"--disjoint-speakers leaves no conversation to {side}; remedy: leave it out where speakers have "
                 "the same names (A, B) in every conversation, or smaller --valid and --test"
             )
-    counts = {side: len(np.unique(found.positions[codes == code])) for code, side in enumerate(SIDES)}
+    counts = {side: len(np.unique(found.positions[codes == code])) for code, side in enumerate(SPLITS)}
     return Decision(codes, shared, left_out, counts)
 
 
@@ -104,7 +104,9 @@ def choose_sides(roots: np.ndarray, valid: Share, test: Share, which: str = "hav
     return codes
 
 
-def _by_time(roots: np.ndarray, begins: np.ndarray, rule: Rule, left_out: Counter[str], path: Path) -> np.ndarray:
+def _by_time(
+    roots: np.ndarray, begins: np.ndarray, rule: SplitOptions, left_out: Counter[str], path: Path
+) -> np.ndarray:
     known = begins != NEVER
     if len(roots) and not known.any():
         raise InputError(
@@ -160,12 +162,12 @@ def part(codes: np.ndarray, owned: np.ndarray, counts: np.ndarray, left_out: Cou
         dropped = np.unique(np.searchsorted(ends, met, side="right"))
         codes[dropped] = NONE
         others = "test" if lower == VALID else "valid or test"
-        left_out[f"of {SIDES[lower]} with a {what} of {others}"] += len(dropped)
+        left_out[f"of {SPLITS[lower]} with a {what} of {others}"] += len(dropped)
 
 
 def without_any(codes: np.ndarray, valid: bool) -> str | None:
     """The side, of training and where there is one validation, that has no conversation."""
-    return next((SIDES[code] for code in (TRAIN, VALID)[: 1 + valid] if code not in codes), None)
+    return next((SPLITS[code] for code in (TRAIN, VALID)[: 1 + valid] if code not in codes), None)
 
 
 def parse_share(text: str) -> Share:

@@ -19,11 +19,11 @@ from ..lines import check_parallel, read_lines
 from ..parallel import map_blocks
 from .collect import survey
 from .examples import Pair, digest, numbers, pairs, places, trusted
-from .split_files import SIDES, names_of, refuse_leftovers, state, unchanged, write_responses
+from .split_files import SPLITS, names_of, refuse_leftovers, state, unchanged, write_responses
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ListedPairs:
     """The pairs of a folder of ids: digests (N,) in order; of each the side, the line, and the place in the line.
 
     `blank` counts the lines of a side that name nothing; `width` is the number of ids in the longest context.
@@ -40,22 +40,22 @@ class Wanted:
     @property
     def references(self) -> int:
         """Responses a context, at most."""
-        return int(self.slots[self.sides == SIDES.index("test")].max(initial=0)) + 1
+        return int(self.slots[self.sides == SPLITS.index("test")].max(initial=0)) + 1
 
 
-def read_ids(folder: Path) -> Wanted:
+def read_ids(folder: Path) -> ListedPairs:
     """Read DIR/train|valid|test.turns, a line a context, or .ids for the lines of turns without ids, or for all of them.
 
     InputError where a pair stands there twice.
     """
     form = next(
-        (form for form in ("turns", "ids") if any((folder / f"{side}.{form}").exists() for side in SIDES)), None
+        (form for form in ("turns", "ids") if any((folder / f"{side}.{form}").exists() for side in SPLITS)), None
     )
     if form is None:
         raise InputError(f"--ids {folder}: no train|valid|test.turns or .ids there; remedy: the folder of a split")
     digests, sides, lines, slots = bytearray(), array("B"), array("L"), array("L")
     blank, width = Counter(), 1
-    for code, side in enumerate(SIDES):
+    for code, side in enumerate(SPLITS):
         for number, (turns, ids) in enumerate(_both(folder, side), 1):
             blank[side] += not (turns or ids)
             try:
@@ -73,7 +73,7 @@ def read_ids(folder: Path) -> Wanted:
     values = numbers([digests])
     order = np.argsort(values, kind="stable")
     arrays = [np.asarray(values)[order] for values in (values, sides, lines, slots)]
-    wanted = Wanted(form, *arrays, blank, width)
+    wanted = ListedPairs(form, *arrays, blank, width)
     twice = np.flatnonzero(wanted.digests[1:] == wanted.digests[:-1])
     if len(twice):
         _refuse_twice(folder, wanted, int(twice[0]))
@@ -102,9 +102,9 @@ def _keys(turns: str, ids: str) -> list[str]:
     return [f"{context}\t{response}" for response in responses]
 
 
-def _refuse_twice(folder: Path, wanted: Wanted, index: int) -> NoReturn:
+def _refuse_twice(folder: Path, wanted: ListedPairs, index: int) -> NoReturn:
     (one, at), (other, again) = (
-        (f"{folder / SIDES[wanted.sides[place]]}.{wanted.form}", wanted.lines[place]) for place in (index, index + 1)
+        (f"{folder / SPLITS[wanted.sides[place]]}.{wanted.form}", wanted.lines[place]) for place in (index, index + 1)
     )
     raise InputError(
         f"{other}:{again}: this pair stands in {one}:{at} too; "
@@ -128,7 +128,7 @@ def rebuild(path: Path, out: Path, folder: Path, context_turns: int | None, work
     turns = wanted.width if wanted.form == "turns" else context_turns or 1
     before = state(path)
     with_turns = survey(path, 1, False, False, workers, block_bytes).has_ids
-    sides = [side for code, side in enumerate(SIDES) if code in wanted.sides]
+    sides = [side for code, side in enumerate(SPLITS) if code in wanted.sides]
     names = names_of(sides, with_turns, wanted.references)
     refuse_leftovers(out, names)
     look = partial(_find, wanted=wanted.digests, form=wanted.form, context_turns=turns)
@@ -148,17 +148,17 @@ def rebuild(path: Path, out: Path, folder: Path, context_turns: int | None, work
 
 
 def _write(
-    hits: Iterable[tuple[int, Pair]], wanted: Wanted, files: dict[str, IO[bytes]]
+    hits: Iterable[tuple[int, Pair]], wanted: ListedPairs, files: dict[str, IO[bytes]]
 ) -> tuple[np.ndarray, Counter[str]]:
     """Write what was found, in this order or that of the ids; which of `wanted` that is, and the lines of each side."""
     seen = np.zeros(len(wanted.digests), bool)
-    held: dict[str, dict[int, dict[int, Pair]]] = {side: defaultdict(dict) for side in SIDES[1:]}
+    held: dict[str, dict[int, dict[int, Pair]]] = {side: defaultdict(dict) for side in SPLITS[1:]}
     written: Counter[str] = Counter()
     for index, pair in hits:
         if seen[index]:  # branches of a thread begin with the same pairs
             continue
         seen[index] = True
-        side = SIDES[wanted.sides[index]]
+        side = SPLITS[wanted.sides[index]]
         if side == "train":
             write_responses(files, side, [pair])
             written[side] += 1
@@ -179,8 +179,8 @@ def _find(first: int, data: bytes, wanted: np.ndarray, form: str, context_turns:
     return [(index, pair) for index, pair in zip(indices, found, strict=True) if index >= 0]
 
 
-def _count(wanted: Wanted, seen: np.ndarray, side: str, written: Counter[str]) -> dict[str, int]:
+def _count(wanted: ListedPairs, seen: np.ndarray, side: str, written: Counter[str]) -> dict[str, int]:
     """Lines written, and ids found and missing; a line that names nothing misses one."""
-    here = wanted.sides == SIDES.index(side)
+    here = wanted.sides == SPLITS.index(side)
     found = int(np.sum(seen & here))
     return {"pairs": written[side], "found": found, "missing": int(np.sum(here)) - found + wanted.blank[side]}

@@ -19,10 +19,10 @@ from fairseq_latent.files import written_together
 
 from ..conversation import whole_id
 from ..parallel import BLOCK, map_blocks
-from .assign import NONE, TEST, Decision, Rule, decide
+from .assign import NONE, TEST, Decision, SplitOptions, decide
 from .collect import Survey, survey
 from .examples import Pair, digest, numbers, pairs, places, trusted
-from .split_files import FIELDS, SIDES, References, columns, names_of, refuse_leftovers, state, unchanged
+from .split_files import FIELDS, SPLITS, References, columns, names_of, refuse_leftovers, state, unchanged
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Plan:
                 yield record, code, shared
 
 
-def split(path: Path, out: Path, rule: Rule, options: Options) -> dict:
+def split(path: Path, out: Path, rule: SplitOptions, options: Options) -> dict:
     """Write the sides to the folder `out`, all files or none; returns what is written to split.json."""
     if options.context_turns < 1:
         raise InputError(
@@ -78,7 +78,7 @@ def split(path: Path, out: Path, rule: Rule, options: Options) -> dict:
     if references or (found.has_ids and decision.shared.any()):
         with unchanged(path, before):
             plan = _compared(plan, path, references, options)
-    sides = [side for side, share in zip(SIDES, (1, rule.valid, rule.test), strict=True) if share != 0]
+    sides = [side for side, share in zip(SPLITS, (1, rule.valid, rule.test), strict=True) if share != 0]
     names = names_of(sides, found.has_ids, references.most if references else 1)
     refuse_leftovers(out, names)
     report = _report(path, found, decision, rule, options)
@@ -96,7 +96,7 @@ def split(path: Path, out: Path, rule: Rule, options: Options) -> dict:
     return report
 
 
-def _report(path: Path, found: Survey, decision: Decision, rule: Rule, options: Options) -> dict:
+def _report(path: Path, found: Survey, decision: Decision, rule: SplitOptions, options: Options) -> dict:
     """What split.json says beside the numbers of pairs; what was not asked for is not in it."""
     test = "all" if rule.test is None else rule.test
     report = {"version": 1, "input": path.name, "context_turns": options.context_turns, "valid": rule.valid}
@@ -166,7 +166,7 @@ def _write_block(
     first: int, data: bytes, plan: Plan
 ) -> tuple[dict[str, bytes], Counter[str], list[tuple[bytes, Pair]]]:
     """The text of each file, the number of pairs, and the pairs of test that wait for other responses."""
-    sides: list[list[Pair]] = [[] for _ in SIDES]
+    sides: list[list[Pair]] = [[] for _ in SPLITS]
     repeated, at = 0, plan.starts[first] if plan.starts else 0
     for record, code, shared in plan.conversations(first, data):
         found = list(pairs(record, plan.context_turns))
@@ -191,8 +191,8 @@ def _write_block(
         sides[TEST] = []
     text = {
         f"{side}.{field}": "".join(f"{line}\n" for line in lines).encode()
-        for side, found in zip(SIDES, sides, strict=True)
+        for side, found in zip(SPLITS, sides, strict=True)
         for field, lines in zip(FIELDS, columns(found), strict=True)
     }
-    counts = Counter(dict(zip(SIDES, map(len, sides), strict=True)), repeated=repeated)
+    counts = Counter(dict(zip(SPLITS, map(len, sides), strict=True)), repeated=repeated)
     return text, counts, referenced

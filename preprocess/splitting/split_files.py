@@ -14,10 +14,10 @@ from fairseq_latent.errors import InputError
 
 from .examples import Pair
 
-SIDES = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 FIELDS = ("src", "tgt", "ids", "turns")
 PROFILES = ("partner", "own")  # of a persona data set, see preprocess.personas
-WRITTEN = re.compile(rf"({'|'.join(SIDES)})\.(src|tgt|ids|turns|ref\d+|partner|own|fader|candidates)")
+WRITTEN = re.compile(rf"({'|'.join(SPLITS)})\.(src|tgt|ids|turns|ref\d+|partner|own|fader|candidates)")
 
 State = tuple[int, int]
 

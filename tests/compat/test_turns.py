@@ -16,7 +16,7 @@ from fairseq_latent.compat import turns
 from fairseq_latent.errors import InputError
 
 from ..helpers import programs
-from .test_resuming import STOCK
+from .checkpoints.test_resuming import STOCK
 
 
 def config(folder, **flags):

@@ -11,7 +11,7 @@ import pytest
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
 from preprocess.clean import MERGE, Tally, apply_rules, clean_file, cleaner
-from preprocess.cleaning.rules import Wanted, rules
+from preprocess.cleaning.rules import CleaningOptions, rules
 from preprocess.conversation import (
     Conversation,
     Turn,
@@ -25,8 +25,8 @@ from preprocess.conversation import (
 )
 from preprocess.sentencepiece_model import train_subwords
 
-SHORT = Wanted(max_words=8)
-TWEETS = Wanted(min_words=2, max_words=8, tweets=True)
+SHORT = CleaningOptions(max_words=8)
+TWEETS = CleaningOptions(min_words=2, max_words=8, tweets=True)
 
 
 def clean(conversations, wanted=SHORT, tally=None):
@@ -44,9 +44,9 @@ def texts(conversations):
 
 def test_adjacent_turns_of_one_speaker_become_one_before_their_length_counts():
     turns = (Turn("A", "a b c", id="1"), Turn("A", "d", id="2"), Turn("B", "e", id="3"))
-    (cleaned,) = clean([Conversation("c", turns)], Wanted(max_words=4))
+    (cleaned,) = clean([Conversation("c", turns)], CleaningOptions(max_words=4))
     assert cleaned.turns == (Turn("A", "a b c d", id="1"), Turn("B", "e", id="3"))
-    assert texts(clean([Conversation("c", turns)], Wanted(max_words=3))) == [["e"]]
+    assert texts(clean([Conversation("c", turns)], CleaningOptions(max_words=3))) == [["e"]]
 
 
 def test_conversation_is_cut_where_a_turn_is_dropped():
@@ -64,7 +64,7 @@ def test_conversation_without_a_turn_goes():
 
 
 def test_a_symbol_in_capitals_is_none_in_small_letters():
-    assert texts(clean([talk("I said <EOT>", "Tea")], Wanted(lower_case=True))) == [["i said < eot >", "tea"]]
+    assert texts(clean([talk("I said <EOT>", "Tea")], CleaningOptions(lower_case=True))) == [["i said < eot >", "tea"]]
 
 
 def test_personas_and_the_rest_are_kept():
@@ -97,7 +97,7 @@ def test_turns_that_became_one_have_no_candidates():
     assert cleaned.turns == (offered("a c"), turns[2])
 
 
-@pytest.mark.parametrize("wanted", [SHORT, TWEETS, Wanted(lower_case=True)])
+@pytest.mark.parametrize("wanted", [SHORT, TWEETS, CleaningOptions(lower_case=True)])
 def test_the_reply_stays_among_its_candidates(wanted):
     """The text is cleaned in two steps, before and after turns become one."""
     kept = 0
@@ -234,7 +234,7 @@ def test_typed_symbols_never_become_ours_in_sentencepiece(tmp_path):
     assert ours & set(processor.encode("a <eot> b"))
     for conversation in random_conversations(7, 600):
         for turn in conversation.turns:
-            text = apply_rules(turn.text, rules(Wanted()), Tally())
+            text = apply_rules(turn.text, rules(CleaningOptions()), Tally())
             assert text is None or not ours & set(processor.encode(text))
 
 

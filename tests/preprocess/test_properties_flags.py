@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from preprocess import check, clean, personas, split, subwords, vectors
 from preprocess.corpora import __main__ as corpora
-from preprocess.splitting.split_files import SIDES
+from preprocess.splitting.split_files import SPLITS
 
 from ..helpers.hostile import DEAR, flags, folder, outcome, parser_of
 from ..helpers.releases import packed
@@ -35,7 +35,7 @@ INPUTS = {
     "r/dialogues/1.json": text_of(FIRST), "r/interlocutors.json": text_of(PERSONAS), "v.txt": VECTORS,
     "d/dict.txt": "".join(f"\u2581{word} 1\n" for word in ["i", "do", "like", "tea", "ski"]).encode(),
 } | {name: text.encode() for name, text in PTB.items()} | {
-    f"d/{side}.{name}": text.encode() for side in SIDES for name, text in zip(("src", "tgt"), TEXT, strict=True)
+    f"d/{side}.{name}": text.encode() for side in SPLITS for name, text in zip(("src", "tgt"), TEXT, strict=True)
 }  # fmt: skip
 OUT = ("--out", "out")
 COMMANDS = {  # main, and words without which there is nothing to do

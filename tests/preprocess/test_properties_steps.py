@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess import check, clean, personas, self_descriptions, split, subwords, vectors
-from preprocess.splitting.split_files import SIDES
+from preprocess.splitting.split_files import SPLITS
 
 from ..helpers.hostile import altered, edited, folder, outcome, refused_or_written
 from ..helpers.releases import packed
@@ -109,7 +109,7 @@ def test_split(data, flags):
             assert len(set(counts.values())) == 1, counts
 
 
-@given(FILES, edited(b"t0.0\tt0.1\nt2.2\tt2.3\n"), edited(b"c0:1\nc2:3\n"), st.sampled_from(SIDES))
+@given(FILES, edited(b"t0.0\tt0.1\nt2.2\tt2.3\n"), edited(b"c0:1\nc2:3\n"), st.sampled_from(SPLITS))
 def test_split_by_ids(data, turns, ids, side):
     with folder() as here:
         packed(here, {"x.jsonl": data, f"ids/{side}.turns": turns, f"ids/{side}.ids": ids})
@@ -165,7 +165,7 @@ TEXT = ("i like tea <eot> do you ?\nno , i ski <eot> so you say\nhello\n", "i do
 
 def split_files(draw, *names: str) -> dict[str, bytes]:
     """Parallel files, one of them edited."""
-    files = {f"d/{side}.{name}": TEXT[name == "tgt"].encode() for side in SIDES for name in names}
+    files = {f"d/{side}.{name}": TEXT[name == "tgt"].encode() for side in SPLITS for name in names}
     which = draw(st.sampled_from(sorted(files)))
     return files | {which: draw(edited(files[which]))}
 

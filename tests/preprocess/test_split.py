@@ -19,7 +19,7 @@ from preprocess.conversation import (
     whole_id,
     write_conversations,
 )
-from preprocess.splitting.assign import Rule, parse_share
+from preprocess.splitting.assign import SplitOptions, parse_share
 from preprocess.splitting.collect import position
 from preprocess.splitting.examples import pairs
 from preprocess.splitting.from_ids import rebuild
@@ -42,7 +42,7 @@ def run_split(tmp_path):
 
     def run(conversations, valid=0.2, test=0.2, seed=1, context_turns=1, out="out"):
         write_conversations(tmp_path / "c", conversations)
-        split(tmp_path / "c", tmp_path / out, Rule(valid, test, seed), Options(context_turns))
+        split(tmp_path / "c", tmp_path / out, SplitOptions(valid, test, seed), Options(context_turns))
         read = ((side, tmp_path / out / f"{side}.ids") for side in ("train", "valid", "test"))
         return {side: path.read_text().splitlines() for side, path in read if path.exists()}
 
@@ -209,14 +209,14 @@ def read(folder):
 
 def cut(tmp_path, conversations, rule=None, out="out", **options):
     write_conversations(tmp_path / "c", conversations)
-    report = split(tmp_path / "c", tmp_path / out, rule or Rule(), Options(**options))
+    report = split(tmp_path / "c", tmp_path / out, rule or SplitOptions(), Options(**options))
     return read(tmp_path / out), report
 
 
 @pytest.mark.parametrize("context_turns", [1, 2])
 def test_each_response_of_a_branching_thread_is_written_once(tmp_path, context_turns):
     conversations = forest(60)
-    files, report = cut(tmp_path, conversations, Rule(0.2, 0.2), context_turns=context_turns)
+    files, report = cut(tmp_path, conversations, SplitOptions(0.2, 0.2), context_turns=context_turns)
     every = [pair for c in conversations for pair in pairs(record_of(c), context_turns)]
     once = {pair.turns or pair.id: pair for pair in reversed(every)}.values()
     written = [
@@ -248,8 +248,8 @@ def test_references(tmp_path, least):
         *(Conversation(f"d{n}", (Turn("A", "hi"), Turn("B", f"ho {n % 7}"))) for n in range(90)),
     ]
     random.Random(3).shuffle(conversations)
-    plain, _ = cut(tmp_path, conversations, Rule(0.1, 0.4), out="plain")
-    files, report = cut(tmp_path, conversations, Rule(0.1, 0.4), references=least)
+    plain, _ = cut(tmp_path, conversations, SplitOptions(0.1, 0.4), out="plain")
+    files, report = cut(tmp_path, conversations, SplitOptions(0.1, 0.4), references=least)
     for name in ("train.src", "train.tgt", "valid.src", "valid.tgt", "train.ids"):
         assert files[name] == plain[name]
     # by hand: responses by context, the ids of the context and its text
@@ -274,7 +274,7 @@ def test_references(tmp_path, least):
 def test_references_are_what_score_takes(tmp_path):
     from fairseq_latent.evaluation.metrics.score import read_systems
 
-    files, _ = cut(tmp_path, forest(200), Rule(0.1, 0.4), references=3)
+    files, _ = cut(tmp_path, forest(200), SplitOptions(0.1, 0.4), references=3)
     (tmp_path / "answers").write_text("".join(f"{line}\n" for line in files["test.tgt"]))
     names = ["test.tgt", *sorted(name for name in files if name.startswith("test.ref"))]
     (system,) = read_systems([f"a={tmp_path / 'answers'}"], [str(tmp_path / "out" / name) for name in names])
@@ -284,20 +284,20 @@ def test_references_are_what_score_takes(tmp_path):
 
 def test_references_are_limited_and_may_be_too_few(tmp_path):
     conversations = [Conversation(f"c{n}", (Turn("A", "hi"), Turn("B", f"ho {n}"))) for n in range(100)]
-    files, report = cut(tmp_path, conversations, Rule(1, 50), references=3, max_references=5)
+    files, report = cut(tmp_path, conversations, SplitOptions(1, 50), references=3, max_references=5)
     assert {"test.ref4"} == {name for name in files if name > "test.ref3" and "ref" in name}
     assert (report["references"]["responses"], report["references"]["beyond_max"]) == (5, 45)
     with pytest.raises(InputError, match="no test context has 51 different responses, the most is 50; remedy"):
-        cut(tmp_path, conversations, Rule(1, 50), out="more", references=51)
+        cut(tmp_path, conversations, SplitOptions(1, 50), out="more", references=51)
     assert not (tmp_path / "more").exists()
     with pytest.raises(InputError, match=r"test files of an earlier run; remedy: delete them \(test.ref1\)"):
-        cut(tmp_path, conversations, Rule(1, 50))
+        cut(tmp_path, conversations, SplitOptions(1, 50))
 
 
 RULES = [
-    (Rule(0.1, 0.3), {"context_turns": 2}),
-    (Rule(7, 30), {"context_turns": 1, "references": 2}),
-    (Rule(0.1, 0.1, disjoint_speakers=True), {"context_turns": 2}),
+    (SplitOptions(0.1, 0.3), {"context_turns": 2}),
+    (SplitOptions(7, 30), {"context_turns": 1, "references": 2}),
+    (SplitOptions(0.1, 0.1, disjoint_speakers=True), {"context_turns": 2}),
 ]
 
 
@@ -323,7 +323,7 @@ def test_an_id_that_stands_twice_is_found(tmp_path, workers):
     lines[250] = lines[17]
     (tmp_path / "c").write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match="c:251: id 'c17' stands in line 18 too; remedy: make ids unique"):
-        split(tmp_path / "c", tmp_path / "out", Rule(), Options(workers=workers, block_bytes=2000))
+        split(tmp_path / "c", tmp_path / "out", SplitOptions(), Options(workers=workers, block_bytes=2000))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -338,7 +338,7 @@ def test_a_wrong_line_is_named(tmp_path, workers):
     ):
         (tmp_path / "c").write_text("\n".join([*lines[:200], line, *lines[200:]]) + "\n")
         with pytest.raises(InputError, match=f"c:201: .*{words}.*; remedy"):
-            split(tmp_path / "c", tmp_path / "out", Rule(), Options(workers=workers, block_bytes=2000))
+            split(tmp_path / "c", tmp_path / "out", SplitOptions(), Options(workers=workers, block_bytes=2000))
     assert not (tmp_path / "out").exists()
 
 
@@ -352,7 +352,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr("preprocess.splitting.passes_over_file.pairs", growing)
     with pytest.raises(InputError, match="c changed while it was read; remedy"):
-        split(tmp_path / "c", tmp_path / "out", Rule(), Options())
+        split(tmp_path / "c", tmp_path / "out", SplitOptions(), Options())
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -365,7 +365,7 @@ def rebuilt(tmp_path, conversations, out="again", context_turns=None, ids="out")
 @pytest.mark.parametrize("options", [{}, {"references": 3}, {"context_turns": 3}])
 def test_ids_of_turns_rebuild_a_split_of_an_archive_in_another_order(tmp_path, options):
     conversations = [c for c in forest(300) if c.turns[0].id]
-    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), **options)
+    files, _ = cut(tmp_path, conversations, SplitOptions(0.1, 0.3), **options)
     for name in files:  # only ids may be passed on
         if not name.endswith(".turns"):
             (tmp_path / "out" / name).unlink()
@@ -383,7 +383,7 @@ def test_ids_of_turns_rebuild_a_split_of_an_archive_in_another_order(tmp_path, o
 
 def test_ids_of_conversations_rebuild_a_split_without_ids_of_turns(tmp_path):
     conversations = talks(200)
-    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), context_turns=2)
+    files, _ = cut(tmp_path, conversations, SplitOptions(0.1, 0.3), context_turns=2)
     again, report = rebuilt(tmp_path, conversations, context_turns=2)
     assert {**again, "split.json": 0} == {**files, "split.json": 0}
     assert report["ids"] == "ids"
@@ -391,7 +391,7 @@ def test_ids_of_conversations_rebuild_a_split_without_ids_of_turns(tmp_path):
 
 def test_what_an_archive_lacks_is_counted(tmp_path):
     conversations = [c for c in forest(300) if c.turns[0].id]
-    files, _ = cut(tmp_path, conversations, Rule(0.1, 0.3), references=3)
+    files, _ = cut(tmp_path, conversations, SplitOptions(0.1, 0.3), references=3)
     gone = [c for c in conversations if c.turns[-1].id[-1] not in "bx"]
     again, report = rebuilt(tmp_path, gone)
     wanted = {key for line in files["test.turns"] for key in line.split("\t")[1:]}
@@ -439,7 +439,7 @@ def test_ids_that_cannot_be_used_are_refused(tmp_path, files, words):
 )
 def test_flags_that_contradict_each_other_are_refused(tmp_path, monkeypatch, flags, words):
     monkeypatch.chdir(tmp_path)
-    cut(tmp_path, forest(60), Rule(0.2, 0.2))
+    cut(tmp_path, forest(60), SplitOptions(0.2, 0.2))
     with pytest.raises(InputError, match=f"{words}.*; remedy"):
         command.main(["c", "--out", "new", *flags])
     assert not (tmp_path / "new").exists()

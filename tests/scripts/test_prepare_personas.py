@@ -14,7 +14,7 @@ from ..preprocess.corpora.test_synthetic_persona_chat import table
 from .test_prepare import ROOT, bash, options, thread
 from .test_prepare import prepare as prepare  # a fixture
 
-SIDES = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 SPOKEN = (
     "hello you {}",
     "hi , tea ?",
@@ -98,7 +98,7 @@ def test_convai2_tests_on_the_official_validation_set(prepare, tmp_path):
         "subwords",
     ]
     assert prepare.lines("test.ids") == [f"valid_own-1:{turn}" for turn in range(1, 6)]
-    assert [len(prepare.lines(f"{side}.ids")) for side in SIDES] == [8, 2, 5]
+    assert [len(prepare.lines(f"{side}.ids")) for side in SPLITS] == [8, 2, 5]
     found = options(prepare.text)
     assert (found["PERSONAS"], found["PERSONA_FLAGS"]) == ("yes", "--whole-test")
     prepare("convai2", release, FORM="own", PERSONAS="yes", VALID="1", PERSONA_FLAGS="--whole-test")
@@ -124,7 +124,7 @@ def test_synthetic_persona_chat(prepare, tmp_path, official):
     release = packed(tmp_path / "own.tar.xz", tables)
     shares = {} if official == "1" else {"VALID": "2", "TEST": "1"}
     prepare("synthetic_persona_chat", release, PERSONAS="yes", OFFICIAL=official, **shares)
-    assert [len(prepare.lines(f"{side}.ids")) for side in SIDES] == [6, 4, 2]
+    assert [len(prepare.lines(f"{side}.ids")) for side in SPLITS] == [6, 4, 2]
     assert all(("own_valid-" in line) for line in prepare.lines("valid.ids")) or official == "0"
     plain = prepare("synthetic_persona_chat", release, OFFICIAL=official, DATA=f"{tmp_path}/plain", **shares)
     assert plain.returncode == 2 and not (tmp_path / "plain.text/train.partner").exists()
@@ -162,7 +162,7 @@ def test_chitchat_has_profiles_from_history(prepare, tmp_path):
     assert (found["SELF_DESCRIPTIONS"], found["SELF_DESCRIPTION_FLAGS"]) == ("yes", "--sentences 5")
     valid = {line.split(":")[0] for line in prepare.lines("valid.ids")}
     assert len(valid) == 2 and {line.split(":")[0] for line in prepare.lines("test.ids")} == {"own"}
-    for side in SIDES:
+    for side in SPLITS:
         for field in ("partner", "own"):
             for identity, profile in zip(prepare.lines(f"{side}.ids"), prepare.lines(f"{side}.{field}"), strict=True):
                 assert len(profile.split(" <eot> ")) == 5

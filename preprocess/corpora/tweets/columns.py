@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import duckdb
 
 from preprocess.cleaning import languages, rules
-from preprocess.cleaning.rules import NOT_IN, Rule, Wanted, message_rules
+from preprocess.cleaning.rules import NOT_IN, CleaningOptions, Rule, message_rules
 
 from .formats import quoted
 
@@ -75,7 +75,7 @@ EXPRESSIONS = {
 class Columns:
     """The rules for tweets, applied to the columns `text` and `lang` of a table."""
 
-    def __init__(self, base: duckdb.DuckDBPyConnection, wanted: Wanted):
+    def __init__(self, base: duckdb.DuckDBPyConnection, wanted: CleaningOptions):
         self.names: list[str] = []
         self.expressions: list[str] = []
         for number, (name, rule) in enumerate([*message_rules(wanted), *rules.rules(wanted)]):
@@ -85,7 +85,7 @@ class Columns:
                 expression = f"CASE WHEN lang = {quoted(wanted.lang)} THEN {{t}} ELSE {expression} END"
             self.expressions.append(expression)
 
-    def _expression(self, base: duckdb.DuckDBPyConnection, number: int, rule: Rule, wanted: Wanted) -> str:
+    def _expression(self, base: duckdb.DuckDBPyConnection, number: int, rule: Rule, wanted: CleaningOptions) -> str:
         function = getattr(rule, "__name__", getattr(getattr(rule, "func", None), "__name__", ""))
         if function == "drop_short":
             few = "NOT contains({t}, ' ')" if wanted.min_words == 2 else f"{SPACES} + 1 < {wanted.min_words}"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 from preprocess.clean import cleaner
-from preprocess.cleaning.rules import Wanted, wanted_by
+from preprocess.cleaning.rules import CleaningOptions, cleaning_options
 from preprocess.parallel import map_tasks
 
 from .accounts import accounts
@@ -82,12 +82,11 @@ def _selection(options: argparse.Namespace) -> Selection:
         if len(languages) > 1:
             raise InputError("--clean with several --lang; remedy: one language")
         options.lang = languages[0] if languages else None
-        wanted = wanted_by(options, tweets=True)
+        wanted = cleaning_options(options, tweets=True)
         cleaner(wanted)  # what is missing is missed before any work
     else:
-        given = [
-            name for name, value in vars(Wanted()).items() if name in vars(options) and getattr(options, name) != value
-        ]
+        defaults = vars(CleaningOptions())
+        given = [name for name, value in defaults.items() if name in vars(options) and getattr(options, name) != value]
         if set(given) - {"tweets", "lang"}:
             raise InputError(
                 f"--{given[0].replace('_', '-')} without --clean; remedy: add --clean, or clean afterwards"

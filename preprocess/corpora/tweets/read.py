@@ -9,7 +9,7 @@ import duckdb
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
-from preprocess.cleaning.rules import Wanted
+from preprocess.cleaning.rules import CleaningOptions
 
 from .columns import Columns
 from .database import database, work_file
@@ -32,7 +32,7 @@ class Selection:
     keep_retweets: bool = False
     keep_bots: bool = False
     bots: tuple[str, ...] = ()  # ids or names of users
-    wanted: Wanted | None = None  # the rules that clean every tweet; None: texts stay as they are
+    wanted: CleaningOptions | None = None  # the rules that clean every tweet; None: texts stay as they are
 
 
 def read_file(path: Path, index: int, folder: Path, selection: Selection, memory: str, threads: int) -> Counter:
@@ -111,7 +111,7 @@ def _number(digits: str) -> str:
     return f"CASE WHEN try_cast({digits} AS UBIGINT)::VARCHAR = {digits} THEN try_cast({digits} AS UBIGINT) END"
 
 
-def _clean(base: duckdb.DuckDBPyConnection, wanted: Wanted, counts: Counter) -> None:
+def _clean(base: duckdb.DuckDBPyConnection, wanted: CleaningOptions, counts: Counter) -> None:
     columns = Columns(base, wanted)
     base.execute("CREATE VIEW chosen AS SELECT id, parent, user_id, sent, lang, text FROM read WHERE text IS NOT NULL")
     base.execute(f"CREATE TABLE cleaned AS {columns.query('chosen')}")

@@ -8,7 +8,7 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess.cleaning import languages, rules
-from preprocess.cleaning.rules import Wanted
+from preprocess.cleaning.rules import CleaningOptions
 from tests.helpers.typed import texts
 
 
@@ -75,7 +75,7 @@ def test_a_quick_look_never_changes_a_result(seed):
 
 def test_what_a_rule_leaves_alone_is_the_same_object():
     text = "".join(["a plain ", "text"])
-    for name, rule in rules.rules(Wanted(tweets=True, lang="en", min_words=2, lower_case=True)):
+    for name, rule in rules.rules(CleaningOptions(tweets=True, lang="en", min_words=2, lower_case=True)):
         assert rule(text) is text, name
 
 
@@ -132,6 +132,6 @@ def test_emoji(text, result):
     find_spec("MeCab") is None or find_spec("neologdn") is None, reason="the extra [ja] is not installed"
 )
 def test_japanese():
-    apply = dict(rules.rules(Wanted(japanese=True)))
+    apply = dict(rules.rules(CleaningOptions(japanese=True)))
     assert apply["normalise Japanese"]("ﾊﾝｶｸｰーー　ＡＢＣ　ｗｗｗｗｗｗ") == "ハンカクーABC www"
     assert apply["part Japanese words"]("すもももももももものうち") == "すもも も もも も もも の うち"

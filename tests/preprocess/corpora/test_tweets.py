@@ -27,7 +27,7 @@ if find_spec("duckdb") is None:
 import duckdb
 
 from preprocess.clean import clean_file
-from preprocess.cleaning.rules import Wanted, message_rules, rules
+from preprocess.cleaning.rules import CleaningOptions, message_rules, rules
 from preprocess.corpora import __main__ as corpora
 from preprocess.corpora.tweets.columns import Columns
 from preprocess.corpora.tweets.decompress import archive_files, spool
@@ -726,10 +726,10 @@ def test_an_account_that_does_not_add_up_is_a_defect():
 
 
 CLEAN = {
-    "english": Wanted(2, 20, tweets=True, lang="en"),
-    "emoji": Wanted(1, 6, tweets=True, remove_emoji=True),
-    "small letters": Wanted(1, 20, tweets=True, lower_case=True),
-    "japanese": Wanted(2, 20, tweets=True, lang="ja", japanese=True),
+    "english": CleaningOptions(2, 20, tweets=True, lang="en"),
+    "emoji": CleaningOptions(1, 6, tweets=True, remove_emoji=True),
+    "small letters": CleaningOptions(1, 20, tweets=True, lower_case=True),
+    "japanese": CleaningOptions(2, 20, tweets=True, lang="ja", japanese=True),
 }
 
 
@@ -799,7 +799,7 @@ def test_cleaning_by_column_gives_what_cleaning_conversations_gives(archive):
     (archive / "a").write_bytes(b"".join(tsv(*row) for row in rows))
     by_column = convert(archive, "--clean", "--repeated", "keep")
     convert(archive, "--repeated", "keep", out="raw.jsonl")
-    clean_file(archive.parent / "raw.jsonl", archive.parent / "clean.jsonl", Wanted(tweets=True), 1)
+    clean_file(archive.parent / "raw.jsonl", archive.parent / "clean.jsonl", CleaningOptions(tweets=True), 1)
     found = read_conversations(archive.parent / "clean.jsonl")
     assert {each.id: [turn.text for turn in each.turns] for each in found} == by_column
 

@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess.conversation import Conversation, Turn, part_id, write_conversations
-from preprocess.splitting.assign import NONE, TEST, TRAIN, VALID, Rule, decide
+from preprocess.splitting.assign import NONE, TEST, TRAIN, VALID, SplitOptions, decide
 from preprocess.splitting.collect import microseconds, parse_time, position, survey
 
 DAY = timedelta(days=1)
@@ -48,7 +48,7 @@ def years(count=300):
 
 def test_time_decides_what_is_test_and_a_hash_what_is_valid(decided):
     conversations = years()
-    sides, decision = decided(conversations, Rule(valid=0.2, test=None, test_from=BORDER))
+    sides, decision = decided(conversations, SplitOptions(valid=0.2, test=None, test_from=BORDER))
     for conversation in conversations:
         root = conversation.id.partition("#")[0]
         first = min(parse_time(c.turns[0].time) for c in conversations if c.id.partition("#")[0] == root)
@@ -62,7 +62,7 @@ def test_time_decides_what_is_test_and_a_hash_what_is_valid(decided):
 def test_a_period_and_a_share_of_the_late_ones(decided):
     conversations = years()
     start, until = BEGIN + 100 * DAY, BORDER + 200 * DAY
-    rule = Rule(valid=5, test=7, start=start, test_from=BORDER, until=until)
+    rule = SplitOptions(valid=5, test=7, start=start, test_from=BORDER, until=until)
     sides, decision = decided(conversations, rule)
     assert decision.counts["valid"] == 5
     assert decision.counts["test"] == 7
@@ -78,7 +78,7 @@ def test_a_period_and_a_share_of_the_late_ones(decided):
 
 
 def test_late_ones_may_be_left_out(decided):
-    sides, decision = decided(years(), Rule(valid=0.1, test=0, test_from=BORDER))
+    sides, decision = decided(years(), SplitOptions(valid=0.1, test=0, test_from=BORDER))
     assert (
         decision.counts["test"] == 0 < decision.left_out["not drawn for test"] == list(sides.values()).count(NONE) - 2
     )
@@ -89,13 +89,13 @@ def test_a_border_belongs_to_what_follows_and_knows_time_zones(decided):
     naive = Conversation("naive", (Turn("A", "a", time="2019-01-01T00:00:00"), Turn("B", "b")))
     zone = Conversation("zone", (Turn("A", "a", time="2019-01-01T08:59:59+09:00"), Turn("B", "b")))
     later = Conversation("later", (Turn("A", "a"), Turn("B", "b", time="2019-05-01T00:00:00Z")))
-    sides, _ = decided([*conversations, naive, zone, later], Rule(valid=0, test=None, test_from=BORDER))
+    sides, _ = decided([*conversations, naive, zone, later], SplitOptions(valid=0, test=None, test_from=BORDER))
     assert [sides[name] for name in ("on", "before", "naive", "zone", "later")] == [TEST, TRAIN, TEST, TRAIN, TEST]
 
 
 def test_from_and_until_go_with_a_split_by_hash(decided):
     conversations = years()
-    sides, decision = decided(conversations, Rule(valid=0.1, test=0.1, until=BORDER))
+    sides, decision = decided(conversations, SplitOptions(valid=0.1, test=0.1, until=BORDER))
     assert decision.counts["test"] > 0
     for conversation in conversations[:300]:
         assert (sides[conversation.id] == NONE) == (parse_time(conversation.turns[0].time) >= BORDER)
@@ -103,20 +103,20 @@ def test_from_and_until_go_with_a_split_by_hash(decided):
 
 def test_conversations_without_a_time_are_left_out(decided):
     odd = [talk("none"), Conversation("words", (Turn("A", "a", time="Wed Oct 10 20:19"), Turn("B", "b")))]
-    sides, decision = decided([*years(), *odd], Rule(test=None, test_from=BORDER))
+    sides, decision = decided([*years(), *odd], SplitOptions(test=None, test_from=BORDER))
     assert (sides["none"], sides["words"], decision.left_out["without a time"]) == (NONE, NONE, 2)
     with pytest.raises(InputError, match="no turn has a time in ISO 8601.*; remedy: add `time`"):
-        decided([talk(str(number)) for number in range(9)], Rule(test=None, test_from=BORDER))
+        decided([talk(str(number)) for number in range(9)], SplitOptions(test=None, test_from=BORDER))
 
 
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (Rule(test=None, test_from=BORDER + 2000 * DAY), "0 conversations begin from --test-from on"),
-        (Rule(test=500, test_from=BORDER), "too few for test; remedy: an earlier time, or a smaller"),
-        (Rule(test=None, test_from=BEGIN), "0 conversations have a reply and begin before --test-from"),
-        (Rule(test=1e-6, test_from=BORDER), "test gets none of"),
-        (Rule(until=BEGIN - DAY), "0 conversations have a reply within --from and --until"),
+        (SplitOptions(test=None, test_from=BORDER + 2000 * DAY), "0 conversations begin from --test-from on"),
+        (SplitOptions(test=500, test_from=BORDER), "too few for test; remedy: an earlier time, or a smaller"),
+        (SplitOptions(test=None, test_from=BEGIN), "0 conversations have a reply and begin before --test-from"),
+        (SplitOptions(test=1e-6, test_from=BORDER), "test gets none of"),
+        (SplitOptions(until=BEGIN - DAY), "0 conversations have a reply within --from and --until"),
     ],
 )
 def test_a_side_without_conversations_is_refused(decided, rule, words):
@@ -129,7 +129,7 @@ def test_nobody_speaks_on_two_sides(decided, workers):
     drawn = random.Random(2)
     people = [f"u{number}" for number in range(4000)]
     conversations = [talk(f"c{n}", speakers=drawn.sample(people, 2), turns=1 + n % 4) for n in range(2000)]
-    rule = Rule(valid=0.1, test=0.1)
+    rule = SplitOptions(valid=0.1, test=0.1)
     free, _ = decided(conversations, rule, workers)
     apart, decision = decided(conversations, replace(rule, disjoint_speakers=True), workers)
     speakers = {c.id: {turn.speaker for turn in c.turns} for c in conversations}
@@ -147,7 +147,7 @@ def test_nobody_speaks_on_two_sides(decided, workers):
 
 def test_speakers_with_the_same_names_everywhere_are_a_clear_error(decided):
     with pytest.raises(InputError, match="leaves no conversation to .*; remedy: leave it out where .* same names"):
-        decided(years(), Rule(valid=0.1, test=0.1, disjoint_speakers=True))
+        decided(years(), SplitOptions(valid=0.1, test=0.1, disjoint_speakers=True))
 
 
 def test_times():

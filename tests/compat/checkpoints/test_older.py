@@ -5,8 +5,7 @@ from fairseq import checkpoint_utils, options
 
 from fairseq_latent.compat.checkpoints.allowed_models import asked_for
 from fairseq_latent.compat.checkpoints.older import RENAMED
-
-from ..helpers import programs
+from tests.helpers import programs
 
 
 def test_a_checkpoint_with_settings_of_before_loads(persona_run, persona_bin, tmp_path):

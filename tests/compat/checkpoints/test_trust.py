@@ -12,8 +12,7 @@ from fairseq.models.transformer import TransformerModel
 from fairseq_latent.compat.checkpoints import allowed_models, plain_values, trust
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.runs.training_config import training_settings
-
-from ..helpers import programs
+from tests.helpers import programs
 
 CALL = "__import__('os').mkdir({mark!r})"
 TINY_TRANSFORMER = [f"--{side}-{part}" for side in ("encoder", "decoder") for part in ("embed-dim", "ffn-embed-dim")]

@@ -16,8 +16,7 @@ from omegaconf import OmegaConf
 
 from fairseq_latent.compat.checkpoints import resuming
 from fairseq_latent.errors import InputError
-
-from ..helpers import programs
+from tests.helpers import programs
 
 STOCK = ("--task", "translation", "--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy")
 EPOCHS = ("--max-update", "0", "--no-epoch-checkpoints", "--batch-size", "60")  # three updates each
