@@ -79,12 +79,15 @@ class Gpt2:
             for line in split:
                 yield [token for text in line for token in known[text]]
 
+    def _is_id(self, token: str) -> bool:
+        return token.isascii() and token.isdecimal() and len(token) <= len(str(self.size)) and int(token) < self.size
+
     def decode(self, line: str) -> str:
-        """Decimal ids between spaces -> text; symbols, ours and fairseq's, stay as they are."""
+        """Decimal ids between spaces -> text; symbols, ours and fairseq's, and what is no id stay as they are."""
         texts: list[str] = []
         ids: list[int] = []
         for token in line.split():
-            if token.isdecimal():
+            if self._is_id(token):
                 ids.append(int(token))
                 continue
             texts += [self.text(ids), token]

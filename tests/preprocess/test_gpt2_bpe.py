@@ -189,3 +189,10 @@ def test_known_ids_of_gpt2():
     assert encoded(loaded, KNOWN[0]) == KNOWN[1]
     assert gpt2_bpe.dictionary_of(loaded)[-3:] == ["50256", "<eot>", "<eou>"]
     assert "50256" not in encoded(loaded, "<|endoftext|>").split()
+
+
+def test_what_is_no_id_stays_as_it_is(own):
+    loaded = gpt2_bpe.load_gpt2(own)
+    word = next(loaded.encode(["tea"]))
+    for odd in ("9" * 5000, str(2**40), str(loaded.size), "\u0661"):
+        assert loaded.decode(" ".join([*word, odd])) == f"tea {odd}"
