@@ -3,7 +3,7 @@
 
     python benchmarks/agreement.py data-bin/quickstart runs/quickstart/speculative_k5/checkpoint_best.pt
 
-Exact: float32, all words. The regret is how much less likely the response is under the cheaper choice, in nats a sentence.
+Exact: float32, all words. The regret is how much less likely the response is under the cheaper choice, in nats per sentence.
 """
 
 import argparse

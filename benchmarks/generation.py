@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Beam search with T-CVAE beside fairseq's Transformer of the same size, and with several latents a context.
+"""Beam search with T-CVAE beside fairseq's Transformer of the same size, and with several latents per context.
 
     python benchmarks/generation.py
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=16000)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--latents", type=int, default=5, help="of --latent-samples")
-    parser.add_argument("--length", type=int, default=20, help="words a response")
+    parser.add_argument("--length", type=int, default=20, help="words per response")
     parser.add_argument("--max-tokens", type=int, default=700, help="of a padded batch of contexts")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)

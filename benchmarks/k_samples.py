@@ -150,7 +150,7 @@ def measure_memory(rows: list[System]) -> None:
 
 
 def print_peak(args: argparse.Namespace, row: System) -> None:
-    """The peak resident memory of this process, MiB, after two updates a batch."""
+    """The peak resident memory of this process, MiB, after two updates per batch."""
     import resource
 
     steps = Steps(args)

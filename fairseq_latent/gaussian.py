@@ -95,7 +95,7 @@ class LatentOutput:
 def seeded_noise(seeds: Tensor, num_latents: int, latent_dim: int) -> Tensor:
     """(B,) -> (B, N, Z): standard normal noise that depends on each example's own seed alone, on every device.
 
-    The first rows for a larger N are the rows for a smaller one, so more latents a context only add responses.
+    The first rows for a larger N are the rows for a smaller one, so more latents per context only add responses.
     """
     return next(seeded_noise_chunks(seeds, num_latents, latent_dim, num_latents))
 

@@ -28,7 +28,7 @@ def sum_by_sentence(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_nll(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """(N, V), (N,) -> smoothed (N,), plain (N,), nats a token.
+    """(N, V), (N,) -> smoothed (N,), plain (N,), nats per token.
 
     Smoothing spreads epsilon over all V words, (1 - e) * nll + e / V * sum_v -log p_v, as fairseq 0.8 did for
     Sato et al. (2021); fairseq 0.12 spreads it over V - 1.
@@ -85,7 +85,7 @@ def _few_rows(matrix: Tensor) -> tuple[Tensor, ...]:
 
 
 def sequence_nll(logits: Tensor, target: Tensor, pad: int, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """(N, V) packed, (B, T) -> smoothed (B,), plain (B,), nats a sentence."""
+    """(N, V) packed, (B, T) -> smoothed (B,), plain (B,), nats per sentence."""
     mask = target.ne(pad)
     smoothed, nll = token_nll(logits, target[mask], label_smoothing)
     return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
@@ -120,7 +120,7 @@ def next_utterance_nll(scores: Tensor) -> Tensor:
 
 
 def token_divergence(logits: Tensor, target: Tensor, pad: int, label_smoothing: float) -> tuple[Tensor, Tensor]:
-    """(N, V), (N,) -> KL(smoothed target || model) (N,), plain NLL (N,), nats a token.
+    """(N, V), (N,) -> KL(smoothed target || model) (N,), plain NLL (N,), nats per token.
 
     The smoothed target is 1 - e at the right word and e / (V - 2) at all others but the pad, as in P²BOT (Liu et al., 2020);
     its entropy, a constant, is taken off the cross-entropy. Without smoothing both are the NLL.
@@ -179,7 +179,7 @@ def podi(
 
     literal: sum_i min(mean_d KL_d(q_i || q_j) - lambda, 0)^2 with one random partner j an example, as printed.
     auto: mean_i min(sum_d KL_d - Z lambda, 0)^2 / (Z lambda): the same hinge, independent of batch size and Z.
-    per_dim: sum over all ordered pairs of mean_d min(KL_d - lambda, 0)^2, as the authors' released code has it.
+    per_dim: sum over all ordered pairs of mean_d min(KL_d - lambda, 0)^2, as the authors' code has it.
     """
     size = posterior.mean.size(0)
     if form == "per_dim":

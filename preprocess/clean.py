@@ -9,7 +9,7 @@ A context must never skip a turn silently. So where a turn goes, the conversatio
 what follows is a new conversation `id#part2`, and so on. `preprocess.split` keeps the parts together.
 
 An id that stands twice is refused when all lines are read, and one that a cut gives a second time, as in a file that was
-cleaned before: for that, memory grows by 16 bytes a conversation, 32 at the end.
+cleaned before: for that, memory grows by 16 bytes per conversation, 32 at the end.
 """
 
 import argparse

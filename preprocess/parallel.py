@@ -236,7 +236,7 @@ def _portable(error: Exception) -> Exception:
 
 @contextmanager
 def _bar(path: str | Path, description: str | None) -> Iterator[Callable[[Block], None]]:
-    """Called with every finished block; shows the share of the file, lines a second and the time left."""
+    """Called with every finished block; shows the share of the file, lines per second and the time left."""
     if description is None:
         yield lambda block: None
         return

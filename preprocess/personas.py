@@ -1,17 +1,17 @@
 """`python -m preprocess.personas`: conversations with both personas -> line-parallel examples for train|valid|test.
 
-    .src         the turns before the response, joined by " <eot> ", the oldest first; the last is always the other party's
+    .src         the turns before the response, joined by " <eot> ", the oldest first; the last is always the partner's
     .tgt         the response
-    .partner     the profile of the other party, its sentences joined by " <eot> "
-    .own         the profile of who responds
-    .fader       how much of the other party's profile the response carries, a number in [0, 1] (`text.similarity`)
-    .own_fader   the same of the profile of who responds
+    .partner     the profile of the partner, its sentences joined by " <eot> "
+    .own         the speaker's own profile
+    .fader       how much of the partner's profile the response carries, a number in [0, 1] (`text.similarity`)
+    .own_fader   the same of the speaker's own profile
     .ids         conversation:turn, the response's place in its conversation, from 0
     .candidates  the replies that were offered, tabs between them, blank for none; no file for a side without any
 
 personas.json says how they were made, personas.txt how many turns became examples, and what became of the others. The side
 of a conversation is what `preprocess.split` gives it; both speakers' responses in it go there. Options default to what the
-released code of Cho et al. (2022) does; `--min-turns 1 --min-response-words 1 --filter none` is one example a turn.
+the authors' code of Cho et al. (2022) does; `--min-turns 1 --min-response-words 1 --filter none` is one example a turn.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocess.personas",
         description="Write train|valid|test.src (contexts), .tgt (responses), .partner and .own (the profiles of the other "
-        "party and of who responds), .fader and .own_fader (their similarities to the response), .ids and, where there are "
+        "party and of the speaker), .fader and .own_fader (their similarities to the response), .ids and, where there are "
         "any, .candidates from conversations with personas.",
     )
     add = parser.add_argument

@@ -12,7 +12,7 @@ is written once. Then there is also `.turns`, line-parallel, from which `--ids` 
     .ids      conversation:index           the response is turn `index`, from 0, of the conversation
     .turns    id id ...<TAB>id             the turns of the context, and the response; blank where one has no id
 
-With `--references N`, test has one line a context, of those with N different responses or more. test.tgt has the first of
+With `--references N`, test has one line per context, of those with N different responses or more. test.tgt has the first of
 the file, test.ref1, test.ref2, ... the others, blank where there are fewer; test.ids and test.turns name all of them, with
 tabulators between. These are text: score against them, not against what `preprocess.subwords` makes of test.tgt:
 

@@ -8,11 +8,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
              (trainings on data with personas decode as Cho et al., 2022: words drawn from the 4 best within .8 of probability)
-             IMPORTANCE_SAMPLES=0 (latents a sentence for the importance-weighted perplexity; slow)
+             IMPORTANCE_SAMPLES=0 (latents per sentence for the importance-weighted perplexity; slow)
              TASK=dialogue (of runs that no recipe made; the others note it)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
-             VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for the fader by hand)
-             SWEEP_STEPS=10 SWEEP_SEEDS=1 TEST_RESPONSES=3 (of the same: faders, seeds, and responses a context of test)
+             VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for a fixed fader)
+             SWEEP_STEPS=10 SWEEP_SEEDS=1 TEST_RESPONSES=3 (of the same: faders, seeds, and responses per context of test)
              REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
              fairseq-generate repeats of DATA, with <<unk>> for what the dictionary lacks)
   What another checkpoint, data set or variable made is made again."
@@ -24,7 +24,7 @@ activate
 
 references=()
 if [[ -n ${REFERENCE:-} ]]; then
-    [[ -f $REFERENCE ]] || die "REFERENCE=$REFERENCE: no such file; remedy: the responses of test, one a line"
+    [[ -f $REFERENCE ]] || die "REFERENCE=$REFERENCE: no such file; remedy: the responses of test, one per line"
     references=(--reference "$REFERENCE")
 elif [[ -f $data.text/test.tgt ]] && cmp -s "$data/prepare.options" "$data.text/prepare.options"; then
     references=(--reference "$data.text/test.tgt")

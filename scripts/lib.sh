@@ -206,7 +206,7 @@ train() {
 
 _updates_of() { updates_done "${1% *}" "${1##* }"; } # RUN MOST, in one word
 
-# in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders, JOBS (default: one a processor) at a time,
+# in_parallel LABEL COUNTER COMMAND FOLDERS...: `COMMAND FOLDER` for all folders, JOBS (default: one per processor) at a time,
 # the processors shared out; on a GPU one at a time. What `COUNTER FOLDER` prints shows how far each is. The first that fails
 # ends all, unless KEEP_GOING=1; either way the end is `exit 2`.
 in_parallel() {

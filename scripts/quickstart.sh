@@ -11,7 +11,7 @@ usage() {
 usage: bash scripts/quickstart.sh [--personas] [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|none] [--out DIR] [--no-venv]
 
   --personas     persona models on a language model with pre-trained weights: without latents, and with a perception
-                 variable of the speaker's own and of the other party's profile; much longer than without: each of 60
+                 variable of the speaker's own and of the partner's profile; much longer than without: each of 60
                  updates takes seconds on two cores
   --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
   --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat

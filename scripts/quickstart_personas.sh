@@ -57,6 +57,6 @@ train_persona() {                                    # RUN, named after whose pr
 in_parallel "training" updates_done train_persona "$runs/none" "$runs/own" "$runs/partner"
 
 export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=64 SAMPLES=${SAMPLES:-24} TEST_RESPONSES=${TEST_RESPONSES:-1}
-bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "no latents=$runs/none" "profile of who responds=$runs/own" \
-    "profile of the other party=$runs/partner"
+bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "no latents=$runs/none" "speaker's own profile=$runs/own" \
+    "profile of the partner=$runs/partner"
 say "finished in $((SECONDS - seconds)) s after set-up. Open $runs/report/report.html"

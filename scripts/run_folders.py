@@ -1,4 +1,4 @@
-"""`NAME=RUN <TAB> RUN`, a line for each of NAME=RUN ... that has a checkpoint; the others are told of. For evaluate.sh."""
+"""`NAME=RUN <TAB> RUN`, a line for each of NAME=RUN ... that has a checkpoint; the others are reported. For evaluate.sh."""
 
 import sys
 

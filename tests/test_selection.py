@@ -191,7 +191,7 @@ def test_a_target_that_outweighs_all_other_words_counts_once(random, dtype, marg
 
 
 def plain_best_of_k(model, sample, num_latents, label_smoothing):
-    """All K samples decoded with gradient, then argmin, as the released code of Sato et al. (2021) does."""
+    """All K samples decoded with gradient, then argmin, as the authors' code of Sato et al. (2021) does."""
     net_input, target = sample["net_input"], sample["target"]
     context = fairseq_encoding(model, net_input["src_tokens"])
     prior = fairseq_latent(model, context)

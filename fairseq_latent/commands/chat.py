@@ -93,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the model is to be like, of models that read a persona of their own (transfertransfo): a file with a "
         "sentence per line, or one sentence",
     )
-    parser.add_argument("--fader", type=float, help="set the fader by hand, from 0 to 1")
+    parser.add_argument("--fader", type=float, help="set the fader, from 0 to 1")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
     add_word_sampling(parser, "reply")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other replies (default: 1)")
@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Read what is typed, a line a turn, until the end of the input."""
+    """Read what is typed, a line per turn, until the end of the input."""
     for name, least in (("replies", 1), ("context_turns", 1), ("beam", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")

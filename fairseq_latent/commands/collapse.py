@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", metavar="FILE", help="a Markdown page to put the table into, between its two marks")
     parser.add_argument("--picture", metavar="FILE", help="draw the KL curves: .png, .svg or .pdf; the page shows them")
     parser.add_argument(
-        "--csv", metavar="FILE", help="write all numbers, a line a row; rows of it that are not trained anew stay"
+        "--csv", metavar="FILE", help="write all numbers, a line per row; rows of it that are not trained anew stay"
     )
     parser.add_argument(
-        "--curves", metavar="FILE", help="write the KL over updates, a line a point; those of rows that stay, stay"
+        "--curves", metavar="FILE", help="write the KL over updates, a line per point; those of rows that stay, stay"
     )
     parser.add_argument(
         "--updates", type=int, metavar="N", help="what the runs will have: no row of other updates stands beside them"

@@ -22,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=3,
         metavar="N",
-        help="latents a context for the perplexity under the prior, the mean of N passes (default: 3; 0: without)",
+        help="latents per context for the perplexity under the prior, the mean of N passes (default: 3; 0: without)",
     )
     parser.add_argument(
         "--importance-samples",
         type=int,
         default=0,
         metavar="K",
-        help="latents a sentence for the importance-weighted perplexity (Burda et al., 2016), a tighter bound than elbo "
+        help="latents per sentence for the importance-weighted perplexity (Burda et al., 2016), a tighter bound than elbo "
         "PPL; takes K times the time of the other numbers (default: 0, without)",
     )
     parser.add_argument(

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures", nargs="*", default=[], metavar="NAME=FILE", help="pictures of rows, to be shown on the page"
     )
-    parser.add_argument("--csv", metavar="FILE", help="write all numbers, a line a row")
+    parser.add_argument("--csv", metavar="FILE", help="write all numbers, a line per row")
     parser.add_argument("--format", choices=("text", "markdown", "latex"), default="text", help="of what is printed")
 
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "--colours",
                 choices=COLOURS,
                 default="panel",
-                help="normalise the log-probabilities in each panel, as the paper does, or show them in nats a token on "
+                help="normalise the log-probabilities in each panel, as the paper does, or show them in nats per token on "
                 "one scale for all models of a pair (default: panel)",
             )
             picture.add_argument(

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="after the systems: references, one a line, instead of the T- lines; several files of parallel lines: "
-        "several references a context, fewer where a file after the first has a blank line",
+        help="after the systems: references, one per line, instead of the T- lines; several files of parallel lines: "
+        "several references per context, fewer where a file after the first has a blank line",
     )
     parser.add_argument(
         "--lang",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hypothesis",
         choices=("first", "all", "mean"),
         default="first",
-        help="of several responses a context, measure the first; all of them together, and their diversity; or the first "
+        help="of several responses per context, measure the first; all of them together, and their diversity; or the first "
         "ones, the second ones, ... and take the mean, whose distinct n-grams do not fall with their number; default: first",
     )
     add_persona_metrics(parser)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialogues",
         metavar="FILE",
-        help="conversation:turn, one a line (DATA.text/test.ids): answer the contexts of 50 dialogues, always the same "
+        help="conversation:turn, one per line (DATA.text/test.ids): answer the contexts of 50 dialogues, always the same "
         "ones, in place of all",
     )
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="from 0 to 1 (default: 10, so 0.1 each)")
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="each dimension varies by normal noise of this share of the fader (released code: 0.25; default: 0)",
+        help="each dimension varies by normal noise of this share of the fader (the authors' code: 0.25; default: 0)",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
     add_word_sampling(parser, "response")

@@ -1,4 +1,4 @@
-"""What a criterion is told of an update before its first batch is computed."""
+"""What a criterion learns about an update before its first batch is computed."""
 
 import functools
 

@@ -106,7 +106,7 @@ class DoubleHeadsCriterion(LatentCriterion):
         return model(**sample["net_input"], target=sample["target"])
 
     def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats a sentence; of the smoothed one its least value is 0."""
+        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats per sentence; the least smoothed value is 0."""
         mask = target.ne(self.padding_idx)
         smoothed, nll = token_divergence(logits, target[mask], self.padding_idx, self.label_smoothing)
         return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)

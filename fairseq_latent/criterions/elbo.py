@@ -69,7 +69,7 @@ class ELBOConfig(LatentCriterionConfig):
         default=1.0, metadata={"help": "weight of the fader's KL, where a model has a fader", "range": AMOUNT}
     )
     free_bits: float = field(
-        default=0.0, metadata={"help": "nats a latent dimension may cost for nothing, in training", "range": AMOUNT}
+        default=0.0, metadata={"help": "nats per latent dimension may cost for nothing, in training", "range": AMOUNT}
     )
     loss_scale: ChoiceEnum(["elbo", "released"]) = field(
         default="elbo",
@@ -91,7 +91,7 @@ class ELBOConfig(LatentCriterionConfig):
     )
     podi_weight: float = field(default=0.0, metadata={"help": "weight of L_Po-di", "range": AMOUNT})
     podi_target: float = field(
-        default=0.15, metadata={"help": "lambda of L_Po-di, nats a latent dimension", "range": POSITIVE}
+        default=0.15, metadata={"help": "lambda of L_Po-di, nats per latent dimension", "range": POSITIVE}
     )
     podi_form: ChoiceEnum(["per_dim", "literal", "auto"]) = field(
         default="per_dim", metadata={"help": "L_Po-di as released, as printed, or scaled to Z and the batch"}

@@ -86,7 +86,7 @@ class LatentCriterion(FairseqCriterion):
         return 1
 
     def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats a sentence."""
+        """Packed logits (N, V) -> smoothed and plain NLL (B,), nats per sentence."""
         return sequence_nll(logits, target, self.padding_idx, self.label_smoothing)
 
     def nll_terms(self, logits: Tensor, target: Tensor):
@@ -126,7 +126,7 @@ class LatentCriterion(FairseqCriterion):
         return (loss.sum() if reduce else loss), sentences, log
 
     def prior_nll(self, model, sample: dict) -> Tensor:
-        """(B,) nats a sentence: the target decoded without having been seen, from a sample of the prior."""
+        """(B,) nats per sentence: the target decoded without having been seen, from a sample of the prior."""
         target = sample["target"]
         logits, _ = model(**sample["net_input"])
         return sequence_nll(logits[target.ne(self.padding_idx)], target, self.padding_idx)[1]

@@ -1,4 +1,4 @@
-"""Adds to every pair the other party's profile and how similar to it the response is: what training reads, alone."""
+"""Adds to every pair the partner's profile and how similar to it the response is: what training reads, alone."""
 
 from collections.abc import Sequence
 

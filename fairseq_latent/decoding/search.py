@@ -1,4 +1,4 @@
-"""Decoding that fairseq lacks: sampling that no batch changes, top-k and top-p together, and several latents a context."""
+"""Decoding that fairseq lacks: sampling that no batch changes, top-k and top-p together, and several latents per context."""
 
 import hashlib
 import math

@@ -45,7 +45,7 @@ def add_word_vectors(parser: argparse.ArgumentParser, required: bool = False) ->
     parser.add_argument(
         "--stopwords",
         metavar="FILE",
-        help="words that are no keywords, one a line; default: scikit-learn's English ones",
+        help="words that are no keywords, one per line; default: scikit-learn's English ones",
     )
     parser.add_argument(
         "--train-text",
@@ -62,7 +62,7 @@ def add_proximity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profiles",
         metavar="FILE",
-        help="the other party's profiles, one a line, for P.Distance: DATA.text/test.partner",
+        help="the partner's profiles, one per line, for P.Distance: DATA.text/test.partner",
     )
     add_word_vectors(parser)
 
@@ -73,6 +73,6 @@ def add_persona_metrics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialogues",
         metavar="FILE",
-        help=f"conversation:turn, one a line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
+        help=f"conversation:turn, one per line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
         "the same ones, as the share of distinct n-grams falls with the amount of text",
     )

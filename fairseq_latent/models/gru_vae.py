@@ -23,9 +23,9 @@ class GRUVAEConfig(FairseqDataclass):
     embed_dim: int = field(default=256, metadata={"help": "width of the word embeddings (E)", "range": SIZE})
     hidden_dim: int = field(default=512, metadata={"help": "width of the GRUs (H)", "range": SIZE})
     latent_dim: int = field(default=32, metadata={"help": "size of the latent (Z)", "range": SIZE})
-    encoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that reads", "range": DEPTH})
-    decoder_layers: int = field(default=1, metadata={"help": "layers of the GRU that writes", "range": DEPTH})
-    bidirectional: bool = field(default=False, metadata={"help": "read the sentence from both ends"})
+    encoder_layers: int = field(default=1, metadata={"help": "layers of the encoder GRU", "range": DEPTH})
+    decoder_layers: int = field(default=1, metadata={"help": "layers of the decoder GRU", "range": DEPTH})
+    bidirectional: bool = field(default=False, metadata={"help": "bidirectional encoder GRU"})
     dropout_in: float = field(
         default=0.5, metadata={"help": "dropout on the decoder's word embeddings", "range": SHARE_BELOW_ONE}
     )

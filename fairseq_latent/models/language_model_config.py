@@ -87,7 +87,7 @@ class LanguageModelConfig(FairseqDataclass):
     symbols_from: ChoiceEnum(["mean", "end"]) = field(
         default="mean",
         metadata={
-            "help": "symbols that --gpt2-path lacks start near the mean of its rows (the released code); or <eot> and </s> "
+            "help": "symbols that --gpt2-path lacks start near the mean of its rows (the authors' code); or <eot> and </s> "
             "as its own end of text, which ends turns and responses in DialoGPT, and <s> as its own start of text"
         },
     )

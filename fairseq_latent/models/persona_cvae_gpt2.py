@@ -1,9 +1,9 @@
-"""A persona CVAE on GPT-2 that infers the other party's persona from the dialogue (Cho et al., 2022; arXiv 2204.07372).
+"""A persona CVAE on GPT-2 that infers the partner's persona from the dialogue (Cho et al., 2022; arXiv 2204.07372).
 
-Two latents stand before the context, as vectors among the decoder's inputs: the perception variable Zp, what the other
-party is like, and the fader variable, how much of that the response takes up. In training Zp comes from the other party's
-profile, and the fader is the similarity of profile and response; in decoding both come from the context alone. Where the
-paper and its released code differ, the options have both.
+Two latents stand before the context, as vectors among the decoder's inputs: the perception variable Zp, what the partner is
+like, and the fader variable, how much of that the response takes up. In training Zp comes from the partner's profile, and the
+fader is the similarity of profile and response; in decoding both come from the context alone. If the paper and its authors'
+code differ, the options have both.
 """
 
 from argparse import Namespace
@@ -57,7 +57,7 @@ class PersonaCVAEConfig(LanguageModelConfig):
         default="eot",
         metadata={
             "help": "what is read between turns, and between a profile's sentences: a symbol of its own, or that of the "
-            "response's end (the released code)"
+            "response's end (the authors' code)"
         },
     )
     latent_encoder_layers: int = field(
@@ -95,7 +95,7 @@ class PersonaCVAEConfig(LanguageModelConfig):
     latent_encoder_norm: ChoiceEnum(["pre", "post"]) = field(
         default="pre",
         metadata={
-            "help": "LayerNorm before sublayers, or after them as in the released code, where no state can be a constant "
+            "help": "LayerNorm before sublayers, or after them as in the authors' code, where no state can be a constant "
             "vector, which a fader is",
             "argparse_alias": "--reader-norm",
         },
@@ -136,7 +136,7 @@ class PersonaCVAEModel(LatentModel):
 
     @property
     def posterior_inputs(self) -> tuple[str, ...]:
-        """The other party's profile, and how near to it the response is."""
+        """The partner's profile, and how near to it the response is."""
         return () if self.encoder.latents is None else ("partner_tokens", "similarity")
 
     @classmethod
@@ -189,7 +189,7 @@ class PersonaCVAEModel(LatentModel):
         partner_tokens: Tensor | None = None,
         similarity: Tensor | None = None,
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedReply]:
-        """p(Zp|C), q(Zp|P) of the other party's profile (B, P), and the responses waiting for Zp."""
+        """p(Zp|C), q(Zp|P) of the partner's profile (B, P), and the responses waiting for Zp."""
         context = self.encoder.embedding.context(src_tokens, with_end=True)
         prior = self.encoder.prior(context)
         prompt = self.encoder.embedding.context(src_tokens, with_end=False)
@@ -197,7 +197,7 @@ class PersonaCVAEModel(LatentModel):
             return prior, prior, DecodedReply(self.decoder, prompt, prev_output_tokens, target)
         if partner_tokens is None or similarity is None:
             raise InputError(
-                "this data has no profiles of the other party to learn from; remedy: PERSONAS=yes when it is prepared, "
+                "this data has no profiles of the partner to learn from; remedy: PERSONAS=yes when it is prepared, "
                 "or --no-latents"
             )
         profile = self.encoder.embedding.profile(partner_tokens)

@@ -2,7 +2,7 @@
 
 Encoder and decoder share their layers; the prior reads the context's states, the posterior the states of context and
 response; z joins the decoder's last states just before the tied output projection. The paper's text is silent on most of
-this; the defaults are those of the authors' released code.
+this; the defaults are those of the authors' code.
 """
 
 from argparse import Namespace

@@ -63,7 +63,7 @@ class DecodedResponse:
         return self._real(self.projection(self._hidden(z)))
 
     def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
-        """(..., B, Z) -> (..., B) nats a sentence, unsmoothed, without gradient and without N x V logits.
+        """(..., B, Z) -> (..., B) nats per sentence, unsmoothed, without gradient and without N x V logits.
 
         dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
         """

@@ -1,6 +1,6 @@
-"""What Cho et al. (2022) infer about the other party: the perception variable Zp and the fader variable.
+"""What Cho et al. (2022) infer about the partner: the perception variable Zp and the fader variable.
 
-All parts read tokens through one embedding: words and positions of the language model, and a role for what the other party
+All parts read tokens through one embedding: words and positions of the language model, and a role for what the partner
 said.
 """
 
@@ -58,7 +58,7 @@ class PersonaEmbedding(nn.Module):
     def context(self, tokens: Tensor, with_end: bool) -> Tokens:
         """(B, S) u1 <eot> u2 ... </s>, padded on either side -> (B, 1 + S) with <s> before; without its end on request.
 
-        The last utterance is the other party's, and so is every second one before it: their words have the role.
+        The last utterance is the partner's, and so is every second one before it: their words have the role.
         """
         ends = tokens.eq(self.end_of_turn)
         later = ends.flip(1).cumsum(1).flip(1)  # turns that end at or after the token

@@ -184,7 +184,7 @@ class DecodedSentence:
         return torch.stack(rows).view(*z.shape[:-2], *rows[0].shape) if z.dim() > 2 else rows[0]
 
     def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
-        """(..., B, Z) -> (..., B) nats a sentence, unsmoothed, without gradient, in memory that does not grow with K.
+        """(..., B, Z) -> (..., B) nats per sentence, unsmoothed, without gradient, in memory that does not grow with K.
 
         dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
         """

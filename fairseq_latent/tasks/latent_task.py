@@ -55,7 +55,12 @@ class LatentTaskConfig(FairseqDataclass):
         metadata={"help": "the inference network's updates before one of the rest, at most", "range": COUNT},
     )
     aggressive_window: int = field(
-        default=15, metadata={"help": "of so many the mean loss must fall, or the rest is updated", "range": COUNT}
+        default=15,
+        metadata={
+            "help": "window of inference updates: the rest is updated once the mean loss of one is not below that "
+            "of the one before",
+            "range": COUNT,
+        },
     )
     aggressive_updates: int = field(
         default=0,

@@ -1,4 +1,4 @@
-"""What tasks do for models that read the persona of who responds: prompts of persona and history, and candidate replies."""
+"""What tasks do for models that read the speaker's own persona: prompts of persona and history, and candidate replies."""
 
 import logging
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class OwnPersonaTask:
         folder, pairs = Path(self.folder(split, epoch)), self.datasets[split]
         found, times, personas = self.profiles(folder, split, "own", combine, len(pairs))
         if personas is None:
-            raise InputError(f"{folder / split}.own-None.own.idx is not there, the personas of who responds; {PREPARE}")
+            raise InputError(f"{folder / split}.own-None.own.idx is not there, the speaker's own persona; {PREPARE}")
         training = split == self.cfg.train_subset
         copies = self.cfg.persona_permutations if training else 1
         words = self.target_dictionary

@@ -1,4 +1,4 @@
-"""Task `persona_dialogue`: context -> response, and in training the other party's profile for the latents to learn from.
+"""Task `persona_dialogue`: context -> response, and in training the partner's profile for the latents to learn from.
 
 Reads what task `dialogue` reads and, where the data folder has them, `SPLIT.partner-None.partner`, the profiles, and
 `SPLIT.fader`, a line each with the similarity of profile and response; with `--profile-of own`, `SPLIT.own-None.own` and
@@ -37,11 +37,11 @@ class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
     profile_of: ChoiceEnum(["partner", "own"]) = field(
         default="partner",
         metadata={
-            "help": "whose profile q(Zp|P) reads, in training alone: the other party's, as in the paper, or that of who "
+            "help": "whose profile q(Zp|P) reads, in training alone: the partner's, as in the paper, or that of who "
             "responds, a positive control"
         },
     )
-    partner: str = field(default="partner", metadata={"help": "suffix of the other party's profiles"})
+    partner: str = field(default="partner", metadata={"help": "suffix of the partner's profiles"})
     max_partner_tokens: int = field(
         default=128, metadata={"help": "longer profiles are cut, in training", "range": Range(2)}
     )
@@ -62,7 +62,7 @@ class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
     repetition_penalty: float = field(
         default=1.0,
         metadata={
-            "help": "log probabilities of words that a response has already are multiplied by it (released code: 2)",
+            "help": "log probabilities of words that a response has already are multiplied by it (the authors' code: 2)",
             "range": Range(1),
         },
     )
@@ -157,7 +157,7 @@ class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
             )
 
     def build_generator(self, models, args, **kwargs):
-        """fairseq's; a fader by hand is for models that have one."""
+        """fairseq's; a fixed fader is for models that have one."""
         if self.cfg.fader is not None and any(getattr(model.encoder, "latents", None) is None for model in models):
             raise InputError(f"--fader {self.cfg.fader}: this model has no fader; remedy: one that has latents")
         return super().build_generator(models, args, **kwargs)
@@ -167,7 +167,7 @@ class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
         return self.never_said(), self.cfg.repetition_penalty
 
     def drawing(self) -> dict:
-        """The fader by hand, where it was set."""
+        """A fixed fader, where it was set."""
         by_hand = {"fader": self.cfg.fader, "fader_noise": self.cfg.fader_noise}
         return super().drawing() | ({} if self.cfg.fader is None else by_hand)
 
@@ -193,7 +193,7 @@ class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
 
 
 def read_similarity(path: Path, count: int) -> np.ndarray:
-    """(N,) float32 from 0 to 1, one a line; InputError where they are not."""
+    """(N,) float32 from 0 to 1, one per line; InputError where they are not."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; {PREPARE}, again")
     try:

@@ -1,6 +1,6 @@
 """Task `persona_receiver`: all that a speaker says in a dialogue -> which of several profiles is his (Liu et al., 2020).
 
-Reads a persona data set of scripts/prepare.sh: contexts, responses and `SPLIT.own-None.own`, the profile of who responds;
+Reads a persona data set of scripts/prepare.sh: contexts, responses and `SPLIT.own-None.own`, the speaker's own profile;
 `SPLIT.ids` says which responses are of one conversation. Texts become tokens of the encoder's own
 tokenizer, which a checkpoint keeps.
 """

@@ -1,6 +1,6 @@
 """Task `text_vae`: a sentence in, the same sentence out, through a latent.
 
-Reads stock `fairseq-preprocess --only-source` output of text with one sentence a line.
+Reads stock `fairseq-preprocess --only-source` output of text with one sentence per line.
 """
 
 import logging
@@ -71,7 +71,7 @@ class TextVAETask(LatentTask):
         return cls(cfg, dictionary)
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
-        """Read one split; refuse an empty one and pads among the words; tell of what can't be learnt."""
+        """Read one split; refuse an empty one and pads among the words; say what can't be learnt."""
         paths = utils.split_paths(self.cfg.data)
         prefix = os.path.join(paths[(epoch - 1) % len(paths)], split)
         for part in parts(os.path.dirname(prefix), split, "", combine):

@@ -1,6 +1,6 @@
 """How much of a profile a response carries: parameter-free similarities in [0, 1], what q(fader | profile, response) is.
 
-Cho et al. (2022) leave the function open. `keyword_cosine` is the one of their released code; the others are the usual ones.
+Cho et al. (2022) leave the function open. `keyword_cosine` is the one of their authors' code; the others are the usual ones.
 """
 
 import math
@@ -138,7 +138,7 @@ def unigram_f1(first: Counter[str], second: Counter[str]) -> float:
 
 def _keyword_cosine(frequencies: Frequencies, vectors: WordVectors) -> Similarity:
     """Of the profile's keywords, each its largest absolute cosine with a word of the response: s is the largest of these
-    where it is 0.4 or more, else their mean (released code of Cho et al., 2022, there with GPT-2's word table)."""
+    where it is 0.4 or more, else their mean (the authors' code of Cho et al., 2022, there with GPT-2's word table)."""
     most = RARE * frequencies.counts.total()
 
     def rows(found: Iterable[str]) -> np.ndarray:

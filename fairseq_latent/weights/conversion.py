@@ -1,6 +1,6 @@
 """A decoder between a checkpoint of fairseq and a folder in the form of `transformers`.
 
-What is handed over is the language model: blocks, positions, words. Latents, their encoders and the role of the other party
+What is handed over is the language model: blocks, positions, words. Latents, their encoders and the role of the partner
 have no place in that form and stay behind; a model without latents (`--no-latents`) is handed over whole, but for the role.
 Our sequences are `<s> turn <eot> turn </s> response </s>`: a folder has them in its generation settings, and in words.
 """
@@ -34,7 +34,7 @@ print(model.generate(torch.tensor([read]), max_new_tokens=40, do_sample=False)[0
 ```
 
 `generation_config.json` has `{start}` as the start, `</s>` as the end, and the symbols that are never said. What training
-added to the words of the other party, their role, has no place in this form, nor have latents.
+added to the words of the partner, their role, has no place in this form, nor have latents.
 """
 
 

@@ -42,7 +42,7 @@ def read_pairs(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this corpus."""
     parser.add_argument("source", metavar="SRC", help=f"a context a line, its turns joined by ' {EOT} ' (or .gz)")
-    parser.add_argument("target", metavar="TGT", help="a response a line (or .gz)")
+    parser.add_argument("target", metavar="TGT", help="a response per line (or .gz)")
     parser.add_argument("--lang", metavar="CODE", help="language to note in every conversation, e.g. en or ja")
 
 

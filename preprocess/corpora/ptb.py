@@ -1,7 +1,7 @@
-"""Reads the Penn Treebank as Mikolov split it for language modelling: a sentence a line, 10,000 words, `<unk>` for the rest.
+"""Reads the Penn Treebank as Mikolov split it for language modelling: one sentence per line, 10,000 words, and `<unk>`.
 
 Takes a folder or archive with three files whose names hold `train`, `valid` and `test` (`ptb.train.txt`), so that any text
-with a sentence a line may stand in its place. Writes train.txt, valid.txt and test.txt, words parted by one space.
+with a sentence per line may stand in its place. Writes train.txt, valid.txt and test.txt, words parted by one space.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def read_ptb(path: str | Path) -> dict[str, list[str]]:
         lines = sentences(path, split)
         found[split] = [line for line in lines if line]
         if not found[split]:
-            raise InputError(f"{path}: {split} has no sentence; remedy: text with one sentence a line")
+            raise InputError(f"{path}: {split} has no sentence; remedy: text with one sentence per line")
         if len(found[split]) < len(lines):
             print(
                 f"{split}: {len(lines) - len(found[split]):,} empty lines of {len(lines):,} left out", file=sys.stderr

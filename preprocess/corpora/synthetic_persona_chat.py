@@ -1,6 +1,6 @@
 """Reads Synthetic-Persona-Chat (Jandaghi et al., 2023, https://arxiv.org/abs/2312.10007): machine-written English.
 
-Its `.csv` files have the columns `user 1 personas`, `user 2 personas` (a sentence a line) and
+Its `.csv` files have the columns `user 1 personas`, `user 2 personas` (a sentence per line) and
 `Best Generated Conversation`, whose lines begin with `User 1:` or `User 2:`, here and there in asterisks. Lines that
 name no speaker (stage directions, recipes) are left out.
 """

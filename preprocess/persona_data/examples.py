@@ -1,6 +1,6 @@
 """Conversations with personas of both speakers -> examples: a context, the response, both profiles (Cho et al., 2022).
 
-What an example is, is theirs in two forms: that of the paper, every turn with its context, and that of the released code,
+What an example is, is theirs in two forms: that of the paper, every turn with its context, and that of the authors' code,
 which wants contexts of 4 turns or more, responses of 5 words or more, and drops the oldest turns of what is too long.
 """
 
@@ -50,7 +50,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Example:
-    """A response, the turns before it, and the profiles of the other one and of who responds."""
+    """A response, the turns before it, and both profiles."""
 
     id: str
     context: tuple[str, ...]
@@ -148,7 +148,7 @@ def _unfit(dialogue: Dialogue, index: int, first: int, wanted: ExampleOptions) -
 
 
 def first_person(example: Example) -> bool:
-    """Self-centred as the released code has it: the first word begins with "i" or "my" (also "it", "is", "if"), and no
+    """Self-centred as the authors' code has it: the first word begins with "i" or "my" (also "it", "is", "if"), and no
     word is "you" or "your"."""
     found = SPOKEN_WORD.findall(example.response.lower())
     return bool(found) and found[0].startswith(("i", "my")) and not {"you", "your"} & set(found)

@@ -70,7 +70,7 @@ class Writer:
 
 
 def columns(example: Example, fader: float, own_fader: float) -> list[str]:
-    """The line of each of FIELDS; faders are the response's similarities with the other party's profile and its own."""
+    """The line of each of FIELDS; faders are the response's similarities with the partner's profile and its own."""
     source, partner, own = (f" {EOT} ".join(texts) for texts in (example.context, example.partner, example.own))
     faders = [f"{value:.4f}" for value in (fader, own_fader)]
     return [source, example.response, partner, own, example.id, *faders, example.candidates]

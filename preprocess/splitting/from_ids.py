@@ -44,7 +44,7 @@ class ListedPairs:
 
 
 def read_ids(folder: Path) -> ListedPairs:
-    """Read DIR/train|valid|test.turns, a line a context, or .ids for the lines of turns without ids, or for all of them.
+    """Read DIR/train|valid|test.turns, a line per context, or .ids for the lines of turns without ids, or for all of them.
 
     InputError where a pair stands there twice.
     """

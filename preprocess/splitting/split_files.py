@@ -119,7 +119,7 @@ class References:
             self.counts["beyond_max"] += 1
 
     def write(self, files: dict[str, IO[bytes]]) -> None:
-        """Write the files of test, a line a context."""
+        """Write the files of test, a line per context."""
         for responses in self.found.values():
             write_responses(files, "test", list(responses.values()))
         self.counts["contexts"] = len(self.found)

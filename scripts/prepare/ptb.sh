@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bash scripts/prepare/ptb.sh FILE_OR_DIR: the Penn Treebank as Mikolov split it, English, for --task text_vae -> data-bin/ptb.
-# Any folder or archive with a train, a valid and a test file, a sentence a line, will do. MIN_COUNT=2: words that train has
+# Any folder or archive with a train, a valid and a test file, a sentence per line, will do. MIN_COUNT=2: words that train has
 # less often are read as <unk>.
 set -euo pipefail
 
@@ -22,7 +22,7 @@ if [[ -f $data/prepare.options ]]; then
     exit 0
 fi
 [[ ! -d $data || -z $(ls -A "$data") ]] || die "$data does not say how it was prepared (no prepare.options); remedy: $remedy"
-# text        a sentence a line, the counts looked at
+# text        a sentence per line, the counts looked at
 read -ra flags <<<"${READ_FLAGS:-}"
 run python -m preprocess.corpora ptb "$1" --out "$text" --min-count "$MIN_COUNT" ${flags[@]+"${flags[@]}"}
 # ids         words as they are; the text's own <unk> is the dictionary's

@@ -17,7 +17,7 @@ folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_ours_${PROFILE_OF:-partner}
 #             latents stand where nothing else draws all attention, and are as long as what they are mixed into
 model=(--arch "${ARCH:-persona_cvae_gpt2}" ${LM_PATH:+--lm-path "$LM_PATH" --freeze-embeddings --symbols-from end})
 [[ -z ${TRAIN_BLOCKS:-} ]] || model+=(--train-blocks "$TRAIN_BLOCKS")
-# latents     of whose profile: the other party's, that of who responds (a control with something to send), or none at all
+# latents     of whose profile: the partner's, the speaker's own (a control with something to send), or none at all
 case ${PROFILE_OF:-partner} in
     none) model+=(--no-latents) ;;
     partner | own) model+=(--profile-of "${PROFILE_OF:-partner}" --latents-at after_bos --inject-scale state) ;;

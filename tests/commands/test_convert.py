@@ -68,7 +68,7 @@ def test_what_was_converted_decodes_as_it_did(gpt2_bin, folder, tmp_path):
     trained = load(str(tmp_path / "one.pt"), str(gpt2_bin), None, cpu=True)
     table = trained.model.encoder.embed_tokens.weight
     words = trained.task.target_dictionary
-    tokens = torch.tensor([[words.index("3"), words.index("1"), words.eos()]])  # the other party's
+    tokens = torch.tensor([[words.index("3"), words.index("1"), words.eos()]])  # the partner's
     before = torch.tensor([[words.eos(), words.index("39")]])
     ours, _ = trained.model(tokens, torch.tensor([3]), before, noise_seed=torch.tensor([1]))
     theirs = GPT2LMHeadModel.from_pretrained(folder).eval()

@@ -1,6 +1,6 @@
 """A self-written corpus of personas whose truth is known: what a profile is about, and when a response takes it up.
 
-The other party's profile is of one of six topics. They let one of its facts slip, mostly. A question asks for a response
+The partner's profile is of one of six topics. They let one of its facts slip, mostly. A question asks for a response
 that takes up another one (similarity 1), so that only who knows the profile can tell which; a farewell for one that takes up
 none (similarity 0).
 """

@@ -106,7 +106,7 @@ def sequences(sample, row, bos=0, eos=2, pad=1):
 
 def test_without_latents_it_is_gpt2(task):
     model, sample = spread(model_of(task, no_latents=True)).eval(), batch(task)
-    model.encoder.embedding.marks.weight.data.zero_()  # the role of the other party is this project's
+    model.encoder.embedding.marks.weight.data.zero_()  # the role of the partner is this project's
     theirs = oracle(model)
     logits, extra = run(model, sample)
     expected = []
@@ -129,7 +129,7 @@ def test_latents_are_two_vectors_before_the_context_mixed_in_again(task, words, 
         tokens = torch.cat([context, response])
         role = torch.zeros(len(tokens), 1)
         turns_after = 0
-        for place in range(len(context) - 1, 0, -1):  # the last utterance is the other party's, then every second one
+        for place in range(len(context) - 1, 0, -1):  # the last utterance is the partner's, then every second one
             turns_after += int(tokens[place] == words.index(EOT))
             role[place] = float(turns_after % 2 == 0 and tokens[place] != words.index(EOT))
         vectors = embedding.embed_tokens(tokens) + role * embedding.marks.weight[OTHER] + gpt2.wpe.weight[: len(tokens)]
@@ -239,7 +239,7 @@ def test_both_priors_are_one_network_and_the_posterior_another(task):
 
 
 def test_roles_and_positions(task, words):
-    """u1 <eot> u2 <eot> u3: the other party said u1 and u3; symbols have no role, latents no position."""
+    """u1 <eot> u2 <eot> u3: the partner said u1 and u3; symbols have no role, latents no position."""
     model = model_of(task)
     embedding, eot = model.encoder.embedding, words.index(EOT)
     row = torch.tensor([[1, 1, 5, 6, eot, 7, eot, 8, 9, 2]])
@@ -469,7 +469,7 @@ def test_what_no_model_can_be(task, changes, message):
 
 def test_data_without_profiles(task):
     model, sample = model_of(task), batch(task)
-    with pytest.raises(InputError, match="no profiles of the other party.*remedy"):
+    with pytest.raises(InputError, match="no profiles of the partner.*remedy"):
         run(model, sample)
 
 

@@ -77,7 +77,7 @@ def test_profiles_lie_together_by_topic(inferred):
 
 
 def test_the_prior_finds_the_persona_from_the_context_alone(inferred):
-    """Where the other party let something slip."""
+    """Where the partner let something slip."""
     means, priors, rows = inferred
     told = [index for index, row in enumerate(rows) if set(row.context.split()) & set(personas.TOPICS[row.topic])]
     assert len(told) > 150

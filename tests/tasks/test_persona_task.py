@@ -90,7 +90,7 @@ def test_frozen_words_are_not_moved_by_weight_decay(persona_bin, tmp_path):
 def test_data_without_profiles_trains_what_needs_none(data_bin, tmp_path, caplog):
     assert fit(data_bin, tmp_path, "--no-latents", "--criterion", "elbo").numbers("train_inner")
     assert "collapsed" not in caplog.text  # what is not there cannot
-    with pytest.raises(InputError, match="no profiles of the other party"):
+    with pytest.raises(InputError, match="no profiles of the partner"):
         fit(data_bin, tmp_path / "other")
 
 
@@ -168,7 +168,7 @@ def test_talking_to_it(persona_bin, trained):
 
 
 def test_chatting_with_it(persona_bin, trained):
-    """Three replies a turn with their faders; a fader by hand is that of all replies."""
+    """Three replies per turn with their faders; a fixed fader is that of all replies."""
     command = ("fairseq-latent", "chat", persona_bin, "--path", trained, "--cpu", "--max-length", "8")
     done = programs.command(*command, stdin="hello there\n2\nit rains again\n/quit\nnever read\n")
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ FEWEST = 2
 class LatentSamples:
     """Samples of one model for one pair: `num_prior` of p(z|x) first, then those of q(z|x, y).
 
-    points (N, 2): the projection. log_prob (N,): of the reference under each latent, nats a token; `tokens` of them, with
+    points (N, 2): the projection. log_prob (N,): of the reference under each latent, nats per token; `tokens` of them, with
     the end of sentence, make the reference. kl: nats, of the pair.
     """
 
@@ -160,7 +160,7 @@ COLUMNS = ("pair", "model", "kind", "x", "y", "log_prob", "tokens")
 
 
 def as_tsv(pairs: Sequence[SampledPair]) -> str:
-    """COLUMNS, a line a latent; log_prob: of the whole reference, nats; tokens: its length with the end of sentence."""
+    """COLUMNS, a line per latent; log_prob: of the whole reference, nats; tokens: its length with the end of sentence."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -14,7 +14,7 @@ from ..tables import Column, Estimate, render
 class LatentStatistics:
     """A split's statistics under one posterior sample a sentence.
 
-    kl, mi: nats a sentence. au: dimensions with a posterior mean of variance >= 0.01. rec_ppl = exp(NLL / tokens),
+    kl, mi: nats per sentence. au: dimensions with a posterior mean of variance >= 0.01. rec_ppl = exp(NLL / tokens),
     elbo_ppl = exp((NLL + KL) / tokens), over target tokens with the end of sentence. prior_ppl: the mean of rec_ppl's
     equivalents with a sample of the prior in several passes, all latents inferred from the context alone.
     *_word_ppl: of the same nats, over words between spaces and one more a sentence: what models of other subwords share.

@@ -1,6 +1,6 @@
 """What a checkpoint's latent carries on a split: KL, active units, mutual information, perplexity.
 
-KL is nats a sentence, as Sato et al. (2021) report it (KLD). Active units and importance-weighted perplexity follow Burda
+KL is nats per sentence, as Sato et al. (2021) report it (KLD). Active units and importance-weighted perplexity follow Burda
 et al. (2016), mutual information Hoffman and Johnson (2016). Perplexity under the prior is that of Cho et al. (2022).
 """
 
@@ -31,7 +31,7 @@ def statistics(
 ) -> LatentStatistics:
     """Run the model over a split; noise comes from (seed, example id), so that batches don't matter.
 
-    importance_samples: how many latents a sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
+    importance_samples: how many latents per sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
     importance_dtype: precision of the products behind `iw_ppl` alone.
     prior_samples: passes of `prior_ppl`; 0 leaves it out.
     max_dialogues: so many dialogues, drawn by `seed`, in place of all.
@@ -157,7 +157,7 @@ def _of_importance(samples: int, dtype: str) -> str:
 
 
 def measured(model, batch: dict, pad: int, importance_samples: int, importance_dtype: str) -> dict:
-    """One batch, a row a sentence: everything but `weighted` is of the first latent of the sentence's noise."""
+    """One batch, a row per sentence: everything but `weighted` is of the first latent of the sentence's noise."""
     import torch
 
     from fairseq_latent.gaussian import seeded_noise_chunks

@@ -1,4 +1,4 @@
-"""What Zp tells of a response: its nats under q(Zp | profile), the same of a stranger's profile, and p(Zp | context).
+"""What Zp tells about a response: its nats under q(Zp | profile), the same of a stranger's profile, and p(Zp | context).
 
 All three are decoded with the same noise and the same fader, that of the example's own profile and response: what the fader
 tells is in all of them, and what differs is due to Zp alone.

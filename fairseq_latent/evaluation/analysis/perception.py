@@ -177,7 +177,7 @@ def as_json(found: Perception) -> str:
 
 
 def points_as_tsv(found: Perception) -> str:
-    """A line a profile: its first example, its category (empty: of none), its place."""
+    """A line per profile: its first example, its category (empty: of none), its place."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(("example", "category", "x", "y"))

@@ -27,7 +27,7 @@ def profiles_of(trained: Trained, data: str):
     """The split's profiles, tokens (P,) each; InputError where the data has none."""
     profiles = getattr(trained.task.dataset(trained.split), "profiles", None)
     if profiles is None:
-        raise InputError(f"{data}: {trained.split} has no profiles of the other party; {PREPARE}")
+        raise InputError(f"{data}: {trained.split} has no profiles of the partner; {PREPARE}")
     return profiles
 
 
@@ -52,7 +52,7 @@ class Speaker:
         return sorted(int(example) for example in kept)
 
     def respond(self, examples: Sequence[int], fader: float | None, seed: int) -> list[str]:
-        """A response to each; the fader by hand, or as the prior has it. The seed is that of latents and of words."""
+        """A response to each; a fixed fader, or as the prior has it. The seed is that of latents and of words."""
         from fairseq_latent.data.seeded_dataset import example_seeds
 
         task, model = self.trained.task, self.trained.model

@@ -1,6 +1,6 @@
 """What a response costs where the latent knows nothing of it: its NLL under samples of the prior, as decoding draws them.
 
-Cho et al. (2022) draw three latents a context; their perplexity is read as the mean of three passes' perplexities.
+Cho et al. (2022) draw three latents per context; their perplexity is read as the mean of three passes' perplexities.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ LOGITS = 2**26  # scores of words held at once, floats
 
 
 def prior_nll(model, batch: dict, pad: int, samples: int) -> Tensor:
-    """(N, B) nats a response, unsmoothed: all that the encoder draws, it draws from the context alone, as in decoding.
+    """(N, B) nats per response, unsmoothed: all that the encoder draws, it draws from the context alone, as in decoding.
 
     Latents are those of `fairseq-generate --latent-samples N`.
     """

@@ -4,7 +4,7 @@
     A: hello , how are you ?
     B: fine , thank you .
 
-B is who responds, A the other party. Whose a profile is, its letter says: it stands as what that speaker said before.
+B is who responds, A the partner. Whose a profile is, its letter says: it stands as what that speaker said before.
 """
 
 import random

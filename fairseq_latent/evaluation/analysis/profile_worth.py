@@ -98,7 +98,7 @@ def profile_line(writer: Writer, condition: str, example: Example, other: Sequen
 def measure(
     name: str, found: Setting, writer: Writer, scorer: Scorer, seed: int, progress: Callable[[int], None]
 ) -> list[Row]:
-    """A row per condition, of the model that is called `name`; `progress` is told of tokens."""
+    """A row per condition, of the model that is called `name`; `progress` is called with tokens."""
     nats: dict[str, np.ndarray] = {}
     for condition in CONDITIONS:
         of_condition = np.full(len(found.examples), np.nan)

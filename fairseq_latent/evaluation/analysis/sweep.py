@@ -29,7 +29,7 @@ MEASURES = {  # attribute of a Point -> its column
 
 @dataclass(frozen=True)
 class Point:
-    """Means over contexts: proximity to their profiles and to those of others, and words a response.
+    """Means over contexts: proximity to their profiles and to those of others, and words per response.
 
     fader: from 0 to 1; None where the prior chose it.
     """
@@ -61,7 +61,7 @@ class Sweep:
         return sorted({point.fader for point in self.points if point.fader is not None})
 
     def of(self, fader: float | None) -> list[Point]:
-        """Its points, one a seed."""
+        """Its points, one per seed."""
         return [point for point in self.points if point.fader == fader]
 
     def mean(self, fader: float | None, measure: str) -> float:

@@ -37,11 +37,11 @@ class StopWords:
 
 
 def stop_words(path: str | Path | None = None, language: str = "en") -> StopWords:
-    """Those of a file, one a line; without one scikit-learn's for English, none for Japanese."""
+    """Those of a file, one per line; without one scikit-learn's for English, none for Japanese."""
     if path is not None:
         found = frozenset(word for line in read_lines(path) for word in words(line))
         if not found:
-            raise InputError(f"{path} has no words; remedy: a file of stop words, one a line")
+            raise InputError(f"{path} has no words; remedy: a file of stop words, one per line")
         return StopWords(found, f"stopwords:{Path(path).name}@{_digest(' '.join(sorted(found)))}")
     if language == "ja":
         return StopWords(frozenset(), "stopwords:none")
@@ -161,11 +161,11 @@ def proximity(response: np.ndarray, profile: np.ndarray) -> float:
 
 
 def read_profiles(path: str | Path, count: int) -> list[str]:
-    """One a line, of as many responses."""
+    """One per line, of as many responses."""
     profiles = [plain(line) for line in read_lines(path)]
     if len(profiles) != count:
         raise InputError(
-            f"{path}: {len(profiles)} profiles of {count} contexts; remedy: the profiles of the same test set, one a line, "
+            f"{path}: {len(profiles)} profiles of {count} contexts; remedy: profiles of the same test set, one per line, "
             "e.g. DATA.text/test.partner"
         )
     if not any(map(str.strip, profiles)):

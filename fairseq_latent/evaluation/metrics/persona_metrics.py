@@ -16,14 +16,14 @@ from .system_scores import Measurement
 
 @dataclass(frozen=True)
 class PersonaMeasures:
-    """proximity: to `profiles`, one a context. subset: contexts on which distinct n-grams are counted once more."""
+    """proximity: to `profiles`, one per context. subset: contexts on which distinct n-grams are counted once more."""
 
     proximity: PDistance | None = None
     profiles: Sequence[str] = ()
     subset: Subset | None = None
 
     def measure(self, lines: Sequence[str], texts: Sequence[str], signature: str, samples: int) -> list[Measurement]:
-        """Of `samples` responses a context, one after the other: `lines` for n-grams, `texts` for keywords."""
+        """Of `samples` responses per context, one after the other: `lines` for n-grams, `texts` for keywords."""
         found = []
         if self.proximity is not None:
             profiles = [profile for profile in self.profiles for _ in range(samples)]

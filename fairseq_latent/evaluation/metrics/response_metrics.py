@@ -220,7 +220,7 @@ class F1(Mean):
 
 @dataclass(frozen=True)
 class Length(Mean):
-    """Mean words a response."""
+    """Mean words per response."""
 
     words: str
     name: str = "length"

@@ -87,7 +87,7 @@ def measure_systems(
     if hypothesis == "all" and len({system.samples for system in systems}) > 1:
         counts = ", ".join(f"{system.name} {system.samples}" for system in systems)
         raise InputError(
-            f"responses a context differ ({counts}), and dist-n falls with the amount of text; "
+            f"responses per context differ ({counts}), and dist-n falls with the amount of text; "
             "remedy: --hypothesis first, or the same --latent-samples for all"
         )
     words = tokenizer(language)

@@ -16,7 +16,7 @@ class Measurement:
 
     metric: Any  # one of `metrics`
     statistics: list
-    samples: int = 1  # statistics a context
+    samples: int = 1  # statistics per context
 
     def score(self) -> Score:
         """The corpus value."""

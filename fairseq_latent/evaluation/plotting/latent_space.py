@@ -3,7 +3,7 @@
 Dots are samples of the prior, triangles of the posterior; colour is the log-probability of the reference response under
 each latent. The paper gives no unit: "the probabilities were normalized for each model". Here that is, for each panel, from
 its lowest to its highest (colours="panel"), with the nats of both above it, as a model that ignores its latent shows all
-colours too. colours="pair" has one scale in nats a token for all models of a pair instead.
+colours too. colours="pair" has one scale in nats per token for all models of a pair instead.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ MARGIN, GAP, LINE, BAR = 0.12, 0.16, 0.2, 0.65  # inches; of a line of text; of 
 SMALL, SIZE = 9.5, 11  # points of text
 TEXT_LINES, TITLE_LINES = 2, 2  # of a context and of a reference; of a model's name
 LEAST_SPAN = (
-    0.05  # nats a token, on a pair's scale: what is less is no difference to the eye, and must not look like one
+    0.05  # nats per token, on a pair's scale: what is less is no difference to the eye, and must not look like one
 )
 FLAT = 0.01  # nats of the whole reference, on a panel's scale: a hundredth of its probability, which is nothing
 
@@ -199,7 +199,7 @@ def _bar(page: _Page, top: float, limits: tuple[float, float] | None) -> None:
         bar.set_label("log p(reference | context, z), normalised", fontsize=SMALL)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(5))
-        bar.set_label("log p(reference | context, z), nats a token", fontsize=SMALL)
+        bar.set_label("log p(reference | context, z), nats per token", fontsize=SMALL)
 
 
 def _legend(page: _Page, lines: int) -> None:

@@ -1,4 +1,4 @@
-"""Figure 5 of Cho et al. (2022): a point a profile, coloured by what it is about."""
+"""Figure 5 of Cho et al. (2022): a point per profile, coloured by what it is about."""
 
 from statistics import mean
 

@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from ..analysis.sweep import Sweep
 from .style import INK, PALE, STYLE, WIDTH, colour
 
-LABELS = {"p_distance": "P.Distance", "one_minus": "1 − P.Distance", "length": "words a response"}
+LABELS = {"p_distance": "P.Distance", "one_minus": "1 − P.Distance", "length": "words per response"}
 
 
 def sweep_picture(sweep: Sweep) -> Figure:
-    """A panel a measure: a point a seed, a line through the means, dashed what the prior's own faders give."""
+    """A panel a measure: a point per seed, a line through the means, dashed what the prior's own faders give."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
         panels = figure.subplots(len(LABELS), 1, sharex=True)

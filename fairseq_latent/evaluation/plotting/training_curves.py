@@ -73,13 +73,13 @@ def _limit_height(axes: Sequence, logs: Mapping[str, TrainingLog], name: str = "
 
 @styled
 def loss_curves(logs: Mapping[str, TrainingLog]) -> Figure:
-    """Negative log-likelihood a response, and reconstruction perplexity a token, over updates; of many the latter alone."""
+    """NLL per response and reconstruction perplexity per token over updates; of many systems the latter alone."""
     if len(logs) > MANY:
         return _panels(logs, "rec_ppl", "rec PPL, a token")
     figure = Figure(figsize=(WIDTH, 5.6 + _legend_height(logs)), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
     _curves(axes[0], logs, "nll")
-    axes[0].set_ylabel("NLL, nats a response")
+    axes[0].set_ylabel("NLL, nats per response")
     _curves(axes[1], logs, "rec_ppl")
     axes[1].set_yscale("log")
     axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -143,7 +143,7 @@ def joined(trained: Sequence[RowOfTable], written: Sequence[RowOfTable], budget:
 
 
 def as_csv(rows: Sequence[RowOfTable]) -> str:
-    """A line a row: everything that was measured; empty where it was not."""
+    """A line per row: everything that was measured; empty where it was not."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", *PAPER, *NUMBERS, "signature"])
@@ -208,10 +208,10 @@ def section(rows: Sequence[RowOfTable], picture: str | None = None) -> str:
         lines += [
             "",
             f"Columns with “paper” are those of {CHO}, Table 3. Ours: test set, {count}, the state after the last update. "
-            f"KL and MI in nats a sentence. {_signatures(finished)}",
+            f"KL and MI in nats per sentence. {_signatures(finished)}",
         ]
     if picture:
-        lines += ["", f"![KL over updates, a panel a row ({CHO}, Figure 7)]({picture})"]
+        lines += ["", f"![KL over updates, a panel per row ({CHO}, Figure 7)]({picture})"]
     return "\n".join(lines)
 
 

@@ -110,7 +110,7 @@ def assemble(args: argparse.Namespace) -> Report:
 def dialogues(found: Measured, contexts: int, profiles: str | None = None) -> list[Dialogue]:
     """Sample responses of all systems that have some, to contexts that all of these answered.
 
-    profiles: the file of the other party's, one a line of the test set.
+    profiles: the file of the partner's, one per line of the test set.
     """
     samples = {system.name: system.samples for system in found.systems if system.samples}
     common = min(map(len, samples.values()), default=0)

@@ -116,13 +116,13 @@ def of_persona(system: MeasuredSystem, missing: list[Missing]) -> list[Picture]:
     found = []
     folder, file = system.run.folder, system.run.folder.name
     if (folder / SWEEP).is_file():
-        sweep = attempt(lambda: read_sweep(folder / SWEEP), system.name, "the fader by hand", None, missing)
+        sweep = attempt(lambda: read_sweep(folder / SWEEP), system.name, "a fixed fader", None, missing)
         if sweep is not None:
             found.append(
                 Picture(
                     f"{file}.{SWEEP.removesuffix('.json')}.png",
-                    f"The fader by hand: {system.name}",
-                    "three curves over the fader: P.Distance, one minus it, words a response",
+                    f"A fixed fader: {system.name}",
+                    "three curves over the fader: P.Distance, one minus it, words per response",
                     "Responses with the fader set from 0 to 1; after Figure 6 of Cho et al. (2022). ρ is Spearman's rank "
                     "correlation of the fader and each measure. Dotted: nearness to the profiles of others; where it moves "
                     "like the other curve, the fader changes how responses are made, not how much of a persona is in them.",
@@ -166,7 +166,7 @@ def latent_space(args: argparse.Namespace, pair: SampledPair, several: bool) -> 
     return Picture(
         f"latents.{pair.id}.png" if several else "latents.png",
         f"The latent space of one response{f' (test line {pair.id})' if several else ''}",
-        f"two-dimensional map of latents, a panel a system: {listed(list(pair.samples))}",
+        f"two-dimensional map of latents, a panel per system: {listed(list(pair.samples))}",
         f"Latents for test line {pair.id} (reference: “{pair.reference}”), {args.prior} of the prior and "
         f"{args.posterior} of the posterior, mapped to the plane by t-SNE, whose distances and axes have no unit; "
         "after Figure 2 of Sato et al. (2021). Colour: how probable the model finds the reference given that latent, from "

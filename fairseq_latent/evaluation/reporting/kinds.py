@@ -74,11 +74,11 @@ OF_RESPONSES = Kind(
 OF_PERSONAS = Kind(
     lead="Each reads a conversation so far and writes the next response. A persona model infers from the context what a "
     "speaker is like (the perception variable Zp), and how much of it to take up (the fader). In training Zp comes from "
-    "q(Zp|P), which reads a profile, the other party's or, as a control, that of who responds; in use it comes from the "
+    "q(Zp|P), which reads a profile, the partner's or, as a control, the speaker's own; in use it comes from the "
     "context alone, and nobody reads a profile.",
     shown=PERSONAS,
     paper=f"{published_results.CHO}, {{place}}, {published_results.CHO_ADDRESS}",
-    setting="ConvAI2, 17,878 dialogues, perplexity a subword of each system's own, GoogleNews vectors",
+    setting="ConvAI2, 17,878 dialogues, perplexity per subword of each system's own, GoogleNews vectors",
     metrics=published_results.PERSONA_METRICS,
     ours={"PPL": ("test", "prior_ppl")},
     compared=(

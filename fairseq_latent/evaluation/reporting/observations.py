@@ -15,7 +15,7 @@ from .comparisons import FEW, closeness, compared, listed, rising_k
 from .kinds import Kind
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
-FLAT = 0.005  # nats a token: less is nothing in two decimals
+FLAT = 0.005  # nats per token: less is nothing in two decimals
 FEWEST_DIALOGUES = 10  # of an interval over dialogues that says anything
 
 
@@ -62,7 +62,7 @@ def _worth(found: LatentStatistics) -> list[str]:
     """One sentence where it was measured."""
     if found.worth is None:
         return []
-    saved = f"The right profile saves {found.worth:+.2f} nats a response over a stranger's".replace("-", "\u2212")
+    saved = f"The right profile saves {found.worth:+.2f} nats per response over a stranger's".replace("-", "\u2212")
     if found.worth_low is None:
         return [f"{saved}."]
     if found.dialogues is not None and found.dialogues < FEWEST_DIALOGUES:
@@ -206,10 +206,10 @@ def picture_of_latents(samples: Mapping[str, LatentSamples]) -> str:
     spreads = {name: found.spread("prior") for name, found in samples.items()}
     if len(spreads) > FEW:
         widths = listed([f"{name} {high - low:.2f}" for name, (low, high) in spreads.items()])
-        return f"Over the prior's latents it varies, in nats a token, by {widths}."
+        return f"Over the prior's latents it varies, in nats per token, by {widths}."
     sentences = []
     for name, (low, high) in spreads.items():
-        sentence = f"{name}: from {_minus(low)} to {_minus(high)} nats a token over the prior's latents"
+        sentence = f"{name}: from {_minus(low)} to {_minus(high)} nats per token over the prior's latents"
         flat = high - low < FLAT
         sentences.append(sentence + (": it does not depend on the latent." if flat else f", {high - low:.2f} apart."))
     return " ".join(sentences)

@@ -154,7 +154,7 @@ def _rho(row: PersonaRow, measure: str) -> float | None:
 
 
 def sweep_table(sweep: Sweep, style: str = "markdown") -> str:
-    """A row a fader, means over seeds."""
+    """A row per fader, means over seeds."""
     columns = [Column("fader"), *MEASURES.values()]
     rows: list[list[Value]] = [["people", *(getattr(sweep.references, name) for name in MEASURES)]]
     own = "the prior's own" if sweep.inferred is None else f"the prior's own, {sweep.inferred:.2f} on average"
@@ -195,7 +195,7 @@ def section(
         parts.append(_signatures({row.purity["signature"] for row in with_latents if row.purity}))
     for row in with_latents:
         if row.sweep:
-            parts += [f"## The fader by hand: {row.name}", sweep_table(row.sweep), _signatures({row.sweep.signature})]
+            parts += [f"## A fixed fader: {row.name}", sweep_table(row.sweep), _signatures({row.sweep.signature})]
         parts += [f"![{row.name}]({picture})" for picture in pictures.get(row.name, ())]
     parts += [
         "## The paper's numbers",
@@ -213,7 +213,7 @@ def _signatures(found: set[str]) -> str:
 
 
 def as_csv(rows: Sequence[PersonaRow], references: Mapping[str, float] | None) -> str:
-    """A line a row: everything that was measured; empty where it was not."""
+    """A line per row: everything that was measured; empty where it was not."""
     text = io.StringIO()
     worths = ["other_ppl", "other_word_ppl"]
     worths += [f"{name}{end}" for name in WORTH for end in ("", "_low", "_high")] + ["dialogues"]

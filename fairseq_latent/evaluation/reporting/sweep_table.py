@@ -11,7 +11,7 @@ REFERENCES, PRIOR = "references", "prior"
 
 
 def as_table(sweep: Sweep, style: str) -> str:
-    """The means over seeds, a row a fader, with the correlations and signatures below (LaTeX: above)."""
+    """The means over seeds, a row per fader, with the correlations and signatures below (LaTeX: above)."""
     from .score_table import LATEX_HEAD, NOTES
 
     columns = [Column("fader"), *MEASURES.values()]
@@ -40,7 +40,7 @@ def correlations(sweep: Sweep) -> list[str]:
 
 
 def as_csv(sweep: Sweep, style: str = "csv") -> str:
-    """A line a point, then one with the correlations and one with their p."""
+    """A line per point, then one with the correlations and one with their p."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["fader", "seed", *MEASURES])

@@ -144,7 +144,7 @@ def _duration(seconds: float) -> str:
 
 
 def flags_that_differ(systems: Sequence[MeasuredSystem]) -> Table:
-    """The trainings' flags that are not the same in all of them, a row a system."""
+    """The trainings' flags that are not the same in all of them, a row per system."""
     known = [system for system in systems if system.settings]
     found = differences([system.settings for system in known])
     values = {system.name: [row[place] for _, row in found] for place, system in enumerate(known)}

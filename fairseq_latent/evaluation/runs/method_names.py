@@ -74,7 +74,7 @@ def _without_latents(settings: TrainingSettings) -> str:
 
 
 def _profile(settings: TrainingSettings) -> list[str]:
-    """Whose profile a persona model's posterior reads, where it is not the other party's."""
+    """Whose profile a persona model's posterior reads, where it is not the partner's."""
     return ["the speaker's own profile"] if settings.flag("profile_of") == "own" else []
 
 

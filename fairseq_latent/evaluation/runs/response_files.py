@@ -108,7 +108,7 @@ def with_references(
         if len(lines) != len(generations):
             raise InputError(
                 f"{path}: {len(generations)} responses, but {file} has {len(lines)} lines; "
-                "remedy: give the references of the same test set, one a line, in the order of the data"
+                "remedy: give the references of the same test set, one per line, in the order of the data"
             )
         if not any(map(str.strip, lines)):
             raise InputError(f"{file}: all {len(lines)} lines are blank; remedy: give a file with references")
@@ -149,7 +149,7 @@ def _collect(path: str | Path, lines: list[tuple[int, str]]) -> dict[int, _Block
         if len(block.S) > 1 or len(block.T) > 1:
             raise InputError(
                 f"{path}: line {number}: {kind}-{record[2]} stands here a second time, so the file holds several runs; "
-                "remedy: keep one run a file (N responses a context: fairseq-generate --latent-samples N)"
+                "remedy: keep one run a file (N responses per context: fairseq-generate --latent-samples N)"
             )
     return blocks
 

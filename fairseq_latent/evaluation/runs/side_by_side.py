@@ -68,6 +68,6 @@ def turns(source: str) -> tuple[tuple[str, str], ...]:
 
 
 def distinct_responses(generations: Sequence[Generation]) -> tuple[float, int]:
-    """Mean number of different responses a context, and in how many contexts all are the same."""
+    """Mean number of different responses per context, and in how many contexts all are the same."""
     counts = [len(set(generation.hypotheses)) for generation in generations]
     return sum(counts) / len(counts), sum(count == 1 for count in counts)

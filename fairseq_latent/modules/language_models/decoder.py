@@ -110,7 +110,7 @@ class DecodedReply:
         return torch.stack(rows).view(*z.shape[:-2], *rows[0].shape)
 
     def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
-        """(..., B, D) -> (..., B) nats a sentence, unsmoothed, without gradient and without dropout, one latent at a time.
+        """(..., B, D) -> (..., B) nats per sentence, unsmoothed, without gradient and without dropout, one latent at a time.
 
         dtype, words: precision and extent of the sum over the vocabulary, see `VocabularyScorer`.
         """

@@ -26,7 +26,7 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")  # what changes the scores o
 class Sentences:
     """A packed batch: where its sentences lie when each begins at column 0, and whether a token sees what follows it.
 
-    branches (B, T): which of several continuations of one text a token belongs to, 0: the text itself, which all see.
+    branches (B, T): which of several continuations of one text per token belongs to, 0: the text itself, which all see.
     """
 
     packing: Packing

@@ -63,7 +63,7 @@ def add_arguments(options: argparse.ArgumentParser) -> None:
     add_options(options)
     add("--keep-retweets", action="store_true", help="retweets are tweets (default: dropped)")
     add("--keep-bots", action="store_true", help="keep users whose name or description says bot")
-    add("--bots", type=Path, metavar="FILE", help="ids or names of users to drop, one a line")
+    add("--bots", type=Path, metavar="FILE", help="ids or names of users to drop, one per line")
     add(
         "--repeated",
         choices=REPEATED,

@@ -95,7 +95,7 @@ def _selection(options: argparse.Namespace) -> Selection:
 
 
 def _read(files: Sequence[Path], folder: Path, selection: Selection, options: argparse.Namespace) -> Counter:
-    """Step 1, a process a file; files that were read before are passed over."""
+    """Step 1, a process per file; files that were read before are passed over."""
     folder.mkdir(exist_ok=True)
     tasks = list(enumerate(files))
     if options.shard:

@@ -256,7 +256,7 @@ def test_what_cannot_be_drawn(data, checkpoint, tmp_path, data_bin, capsys):
     without = shutil.copytree(data, tmp_path / "without")
     for path in without.glob("train.partner*"):
         path.unlink()
-    assert f"{without}: train has no profiles of the other party" in fails(without, checkpoint, out)
+    assert f"{without}: train has no profiles of the partner" in fails(without, checkpoint, out)
     flags = ("--task", "persona_dialogue", "--no-latents")
     programs.fit(data, tmp_path / "gpt2", *flags, arch="persona_cvae_gpt2_tiny", criterion="elbo")
     assert "has neither perception nor fader" in fails(data, tmp_path / "gpt2/checkpoint_last.pt", out)

@@ -1,4 +1,4 @@
-"""Perplexity under the prior, of models that read profiles and of those that do not; perplexity a word."""
+"""Perplexity under the prior, of models that read profiles and of those that do not; perplexity per word."""
 
 import importlib.util
 import json

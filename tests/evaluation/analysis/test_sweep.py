@@ -104,7 +104,7 @@ def test_the_table_in_all_formats(vectors):
 
 def test_the_picture(vectors):
     panels = sweep_picture(swept(vectors, persona)).axes
-    assert [panel.get_ylabel() for panel in panels] == ["P.Distance", "1 − P.Distance", "words a response"]
+    assert [panel.get_ylabel() for panel in panels] == ["P.Distance", "1 − P.Distance", "words per response"]
     assert [panel.get_title(loc="right") for panel in panels] == [
         "Spearman's ρ = +1.00", "Spearman's ρ = −1.00", "Spearman's ρ = +1.00",
     ]  # fmt: skip
@@ -181,7 +181,7 @@ def test_what_cannot_be_swept(data, checkpoint, vectors, tmp_path, data_bin, cap
     without = shutil.copytree(data, tmp_path / "without")
     for path in without.glob("test.partner*"):
         path.unlink()
-    assert f"{without}: test has no profiles of the other party" in fails(without, checkpoint, vectors)
+    assert f"{without}: test has no profiles of the partner" in fails(without, checkpoint, vectors)
     programs.fit(data_bin, tmp_path / "t")
     assert "has neither perception nor fader" in fails(data_bin, tmp_path / "t/checkpoint_last.pt", vectors)
     (tmp_path / "bad.txt").write_text("dog\n", encoding="utf-8")

@@ -29,7 +29,7 @@ def test_table(files, capsys):
     assert lines[0].split() == header
     assert [line.split()[0] for line in lines[2:5]] == ["Reference", "base", "ours"]
     # References: 5 + 6 + 5 = 16 words, of which "." stands three times: 14 distinct, 14 / 16 = 87.50 %;
-    # 4 + 5 + 4 = 13 bigrams, all distinct; 13 / 16 = 0.8125; 16 / 3 = 5.3 words a line.
+    # 4 + 5 + 4 = 13 bigrams, all distinct; 13 / 16 = 0.8125; 16 / 3 = 5.3 words per line.
     assert lines[2].split() == ["Reference", "–", "87.50", "100.00", "0.875", "0.812", "–", "5.3"]
     assert lines[6].startswith("base: 1 of 1 responses to each of 3 contexts; BLEU = ")
     assert "bleu|nrefs:1|case:mixed|tok:none|smooth:none|version:sacrebleu-" in "\n".join(lines)

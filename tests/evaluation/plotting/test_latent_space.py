@@ -20,7 +20,7 @@ HOSTILE = "\x1b[31m $\\frac{1}{0}$ <script>alert(1)</script> --> ]]> & \u202e é‡
 
 
 def made_samples(spread=0.5, shift=0.0):
-    """Ten of the prior and four of the posterior, -5 nats a token and up, for a reference of seven tokens."""
+    """Ten of the prior and four of the posterior, -5 nats per token and up, for a reference of seven tokens."""
     points = np.random.default_rng(1).standard_normal((14, 2))
     return LatentSamples(points, shift - 5 + spread * np.linspace(0, 1, 14), num_prior=10, kl=spread, tokens=7)
 

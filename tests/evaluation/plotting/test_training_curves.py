@@ -51,7 +51,7 @@ def test_a_steep_beginning_is_left_out_and_said():
 
 def test_loss_curves_have_units():
     upper, lower = training_curves.loss_curves({"a": training_log()}).axes
-    assert (upper.get_ylabel(), lower.get_ylabel()) == ("NLL, nats a response", "rec PPL, a token")
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("NLL, nats per response", "rec PPL, a token")
 
 
 def test_a_log_without_validation_can_be_drawn():

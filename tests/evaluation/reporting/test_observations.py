@@ -248,7 +248,7 @@ def test_what_a_profile_is_worth_is_said_with_its_noise():
     found = replace(statistics(0.5), worth=1.25, worth_low=-0.5, worth_high=3.0)
     one = replace(system("x"), test=found)
     assert (
-        "saves +1.25 nats a response over a stranger's (95 % interval \u22120.50 to +3.00): which is within"
+        "saves +1.25 nats per response over a stranger's (95 % interval \u22120.50 to +3.00): which is within"
         in perceived(one)
     )
     assert "more than chance" in perceived(replace(one, test=replace(found, worth_low=0.5)))

@@ -23,7 +23,7 @@ VECTORS = "4 2\ntea 1 0\ndogs 0 1\nlike 1 1\ncats 0.5 1\n"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, persona_bin, persona_run):
-    """One with latents and one without, measured, with three responses a context, a sweep and a picture of profiles."""
+    """One with latents and one without, measured, with three responses per context, a sweep and a picture of profiles."""
     home = tmp_path_factory.mktemp("runs")
     for name, latents in (("full", LATENTS), ("plain", WITHOUT)):
         folder = write_measured(home / name, ANSWERS, **latents)

@@ -97,7 +97,7 @@ def test_every_turn_of_both_sides_has_the_profiles_of_both(prepare):
         profiles = "i ski.", "i am a cook. <eot> i like tea."
         assert (own, partner) == (profiles if index % 2 == 0 else profiles[::-1])
         assert partner != own
-        assert train["src"][index - 1].split(" <eot> ")[-1] == SPOKEN[index - 1]  # the last one is the other party's
+        assert train["src"][index - 1].split(" <eot> ")[-1] == SPOKEN[index - 1]  # the last one is the partner's
 
 
 def test_one_side(prepare):
@@ -151,7 +151,7 @@ def example(response):
         ("I like tea a lot", True),
         ("i'm a cook", True),
         ("my tea is hot", True),
-        ("it is hot today", True),  # as the released code has it
+        ("it is hot today", True),  # as the authors' code has it
         ("i like you", False),
         ("my tea is your tea", False),
         ("i think you're right", True),  # you're is another word than you
