@@ -1,8 +1,8 @@
 """A persona CVAE on GPT-2 that infers the partner's persona from the dialogue (Cho et al., 2022; arXiv 2204.07372).
 
 Two latents stand before the context, as vectors among the decoder's inputs: the perception variable Zp, what the partner is
-like, and the fader variable, how much of that the response takes up. In training Zp comes from the partner's profile, and the
-fader is the similarity of profile and response; in decoding both come from the context alone. If the paper and its authors'
+like, and the fader variable, how much of that the response takes up. In training Zp comes from the partner's profile, and
+the fader is the similarity of profile and response; in decoding both come from the context alone. If the paper and its authors'
 code differ, the options have both.
 """
 
