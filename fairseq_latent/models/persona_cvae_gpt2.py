@@ -2,8 +2,8 @@
 
 Two latents stand before the context, as vectors among the decoder's inputs: the perception variable Zp, what the partner is
 like, and the fader variable, how much of that the response takes up. In training Zp comes from the partner's profile, and
-the fader is the similarity of profile and response; in decoding both come from the context alone. If the paper and its authors'
-code differ, the options have both.
+the fader is the similarity of profile and response; in decoding both come from the context alone. If the paper and its
+authors' code differ, the options have both.
 """
 
 from argparse import Namespace

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+LARGEST = 2**63  # of whole numbers: arrays hold no larger ones
 # what comes of a file of another form, or one that is damaged
 OTHER_FORM = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
@@ -26,6 +27,8 @@ def number(value: Any) -> int | float:
     """A finite number as it is; TypeError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{value!r}: not a number")
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise OverflowError(f"{value!r:.80}: too large")
     return value
 
 
@@ -33,6 +36,8 @@ def whole(value: Any) -> int:
     """A whole number as it is; TypeError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r}: not a whole number")
+    if abs(value) >= LARGEST:
+        raise OverflowError(f"{value!r:.80}: too large")
     return value
 
 
