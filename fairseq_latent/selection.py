@@ -7,6 +7,7 @@ latents themselves, K x B x Z floats each.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,21 @@ TILE = {"cpu": (512, 1024), "cuda": (4096, 8192)}  # rows and words of logits he
 ROUNDED = 64  # rows
 
 Score = Callable[[Tensor], Tensor]  # latents (K, B, Z) -> unsmoothed NLL (K, B), nats
+
+
+@runtime_checkable
+class DecodedTarget(Protocol):
+    """The target of a batch, decoded as far as no latent is needed: the third result of a model's `distributions`."""
+
+    @property
+    def words(self) -> Tensor:
+        """(N,): the target tokens without pads, example by example."""
+
+    def logits(self, z: Tensor) -> Tensor:
+        """(..., B, Z) -> (..., N, V), with gradient."""
+
+    def nll(self, z: Tensor, dtype: torch.dtype = torch.float32, words: int = 0) -> Tensor:
+        """(..., B, Z) -> (..., B) nats per response, unsmoothed, without gradient; see `VocabularyScorer`."""
 
 
 def choose_noise(

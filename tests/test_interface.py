@@ -7,7 +7,9 @@ import pytest
 
 import fairseq_latent
 from fairseq_latent.errors import InputError
+from fairseq_latent.evaluation.analysis.checkpoint import distributions
 from fairseq_latent.evaluation.analysis.latents import statistics
+from fairseq_latent.selection import DecodedTarget
 
 from .helpers import programs, speakers
 
@@ -95,6 +97,23 @@ def test_every_architecture_replies_scores_and_shows_its_latents(models, arch):
     ).sum(1)
     if arch != "persona_cvae_gpt2_tiny":  # which has a second latent
         np.testing.assert_allclose(found.kl, kl, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", (*DIALOGUE, *OF_PERSONAS, "gru_vae_tiny"))
+def test_every_decoded_target_keeps_the_contract(models, arch):
+    model, _, _ = models(arch)
+    (batch,) = model._pairs(["hello", "do you like tea ?"], ["i do", "no"], **persona_of(arch, 2))
+    prior, posterior, decoded = distributions(model.trained.model, batch)
+    assert isinstance(decoded, DecodedTarget)
+    target = batch["target"]
+    assert decoded.words.tolist() == target[target.ne(model.trained.task.target_dictionary.pad())].tolist()
+    z = posterior.rsample()
+    logits = decoded.logits(z)
+    own = -logits.log_softmax(-1).gather(-1, decoded.words.unsqueeze(-1)).squeeze(-1)
+    lengths = target.ne(model.trained.task.target_dictionary.pad()).sum(1).tolist()
+    summed = [part.sum().item() for part in own.split(lengths)]
+    assert decoded.nll(z).tolist() == pytest.approx(summed, rel=1e-3)
+    assert not decoded.nll(z).requires_grad
 
 
 def test_replies_are_those_of_fairseq_interactive(models):

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
-from ..selection import choose_noise
+from ..selection import DecodedTarget, choose_noise
 from ..text.vocabulary import check_words
 
 
@@ -89,12 +89,8 @@ class LatentModel(FairseqEncoderDecoderModel):
 
     def distributions(
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor, **inputs
-    ) -> tuple[DiagonalGaussian, DiagonalGaussian, object]:
-        """Prior and posterior of each example over (B, Z), and its target decoded as far as no latent is needed.
-
-        The third has `words` (N,), `logits(z)`: (..., B, Z) -> (..., N, V) and, without gradient, `nll(z, dtype, words)`:
-        (..., B, Z) -> (..., B) nats. Measures and pictures use it too.
-        """
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
+        """Prior and posterior of each example over (B, Z), and its target waiting for a latent; measures use it too."""
         raise NotImplementedError
 
     @property
