@@ -585,3 +585,26 @@ def test_an_autocast_that_is_not_ours_stays(task):
         model.decoder.output_projection.register_forward_hook(lambda *args: logits.append(args[-1].dtype))
         criterion(model, sample)
     assert logits == [torch.bfloat16]
+
+
+def test_the_log_has_the_divergence_whatever_a_term_called_kl_is(task, monkeypatch):
+    """docs/add_a_loss.md: the one name that is special."""
+    model, criterion, sample = (
+        build_model(task, **NO_DROPOUT),
+        build_criterion(task, "elbo", kl_weight=0.25),
+        batch(task),
+    )
+    terms = type(criterion).terms
+
+    def doubled(self, *given):
+        for name, value, weight in terms(self, *given):
+            yield name, 2 * value if name == "kl" else value, weight
+
+    torch.manual_seed(1)
+    loss, sentences, log = criterion(model, sample)
+    monkeypatch.setattr(type(criterion), "terms", doubled)
+    torch.manual_seed(1)
+    more, _, with_doubled = criterion(model, sample)
+    assert with_doubled["kl"] == pytest.approx(float(log["kl"]))
+    assert with_doubled["kl_weight"] == log["kl_weight"] == 0.25 * sentences
+    assert float(more - loss) == pytest.approx(0.25 * float(log["kl"]), rel=1e-4)
