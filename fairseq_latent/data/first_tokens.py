@@ -6,7 +6,12 @@ from fairseq.data import BaseWrapperDataset, LanguagePairDataset
 
 
 class FirstTokens(BaseWrapperDataset):
-    """Texts of at most `longest` tokens: the first ones, and the end. Holds plain values only."""
+    """Texts of at most `longest` tokens: the first ones, and the end. Holds plain values only.
+
+    whole: give them whole all the same, as references to compare with, which no model reads; sizes stay those of the cut.
+    """
+
+    whole = False
 
     def __init__(self, dataset, sizes: np.ndarray, longest: int):
         super().__init__(dataset)
@@ -16,7 +21,7 @@ class FirstTokens(BaseWrapperDataset):
     def __getitem__(self, index):
         """(T,), T up to `longest`."""
         text = self.dataset[index]
-        return text if len(text) <= self.longest else torch.cat([text[: self.longest - 1], text[-1:]])
+        return text if self.whole or len(text) <= self.longest else torch.cat([text[: self.longest - 1], text[-1:]])
 
     @property
     def sizes(self) -> np.ndarray:
@@ -34,3 +39,11 @@ def keep_first_tokens(pairs: LanguagePairDataset, longest: int) -> int:
         pairs.tgt_sizes = pairs.tgt.sizes
         pairs.sizes = np.vstack((pairs.src_sizes, pairs.tgt_sizes)).T
     return long
+
+
+def print_whole(dataset) -> None:
+    """Give the responses of a split whole, if they were cut."""
+    while not isinstance(dataset, LanguagePairDataset) and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    if isinstance(target := getattr(dataset, "tgt", None), FirstTokens):
+        target.whole = True

@@ -20,7 +20,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor
 
 from ..data.binarised import check_files, parts
-from ..data.first_tokens import keep_first_tokens
+from ..data.first_tokens import keep_first_tokens, print_whole
 from ..data.newest_turns import keep_newest_turns
 from ..data.seeded_dataset import SeededDataset
 from ..data.tokens import holds
@@ -173,6 +173,9 @@ class DialogueTask(LatentTask, TranslationTask):
         """fairseq's; special tokens are kept out of the responses of models that say words alone."""
         if self.cfg.p2bot_search and not getattr(args, "score_reference", False):
             kwargs["seq_gen_cls"] = CompetingBeam
+        if not getattr(args, "score_reference", False) and self.cfg.train_subset not in self.datasets:
+            for pairs in self.datasets.values():  # no training: responses are references, which are printed
+                print_whole(pairs)
         generator = super().build_generator(models, args, **kwargs)
         forbidden, penalty = self.restrictions(models)
         if forbidden and (search := getattr(generator, "search", None)):

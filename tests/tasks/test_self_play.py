@@ -110,6 +110,25 @@ def test_what_no_reply_has_is_never_said():
     assert Greedy([2, 0, 1])(lprobs, torch.zeros(1, 0).long(), 0).item() == 3
 
 
+def test_references_are_printed_whole(stages):
+    """--max-reply-tokens cuts what is trained; what a response is compared with stays as it is."""
+    text = (stages.text / "test.tgt").read_text().splitlines()
+    flags = (
+        "--task",
+        "persona_dialogue",
+        "--beam",
+        "1",
+        "--max-len-b",
+        "3",
+        "--model-overrides",
+        "{'max_reply_tokens': 4}",
+    )
+    printed = programs.decode(stages.data, stages.transmitter, *flags).text
+    found = {line.split("\t")[0]: line.split("\t")[1] for line in printed.splitlines() if line.startswith("T-")}
+    assert max(len(line.split()) for line in text) > 4
+    assert [found[f"T-{number}"] for number in range(len(text))] == text
+
+
 # --- training --------------------------------------------------------------------------------------------------------
 
 
