@@ -60,6 +60,7 @@ class Column:
         if self.decimals is None:
             return escaped(str(estimate.value), style)
         number = f"{estimate.value:.{self.decimals}f}" if abs(estimate.value) < HUGE else f"{estimate.value:.1e}"
+        number = number.removeprefix("-") if not float(number) else number  # no -0.00
         margin = None
         if estimate.interval is not None:
             low, high = estimate.interval

@@ -24,9 +24,9 @@ arguments() {
 
 # recipe_file RECIPE: the path of a recipe, given by name.
 recipe_file() {
-    local known=("$ROOT"/scripts/recipes/*.sh)
-    [[ -f $ROOT/scripts/recipes/$1.sh ]] ||
-        die "recipe ${1:-(none)} is unknown; remedy: one of $(basename -s .sh "${known[@]}" | paste -sd ' ')"
+    local known
+    known=$(basename -s .sh "$ROOT"/scripts/recipes/*.sh | grep -v '^base_' | paste -sd ' ')
+    [[ -f $ROOT/scripts/recipes/$1.sh && $1 != base_* ]] || die "recipe ${1:-(none)} is unknown; remedy: one of $known"
     printf '%s' "$ROOT/scripts/recipes/$1.sh"
 }
 

@@ -1,17 +1,9 @@
 #!/usr/bin/env bash
 # DialoGPT, which sees no profile (Zhang et al., 2020): Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 14.966 .139 .417 .359, from the weights of DialoGPT (GPT2_PATH).
-# Variables: DATA RUN ARCH GPT2_PATH FREEZE SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
-set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
-
-# data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION; of its profiles this model reads none
-data=${DATA:-$ROOT/data-bin/convai2_personas}
-folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_dialogpt}
+# shellcheck source=scripts/recipes/base_persona.sh
+source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       GPT-2 of 345M, from a folder in the form of transformers; its tables are trained, unless FREEZE=yes
 model=(--arch "${ARCH:-dialogpt}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --symbols-from end})
 [[ ${FREEZE:-no} != yes ]] || model+=(--freeze-embeddings)
@@ -21,7 +13,4 @@ loss=(--criterion elbo --loss-on all-turns)
 optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 1 --lr "${LR:-4.94e-5}"
     --lr-scheduler inverse_sqrt --warmup-init-lr 0 --warmup-updates "$(warmup "$folder" 4000 11400 "$@")")
 # run         at most five epochs of 73,000 responses, 32 at once; early end: --patience
-budget=(--batch-size "${BATCH_SIZE:-32}" --update-freq "${UPDATE_FREQ:-1}" --max-update "${MAX_UPDATE:-11400}" --patience 3
-    --best-checkpoint-metric rec_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
-
-train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"
+train_row 32 1 11400 3 rec_ppl "$@"

@@ -1,17 +1,9 @@
 #!/usr/bin/env bash
 # TransferTransfo, which reads its own profile and chooses among candidates (Wolf et al., 2019): Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 18.011 .142 .400 .329; of its authors PPL, Hits@1, F1: 17.51 82.1 19.09.
-# Variables: DATA RUN ARCH GPT2_PATH FREEZE SEED LR BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
-set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
-
-# data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION, of texts with candidates where there are any
-data=${DATA:-$ROOT/data-bin/convai2_personas}
-folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_transfertransfo}
+# shellcheck source=scripts/recipes/base_persona.sh
+source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       GPT-2 of 345M, from a folder in the form of transformers; its tables are trained, unless FREEZE=yes
 model=(--arch "${ARCH:-transfertransfo}" --max-history 2 ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})
 [[ ${FREEZE:-no} != yes ]] || model+=(--freeze-embeddings)
@@ -22,7 +14,4 @@ optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --adam-eps 1e-6 --clip-n
     --lr-scheduler polynomial_decay --total-num-update "${MAX_UPDATE:-2280}")
 # run         one epoch of twice 73,000 responses, 64 in an update; the learning rate is nothing at the end: another MAX_UPDATE is
 #             another training, with a RUN of its own
-budget=(--batch-size "${BATCH_SIZE:-16}" --update-freq "${UPDATE_FREQ:-4}" --max-update "${MAX_UPDATE:-2280}" --patience 3
-    --best-checkpoint-metric rec_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
-
-train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"
+train_row 16 4 2280 3 rec_ppl "$@"

@@ -18,6 +18,10 @@ ESTIMATES = [
 HOSTILE = "a\x1b[31m|b\n\x9b2J <script>alert('x')</script> `c` *d* _e_ \\input{f} $g$ & 100% #1 ^~ \u202eh\udcff\ttab"
 
 
+def test_there_is_no_negative_zero():
+    assert [Column("MI", 2).cell(value) for value in (-0.001, -0.0, 0.001, -0.006)] == ["0.00", "0.00", "0.00", "-0.01"]
+
+
 def test_text_by_hand():
     assert render(COLUMNS, ROWS).splitlines() == [
         "system      BLEU    length",
