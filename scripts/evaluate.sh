@@ -87,7 +87,7 @@ decode_and_measure() {
         --path "$folder/checkpoint_best.pt" --out "$folder/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
-trained=$(python "$ROOT/scripts/run_folders.py" "$@") || exit 2
+trained=$(python -m fairseq_latent.evaluation.runs.trained_runs "$@") || exit 2
 systems=() folders=()
 while IFS=$'\t' read -r system folder; do
     systems+=("$system")
@@ -101,7 +101,7 @@ if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
     hold "$report"
     if [[ ! $samples/dict.src.txt -nt $data/test.src-tgt.src.idx ]]; then
         rm -rf "$samples" "$samples.part"
-        run python "$ROOT/scripts/first_lines.py" "$data" "${SAMPLES:-100}" "$samples.part" || exit 2
+        run python -m fairseq_latent.data.first_lines "$data" "${SAMPLES:-100}" "$samples.part" || exit 2
         attempt "$samples" mv "$samples.part" "$samples"
     fi
     release

@@ -85,7 +85,7 @@ precision() {
     local measured
     make_folders "$(dirname "$1")"
     if [[ ! -s $1 ]]; then
-        measured=$(python "$ROOT/scripts/precision.py") || die "torch does not import; remedy: fairseq-latent doctor"
+        measured=$(python -m fairseq_latent.doctor.precision) || die "torch does not import; remedy: fairseq-latent doctor"
         put "$1" printf '%s\n' "$measured"
     fi
     cat "$1"

@@ -538,7 +538,7 @@ def test_evaluate_scores_against_the_text_that_prepare_left(evaluated, tmp_path)
 def test_first_lines_are_those_of_the_test_split(tmp_path, data_bin):
     from fairseq.data import data_utils
 
-    made = subprocess.run([sys.executable, ROOT / "scripts/first_lines.py", data_bin, "3", tmp_path / "first"])
+    made = subprocess.run([sys.executable, "-m", "fairseq_latent.data.first_lines", data_bin, "3", tmp_path / "first"])
     assert made.returncode == 0
     for side in ("src", "tgt"):
         ours = data_utils.load_indexed_dataset(str(tmp_path / f"first/test1.src-tgt.{side}"), None)
@@ -550,8 +550,8 @@ def test_first_lines_are_those_of_the_test_split(tmp_path, data_bin):
 def test_evaluate_makes_the_samples_split_where_there_is_none(evaluated, tmp_path):
     stub(
         tmp_path / "bin/python",
-        f"""[[ $1 == *first_lines.py ]] || exec {sys.executable} "$@"
-        mkdir -p "$4"; touch "$4/dict.src.txt" """,
+        f"""[[ ${{2:-}} == *first_lines ]] || exec {sys.executable} "$@"
+        mkdir -p "$5"; touch "$5/dict.src.txt" """,
     )
     (tmp_path / "data/test1.src-tgt.src.idx").unlink()
     decoded = evaluated(SAMPLES="3")

@@ -3,7 +3,8 @@
 import sys
 
 from fairseq_latent.errors import run
-from fairseq_latent.evaluation.runs.run_folder import CHECKPOINT, run_folders
+
+from .run_folder import CHECKPOINT, run_folders
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The first lines of DATA's test split as split test1 of a folder of their own: first_lines.py DATA NUMBER OUT."""
+"""The first lines of DATA's test split as split test1 of a folder of their own: `python -m … DATA NUMBER OUT`."""
 
 import shutil
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fairseq.data import Dictionary, data_utils, indexed_dataset
 
-from fairseq_latent.errors import InputError, run
+from ..errors import InputError, run
 
 
 def main() -> None:
