@@ -14,7 +14,7 @@
 # # A trained model in a notebook
 #
 # After `bash scripts/quickstart.sh` there are two models in `runs/quickstart`: a T-CVAE, and the same trained with
-# speculative sampling. This notebook loads one, replies with several latents, scores responses, and looks at the latent space.
+# speculative sampling. This notebook loads one, replies with several latents, scores responses, and looks at the latents.
 
 # %%
 import os
