@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError, printable
-from ..evaluation.arguments import add_word_sampling, check_word_sampling
+from ..evaluation.arguments import add_running, add_word_sampling, check_word_sampling
 from ..interface import Reply, TrainedModel, load
 
 LONGEST_NUMBER = 9  # digits
@@ -96,8 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fader", type=float, help="set the fader, from 0 to 1")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
     add_word_sampling(parser, "reply")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other replies (default: 1)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    add_running(parser, "latents and words")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from fairseq_latent.memory import require_memory
 
 from ..evaluation.analysis.checkpoint import load
 from ..evaluation.analysis.interpolation import FEWEST, _text, ends_of, interpolate
+from ..evaluation.arguments import add_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=7, help="sentences, both ends included (default: 7)")
     parser.add_argument("--beam", type=int, default=5, help="1: greedy (default: 5)")
     parser.add_argument("--max-length", type=int, default=60, metavar="TOKENS", help="of a sentence (default: 60)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    add_running(parser)
 
 
 def main(args: argparse.Namespace) -> None:

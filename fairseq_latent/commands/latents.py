@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from fairseq_latent.files import written_whole
 from fairseq_latent.ranges import COUNT, typed
 
 from ..evaluation.analysis.latent_statistics import table
 from ..evaluation.analysis.latents import statistics
+from ..evaluation.arguments import add_output, add_running, deliver
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess")
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint, e.g. checkpoint_best.pt")
     parser.add_argument("--split", default="valid", help="valid, test, train (default: valid)")
-    parser.add_argument("--seed", type=int, default=1, help="of the posterior samples (default: 1)")
     parser.add_argument(
         "--prior-samples",
         type=int,
@@ -44,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measure N dialogues at random, by --seed, in place of all; DATA needs SPLIT.ids, conversation:turn a line",
     )
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-    parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
-    parser.add_argument("--out", metavar="FILE", help="write here, not to the terminal")
+    add_running(parser, "the posterior samples")
+    add_output(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -60,9 +58,5 @@ def main(args: argparse.Namespace) -> int:
     else:
         text = table(Path(args.path).parent.name or args.path, found, args.format)
         text += f"\n\n{'% ' if args.format == 'latex' else ''}{found.signature}"
-    if args.out:
-        with written_whole(args.out) as file:
-            file.write(text + "\n")
-    else:
-        print(text)
+    deliver(text, args.out)
     return 0

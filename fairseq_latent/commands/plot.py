@@ -10,7 +10,7 @@ from fairseq_latent.files import written_together
 
 from ..evaluation.analysis import latent_samples
 from ..evaluation.analysis.latent_samples import SampledPair
-from ..evaluation.arguments import add_latent_sampling
+from ..evaluation.arguments import add_latent_sampling, add_running
 from ..evaluation.runs.run_folder import LOG, RunFolder, run_folders
 
 PICTURES = {
@@ -73,8 +73,7 @@ def _add_perception(parser: argparse.ArgumentParser) -> None:
         help="choose the category by a model of natural language inference in transformers' form, not by its words",
     )
     parser.add_argument("--points", metavar="FILE", help="write what is drawn, too: .tsv, or .json with the texts")
-    parser.add_argument("--seed", type=int, default=1, help="of t-SNE and of the shuffled labels (default: 1)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    add_running(parser, "t-SNE and of the shuffled labels")
 
 
 def main(args: argparse.Namespace) -> None:

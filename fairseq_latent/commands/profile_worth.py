@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ..errors import InputError
-from ..files import written_whole
+from ..evaluation.arguments import add_output, add_running, deliver
 from ..ranges import AMOUNT, COUNT, POSITIONS, POSITIVE, typed
 
 
@@ -58,10 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="precision of matrix products; bfloat16 is faster on many processors (default: none, float32)",
     )
-    add("--seed", type=int, default=1, help="of strangers, dialogues, training and resamples (default: 1)")
-    add("--cpu", action="store_true", help="leave a GPU alone")
-    add("--format", choices=("text", "markdown", "latex", "json"), default="text")
-    add("--out", metavar="FILE", help="write here, not to the terminal")
+    add_running(parser, "strangers, dialogues, training and resamples")
+    add_output(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -96,11 +94,7 @@ def main(args: argparse.Namespace) -> None:
         text = json.dumps({"rows": [as_fields(row) for row in rows], "signature": signed}, indent=2)
     else:
         text = f"{table(rows, args.format)}\n\n{'% ' if args.format == 'latex' else ''}{signed}"
-    if args.out:
-        with written_whole(args.out) as file:
-            file.write(text + "\n")
-    else:
-        print(text)
+    deliver(text, args.out)
 
 
 def _language_model(args: argparse.Namespace) -> tuple:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import written_whole
+from ..evaluation.arguments import add_output, add_running, deliver
 from ..ranges import COUNT, Range, typed
 
 
@@ -36,10 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="latents of the prior per context, over which likelihoods are averaged (default: 3)",
     )
-    add("--seed", type=int, default=1, help="of drawn candidates, latents and resamples (default: 1)")
-    add("--cpu", action="store_true", help="leave a GPU alone")
-    add("--format", choices=("text", "markdown", "latex", "json"), default="text")
-    add("--out", metavar="FILE", help="write here, not to the terminal")
+    add_running(parser, "drawn candidates, latents and resamples")
+    add_output(parser)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -65,11 +63,7 @@ def main(args: argparse.Namespace) -> None:
         comment = "% " if args.format == "latex" else ""
         signatures = "\n".join(f"{comment}{row.name}: {row.signature}" for row in rows)
         text = f"{table(rows, args.format, args.seed)}\n\n{signatures}"
-    if args.out:
-        with written_whole(args.out) as file:
-            file.write(text + "\n")
-    else:
-        print(text)
+    deliver(text, args.out)
 
 
 def named(system: str) -> tuple[str, str]:

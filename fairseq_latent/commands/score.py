@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from fairseq_latent.evaluation.arguments import add_persona_metrics
+from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics
 from fairseq_latent.evaluation.metrics.persona_metrics import persona_measures
 from fairseq_latent.files import written_whole
 from fairseq_latent.text.word_tokenizers import LANGUAGES, tokenizer
@@ -51,9 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the resamples; default: 1")
     parser.add_argument("--baseline", metavar="NAME", help="the system that p-values compare with; default: the first")
-    parser.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
+    add_output(parser)
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
-    parser.add_argument("--out", metavar="FILE", help="write there instead of to the standard output")
 
 
 def main(args: argparse.Namespace) -> None:

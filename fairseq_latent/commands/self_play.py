@@ -4,7 +4,7 @@ import argparse
 import json
 
 from ..errors import InputError
-from ..files import written_whole
+from ..evaluation.arguments import add_output, add_running, deliver
 from ..ranges import AMOUNT, COUNT, FINITE, SHARE, Range, typed
 
 
@@ -41,10 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="G",
         help="what is said next counts so much less in the persona's reward (default: 0.5)",
     )
-    add("--seed", type=int, default=1, help="of pairs, orders of personas and samples (default: 1)")
-    add("--cpu", action="store_true", help="leave a GPU alone")
-    add("--format", choices=("text", "json"), default="text")
-    add("--out", metavar="FILE", help="write here, not to the terminal")
+    add_running(parser, "pairs, orders of personas and samples")
+    add_output(parser, ("text", "json"))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -92,8 +90,4 @@ def main(args: argparse.Namespace) -> None:
         printed = json.dumps({"dialogues": made, "means": means(made), "signature": signature}, indent=2)
     else:
         printed = f"{as_text(made)}\n\n{signature}"
-    if args.out:
-        with written_whole(args.out) as file:
-            file.write(printed + "\n")
-    else:
-        print(printed)
+    deliver(printed, args.out)

@@ -9,7 +9,7 @@ from fairseq_latent.files import written_together
 from fairseq_latent.text.word_tokenizers import LANGUAGES
 
 from ..evaluation.analysis.sweep import sweep
-from ..evaluation.arguments import add_word_sampling, add_word_vectors, check_word_sampling
+from ..evaluation.arguments import add_output, add_running, add_word_sampling, add_word_vectors, check_word_sampling
 from ..evaluation.reporting.sweep_table import FORMATS
 
 
@@ -37,9 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_word_sampling(parser, "response")
     parser.add_argument("--batch-size", type=int, default=64, help="contexts at a time (default: 64)")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-    parser.add_argument("--format", choices=FORMATS, default="text")
-    parser.add_argument("--out", metavar="FILE", help="write the table there instead of to the standard output")
+    add_running(parser)
+    add_output(parser, FORMATS)
     parser.add_argument("--plot", metavar="FILE", help="draw a picture, too: .png, .svg or .pdf")
 
 

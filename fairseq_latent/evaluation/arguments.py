@@ -1,10 +1,36 @@
 """Flags that several sub-commands share."""
 
 import argparse
+from collections.abc import Iterable
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.files import written_whole
 
 from .metrics.dialogue_subset import DIALOGUES
+
+TABLES = ("text", "markdown", "latex", "json")
+
+
+def add_running(parser: argparse.ArgumentParser, seed_of: str | None = None) -> None:
+    """--seed, of what it is, and --cpu."""
+    if seed_of is not None:
+        parser.add_argument("--seed", type=int, default=1, help=f"of {seed_of} (default: 1)")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+
+
+def add_output(parser: argparse.ArgumentParser, formats: Iterable[str] = TABLES) -> None:
+    """--format and --out of what is printed: see `deliver`."""
+    parser.add_argument("--format", choices=tuple(formats), default="text")
+    parser.add_argument("--out", metavar="FILE", help="write to this file instead of the terminal")
+
+
+def deliver(text: str, out: str | None) -> None:
+    """Print a text, or write it atomically to the file `out`."""
+    if out is None:
+        print(text)
+        return
+    with written_whole(out) as file:
+        file.write(text + "\n")
 
 
 def add_word_sampling(parser: argparse.ArgumentParser, what: str) -> None:
@@ -30,8 +56,7 @@ def add_latent_sampling(parser: argparse.ArgumentParser) -> None:
     """How a picture of latents samples."""
     parser.add_argument("--prior", type=int, default=300, metavar="N", help="prior samples (default: 300)")
     parser.add_argument("--posterior", type=int, default=50, metavar="N", help="posterior samples (default: 50)")
-    parser.add_argument("--seed", type=int, default=1, help="of the samples and of t-SNE (default: 1)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    add_running(parser, "the samples and of t-SNE")
 
 
 def add_word_vectors(parser: argparse.ArgumentParser, required: bool = False) -> None:
