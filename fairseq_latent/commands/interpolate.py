@@ -6,7 +6,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.memory import require_memory
 
 from ..evaluation.analysis.checkpoint import load
-from ..evaluation.analysis.interpolation import FEWEST, _text, ends_of, interpolate
+from ..evaluation.analysis.interpolation import FEWEST, ends_of, interpolate, sentence_of
 from ..evaluation.arguments import add_running
 
 
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     if getattr(trained.task, "reads_context", True):
         raise InputError(f"{args.path}: no sentence VAE, its latent answers a context; remedy: a checkpoint of gru_vae")
     ends = ends_of(trained, args.example, args.text)
-    print(f"from\t{_text(trained.task, ends['src_tokens'][0])}")
+    print(f"from\t{sentence_of(trained.task, ends['src_tokens'][0])}")
     for share, sentence in interpolate(trained, ends, args.steps, args.beam, args.max_length):
         print(f"{share:.2f}\t{sentence}")
-    print(f"to\t{_text(trained.task, ends['src_tokens'][1])}")
+    print(f"to\t{sentence_of(trained.task, ends['src_tokens'][1])}")

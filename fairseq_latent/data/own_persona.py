@@ -1,7 +1,7 @@
 """One sequence of a speaker's own persona and the history, up to where the reply begins: for TransferTransfo and P²BOT.
 
 Tokens are ids. Special tokens of a layout are ids too: symbols of the dictionary, or numbers from its length on, whose
-vectors the model has beside its word table (`modules.prompt_embedding`). Who said an utterance is counted back from the
+vectors the model has beside its word table (`modules.prompts.embedding`). Who said an utterance is counted back from the
 reply: the last utterance of the history is the partner's, the one before it the speaker's own, and so on.
 """
 

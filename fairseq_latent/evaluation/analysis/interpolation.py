@@ -30,7 +30,7 @@ def interpolate(trained: Trained, ends: dict, steps: int, beam: int, max_length:
             "latent": z,
         }
         found = generator.generate([model], {"net_input": net_input})
-    return [(share, _text(task, beams[0]["tokens"])) for share, beams in zip(shares.tolist(), found, strict=True)]
+    return [(share, sentence_of(task, beams[0]["tokens"])) for share, beams in zip(shares.tolist(), found, strict=True)]
 
 
 def ends_of(trained: Trained, examples: Sequence[int] | None, texts: Sequence[str] | None) -> dict:
@@ -56,7 +56,7 @@ def ends_of(trained: Trained, examples: Sequence[int] | None, texts: Sequence[st
     return {"src_tokens": tokens, "src_lengths": torch.tensor([len(row) for row in rows], device=trained.device)}
 
 
-def _text(task, tokens) -> str:
+def sentence_of(task, tokens) -> str:
     """A sentence without its end and pads, SentencePiece's pieces joined."""
     words = task.target_dictionary
     tokens = tokens[tokens.ne(words.pad())]

@@ -1,4 +1,4 @@
-"""What a report says: read from the runs, measured and put together; `report_page` renders it."""
+"""What a report says: read from the runs, measured and put together; `page` renders it."""
 
 import argparse
 import contextlib

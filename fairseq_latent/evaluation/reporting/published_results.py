@@ -10,7 +10,7 @@ COLUMNS = (Column("system"), *(Column(name, decimals) for name, decimals in METR
 
 Numbers = tuple[float | None, ...]
 
-# What a run is, as `methods.described` says it -> the paper's numbers. Transformer-base on Twitter.
+# What a run is, as `method_names.described` says it -> the paper's numbers. Transformer-base on Twitter.
 ENGLISH: dict[str, Numbers] = {  # Table 1
     REFERENCE: (None, 6.20, 41.25, None),
     "T-CVAE": (0.71, 0.71, 3.55, 0.00),
@@ -64,7 +64,7 @@ CONVAI2: dict[str, tuple[float, float, float, float]] = {
     "P²BOT": (16.620, 0.083, 0.268, 0.370),
     "the paper's model": (15.671, 0.167, 0.538, 0.401),
 }
-CONVAI2_ROWS = {  # what a run is, as `methods.described` says it -> its row there
+CONVAI2_ROWS = {  # what a run is, as `method_names.described` says it -> its row there
     "HRED": "HRED",
     "RNN CVAE + linear annealing + bag of words (bow target tokens, bow hidden dim 400)": "CVAE",
     "TransferTransfo": "TransferTransfo",
