@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from fairseq_latent import __version__, ranges
-from fairseq_latent.errors import run
+from fairseq_latent.errors import Parser, run
 
 COMMANDS = {  # each is commands/NAME.py
     "score": "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
@@ -49,7 +49,7 @@ def module_of(command: str) -> str:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fairseq-latent", description="Measure and explain latent dialogue models.")
+    parser = Parser(prog="fairseq-latent", description="Measure and explain latent dialogue models.")
     parser.add_argument("--version", action="version", version=f"fairseq_latent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():

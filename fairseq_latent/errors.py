@@ -1,5 +1,6 @@
 """How the project fails: one line that says what, where and the remedy, and exit code 2."""
 
+import argparse
 import errno
 import os
 import re
@@ -9,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 EXIT_CODE = 2
 TRACEBACK = "FAIRSEQ_LATENT_TRACEBACK"  # set to anything: every error's traceback, before its line
@@ -33,6 +35,14 @@ class InputError(Exception):
 def printable(text: str) -> str:
     """Text as one line that does to a terminal nothing but appear there: what is not printable as \\u and four digits."""
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, whose complaints are one printable line, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit code 2."""
+        super().error(printable(message))
 
 
 class Page:

@@ -1,13 +1,12 @@
 """`python -m preprocess.check FILE`: validate a conversations.jsonl and say what is in it."""
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable
 
 from tqdm import tqdm
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 
 from .conversation import Conversation, read_conversations
 
@@ -85,7 +84,7 @@ def _progress(conversations: Iterable[Conversation]) -> Iterable[Conversation]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.check",
         description="Validate a conversations.jsonl (see preprocess/conversation.py for its form) and summarise it. "
         f"Every line is read; the first {MAX_SHOWN} bad ones are shown, and the exit code is then 2.",

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.files import written_whole
 
 from .cleaning.rules import CleaningOptions, Rule, add_options, cleaning_options, message_rules, rules
@@ -201,7 +201,7 @@ def _refuse_given_twice(path: Path, ids: np.ndarray) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.clean",
         description="Clean a conversations.jsonl: merge adjacent turns of one speaker, unescape HTML, blank control "
         "characters, remove URLs, break up special symbols that users typed, squeeze white space, drop empty and long "

@@ -4,7 +4,6 @@ Tokens are written as their decimal ids, e.g. "15496 11 616"; dict.txt lists 0, 
 that an id of fairseq is the id of GPT-2 and 4.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.files import written_together
 from fairseq_latent.symbols import USER_SYMBOLS
 from fairseq_latent.text.gpt2_tokenizer import NAMES, Gpt2, load_gpt2
@@ -66,7 +65,7 @@ def _decode(folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.gpt2_bpe",
         description="Write DIR/bpe: dict.txt for fairseq, the tokenizer's files, and all text of DIR as tokens of GPT-2.",
     )

@@ -19,7 +19,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.ranges import COUNT, SHARE, WORKERS, typed
 from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 from fairseq_latent.text.similarity import SIMILARITIES, WITH_VECTORS, Similarity, coverage, similarity
@@ -42,7 +42,7 @@ def _share_or_file(text: str) -> Share | Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.personas",
         description="Write train|valid|test.src (contexts), .tgt (responses), .partner and .own (the profiles of the other "
         "party and of the speaker), .fader and .own_fader (their similarities to the response), .ids and, where there are "

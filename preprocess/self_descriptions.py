@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.files import written_whole
 from fairseq_latent.ranges import COUNT, WORKERS, typed
 
@@ -155,7 +155,7 @@ def describe(options: argparse.Namespace) -> list[Account]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.self_descriptions",
         description="Give each speaker of a clean conversations.jsonl a profile (personas): sentences in which the same "
         "speaker describes himself in other conversations, never in the same one. A sentence of 4 to 20 words with I or my, "

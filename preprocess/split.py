@@ -24,7 +24,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.ranges import COUNT, WORKERS, typed
 
 from .parallel import BLOCK, available_cores
@@ -45,7 +45,7 @@ def _moment(text: str) -> datetime:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.split",
         description="Split a clean conversations.jsonl by conversation and write train|valid|test.src (contexts), .tgt "
         "(responses), .ids and split.json, also .turns where turns have ids. The side of a conversation depends on the "

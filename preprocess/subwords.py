@@ -16,7 +16,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from fairseq_latent.errors import InputError, run
+from fairseq_latent.errors import InputError, Parser, run
 from fairseq_latent.files import written_together
 from fairseq_latent.ranges import Range, typed
 from fairseq_latent.symbols import RESERVED, UNK, USER_SYMBOLS
@@ -90,7 +90,7 @@ def _decode(folder: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.subwords",
         description="Learn SentencePiece pieces from DIR/train.src and DIR/train.tgt, and write DIR/spm: spm.model, "
         "dict.txt for fairseq, and all of DIR/train|valid|test.src|tgt, and .partner|own where they are, as pieces.",

@@ -7,7 +7,6 @@ dict.txt that stands in them often enough; the model starts the other rows at ra
 one worker; with more, threads race, and vectors differ a little from run to run.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fairseq_latent.errors import InputError, missing_extra, run
+from fairseq_latent.errors import InputError, Parser, missing_extra, run
 from fairseq_latent.files import written_whole
 from fairseq_latent.memory import available_memory
 from fairseq_latent.ranges import COUNT, SEED, SIZE, WORKERS, Range, typed
@@ -104,7 +103,7 @@ def _lines_of_words(folder: Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m preprocess.vectors",
         description="Learn CBOW vectors of the pieces from DIR/train.src and DIR/train.tgt, and write them as text for "
         "--encoder-embed-path; or, with --words, of the words, for P.Distance.",

@@ -7,9 +7,10 @@ import sys
 import pytest
 from fairseq import options
 
-from fairseq_latent import errors
+from fairseq_latent import cli, errors
 from fairseq_latent.compat import error_messages
 from fairseq_latent.errors import InputError, Page, printable
+from preprocess.corpora import __main__ as corpora
 
 OURS = ("--task", "dialogue", "--arch", "t_cvae_tiny")
 HOSTILE = "a\x1b]0;x\a\x00\x9b2J\u202eb\u2066\u2028\r\x08c\udcff"
@@ -89,3 +90,14 @@ def test_the_hook_of_fairseqs_commands_writes_it_out_too(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         hook(type(error), error, None)
     assert capsys.readouterr().err == f"error: {SHOWN}: no such file\n"
+
+
+@pytest.mark.parametrize(
+    "main, words", [(cli.main, ["personas", "a=b"]), (corpora.main, ["pairs", "a", "b", "--out", "c"])]
+)
+def test_what_argparse_complains_of_is_one_printable_line(main, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--none", "a\nb\x1b[2J"])
+    assert stopped.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(": error: unrecognized arguments: --none a\\u000ab\\u001b[2J"), last

@@ -4,7 +4,6 @@ A reader is a module with `add_arguments(parser)`, `read(options, counts)`, whic
 `account(counts, kept)`, one line about them. One that writes something else has `convert(options)` in their place.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from importlib import import_module
 
 from tqdm import tqdm
 
-from fairseq_latent.errors import run
+from fairseq_latent.errors import Parser, run
 from preprocess.conversation import write_conversations
 
 CORPORA = {
@@ -32,9 +31,7 @@ MODULES = {"tweets": ("tweets.options", "tweets.pipeline")}  # flags, and what t
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(
-        prog="python -m preprocess.corpora", description="Write a corpus as conversations.jsonl."
-    )
+    parser = Parser(prog="python -m preprocess.corpora", description="Write a corpus as conversations.jsonl.")
     corpora = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, summary in CORPORA.items():
         corpus = corpora.add_parser(name, help=summary, description=summary, allow_abbrev=False)
