@@ -13,6 +13,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
              VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for a fixed fader)
              SWEEP_STEPS=10 SWEEP_SEEDS=1 TEST_RESPONSES=3 (of the same: faders, seeds, and responses per context of test)
+             CANDIDATES=20 (replies of other dialogues that the right one is ranked among, where DATA has no candidates; not
+             set: no ranking)
              REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
              fairseq-generate repeats of DATA, with <<unk>> for what the dictionary lacks)
   What another checkpoint, data set or variable made is made again."
@@ -45,6 +47,9 @@ task_of() {
 # of_personas RUN: it was trained on data with personas.
 of_personas() { [[ $(task_of "$1") =~ ^(persona_dialogue|self_play)$ ]]; }
 
+# of_sentences RUN: an autoencoder of sentences, which answers nothing.
+of_sentences() { [[ $(task_of "$1") == text_vae ]]; }
+
 # has_fader RUN: it infers personas, as its command says.
 has_fader() {
     local noted=$1/checkpoint_best.pt.command
@@ -57,27 +62,23 @@ for file in encoder.json vocab.json tokenizer.json spiece.model; do [[ ! -f $dat
 
 # decode_and_measure RUN: everything the report reads of one run.
 decode_and_measure() {
-    local folder=$1 options inputs split seeds responses=()
+    local folder=$1 inputs split seeds
     read -ra seeds <<<"${SWEEP_SEEDS:-1}"
-    options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
-        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" ${joined[@]+"${joined[@]}"} --seed "${SEED:-1}")
-    if of_personas "$folder"; then
-        options+=(--beam 1 --sampling --sampling-topk 4 --sampling-topp 0.8)
-        responses=(--latent-samples "${TEST_RESPONSES:-3}")
+    if of_sentences "$folder"; then
+        inputs=("$folder/checkpoint_best.pt" "$data/dict.txt" "$data/test.idx")
     else
-        options+=(--beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}")
+        inputs=("$folder/checkpoint_best.pt" "$data/dict.src.txt" "$data/test.src-tgt.src.idx")
+        decode "$folder" "${inputs[@]}"
     fi
-    inputs=("$folder/checkpoint_best.pt" "$data/dict.src.txt" "$data/test.src-tgt.src.idx")
-    whole "$folder/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$data" "${options[@]}" --gen-subset test \
-        ${responses[@]+"${responses[@]}"}
-    whole "$folder/samples.test1.txt" "${inputs[@]}" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
-        --latent-samples "${LATENT_SAMPLES:-5}"
     for split in valid test; do
         whole "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
             --path "$folder/checkpoint_best.pt" --split "$split" --seed "${SEED:-1}" --format json \
             --importance-samples "${IMPORTANCE_SAMPLES:-0}" \
             ${DEVICE[@]+"${DEVICE[@]}"}
     done
+    [[ -z ${CANDIDATES:-} ]] || of_sentences "$folder" || whole "$folder/rank.test.json" "${inputs[@]}" -- \
+        fairseq-latent rank "$data" "$folder/checkpoint_best.pt" --candidates "$CANDIDATES" --seed "${SEED:-1}" \
+        --format json ${DEVICE[@]+"${DEVICE[@]}"}
     has_fader "$folder" || return 0
     [[ -z ${VECTORS:-} ]] || whole "$folder/sweep.json" "${inputs[@]}" "$VECTORS" -- fairseq-latent sweep "$data" \
         --path "$folder/checkpoint_best.pt" --vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"} \
@@ -87,6 +88,24 @@ decode_and_measure() {
         --path "$folder/checkpoint_best.pt" --out "$folder/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
+# decode RUN INPUTS...: responses to the test set, and several ones to its first contexts.
+decode() {
+    local folder=$1 options responses=()
+    shift
+    options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
+        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" ${joined[@]+"${joined[@]}"} --seed "${SEED:-1}")
+    if of_personas "$folder"; then
+        options+=(--beam 1 --sampling --sampling-topk 4 --sampling-topp 0.8)
+        responses=(--latent-samples "${TEST_RESPONSES:-3}")
+    else
+        options+=(--beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}")
+    fi
+    whole "$folder/generate.test.txt" "$@" -- fairseq-generate "$data" "${options[@]}" --gen-subset test \
+        ${responses[@]+"${responses[@]}"}
+    whole "$folder/samples.test1.txt" "$@" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
+        --latent-samples "${LATENT_SAMPLES:-5}"
+}
+
 trained=$(python -m fairseq_latent.evaluation.runs.trained_runs "$@") || exit 2
 systems=() folders=()
 while IFS=$'\t' read -r system folder; do
@@ -94,8 +113,12 @@ while IFS=$'\t' read -r system folder; do
     [[ $'\n'$(printf '%s\n' ${folders[@]+"${folders[@]}"})$'\n' == *$'\n'"$folder"$'\n'* ]] || folders+=("$folder")
 done <<<"$trained"
 
+answering=() # runs that have responses
+for index in "${!systems[@]}"; do
+    of_sentences "${systems[index]#*=}" || answering+=("${systems[index]}/generate.test.txt")
+done
 samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-preprocess has none
-if [[ ! -f $data/test1.src-tgt.src.idx ]]; then
+if ((${#answering[@]})) && [[ ! -f $data/test1.src-tgt.src.idx ]]; then
     samples=$report/first${SAMPLES:-100}
     make_folders "$report"
     hold "$report"
@@ -119,8 +142,13 @@ if [[ -n ${VECTORS:-} && ${#profiles[@]} -gt 0 ]]; then
     profiles+=(--vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"})
     measures+=("${profiles[@]}")
 fi
-run fairseq-latent score "${systems[@]/%//generate.test.txt}" --lang "${SCORE_LANGUAGE:-en}" \
-    ${references[@]+"${references[@]}"} ${measures[@]+"${measures[@]}"}
+make_folders "$report"
+scores=()
+if ((${#answering[@]})); then
+    scores=(--scores "$report/scores.json")
+    run fairseq-latent score "${answering[@]}" --lang "${SCORE_LANGUAGE:-en}" --json-out "$report/scores.json" \
+        ${references[@]+"${references[@]}"} ${measures[@]+"${measures[@]}"}
+fi
 run fairseq-latent report "$@" --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} \
-    ${references[@]+"${references[@]}"} ${profiles[@]+"${profiles[@]}"}
+    ${scores[@]+"${scores[@]}"} ${references[@]+"${references[@]}"} ${profiles[@]+"${profiles[@]}"}
 say "report: $report/report.html and $report/report.md"

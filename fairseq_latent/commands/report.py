@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DATA", help="folder made by fairseq-preprocess")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="of the responses, as in `score` (default: en)")
     parser.add_argument("--reference", nargs="+", action="extend", default=[], metavar="FILE", help="as in `score`")
+    parser.add_argument(
+        "--scores",
+        metavar="FILE",
+        help="`fairseq-latent score --format json` of rows of the same names: nothing is measured again",
+    )
     parser.add_argument("--title", default="What the latent does", help="the page's heading")
     parser.add_argument(
         "--contexts", type=int, default=8, metavar="N", help="contexts with sample responses (default: 8)"

@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the resamples; default: 1")
     parser.add_argument("--baseline", metavar="NAME", help="the system that p-values compare with; default: the first")
     add_output(parser)
+    parser.add_argument(
+        "--json-out", metavar="FILE", help="write JSON too, which `fairseq-latent report --scores` reads"
+    )
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
 
 
@@ -63,6 +66,9 @@ def main(args: argparse.Namespace) -> None:
     _tell_of_unknown(systems[0])
     further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang))
     rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further)
+    if args.json_out is not None:
+        with written_whole(args.json_out) as file:
+            file.write(as_json(rows))
     text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
     if args.out is None:
         sys.stdout.write(text)

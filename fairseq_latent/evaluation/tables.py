@@ -45,6 +45,12 @@ Value = float | str | Estimate | None
 HUGE = 1e7  # from here on a power of ten says more than digits
 
 
+def decimal(value: float, places: int) -> str:
+    """A number with so many decimals, in which nothing is no -0.00."""
+    shown = f"{value:.{places}f}"
+    return shown if float(shown) else shown.removeprefix("-")
+
+
 @dataclass(frozen=True)
 class Column:
     """A header, and the decimals of its numbers; None for a column of words."""
@@ -59,8 +65,7 @@ class Column:
             return escaped(MISSING, style)
         if self.decimals is None:
             return escaped(str(estimate.value), style)
-        number = f"{estimate.value:.{self.decimals}f}" if abs(estimate.value) < HUGE else f"{estimate.value:.1e}"
-        number = number.removeprefix("-") if not float(number) else number  # no -0.00
+        number = decimal(estimate.value, self.decimals) if abs(estimate.value) < HUGE else f"{estimate.value:.1e}"
         margin = None
         if estimate.interval is not None:
             low, high = estimate.interval

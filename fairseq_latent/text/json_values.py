@@ -10,7 +10,7 @@ LARGEST = 2**63  # of whole numbers: arrays hold no larger ones
 OTHER_FORM = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
-def loads(text: str | bytes) -> object:
+def loads(text: str | bytes) -> Any:
     """The value that `text` holds; ValueError for what is no JSON, no UTF-8, or nested deeper than Python goes."""
     try:
         return json.loads(text)

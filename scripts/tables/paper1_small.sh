@@ -97,8 +97,10 @@ show() { # scores of what is decoded, then the page, its pictures and its number
             --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} --format json
         [[ ! -s $runs/scores.json ]] || scores=(--scores "$runs/scores.json")
     fi
-    [[ -d $runs ]] || return 0
-    run fairseq-latent personas "${systems[@]}" ${scores[@]+"${scores[@]}"} --page "$page" --csv "${page%.md}.csv" \
+    [[ -d $runs || -f ${page%.md}_sweeps.jsonl ]] || return 0
+    make_folders "${folders[@]}" # of rows that are not begun
+    run fairseq-latent table personas "${systems[@]}" ${scores[@]+"${scores[@]}"} --page "$page" --csv "${page%.md}.csv" \
+        --curves "${page%.md}_sweeps.jsonl" \
         ${pictures[@]+--pictures "${pictures[@]}"} >&2
 }
 if [[ -n ${SHOW:-} ]]; then

@@ -98,7 +98,7 @@ show() { # the rows as far as they are, and those that the page had before: page
     local picture
     picture=$(dirname "$page")/pictures/$(basename "${page%.md}")_kl.png
     make_folders "${folders[@]}" # of rows that are not begun
-    run fairseq-latent collapse "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
+    run fairseq-latent table sentences "${systems[@]}" --page "$page" --picture "$picture" --csv "${page%.md}.csv" \
         --curves "${page%.md}_kl.csv" --updates "$MAX_UPDATE" >&2 || exit 2
 }
 

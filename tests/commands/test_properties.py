@@ -24,8 +24,7 @@ SOME = settings(
 SMALL = ("--cpu", "--max-length", "3")
 COMMANDS = {  # words without which there is nothing to do; {names}: folders and files of `trained`
     "score": "a=ours.txt --reference references.txt --lang none --bootstrap 40",
-    "collapse": "a=run",
-    "personas": "a=run",
+    "table": "personas a=run",
     "latents": "{data} --path {dialogue} --split test --cpu",
     "chat": "{data} --path {dialogue} --cpu --max-length 3",
     "interpolate": "{sentences} --path {vae} --example 0 1 --max-length 3 --steps 2 --cpu",

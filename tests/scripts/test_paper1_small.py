@@ -123,7 +123,7 @@ def programs_of_ours(prepared):
     sweep = as_json(Sweep(points, Point(None, 0, 0.1, 0.2, 5.0), "sweep", 0.5))
     # what follows a flag: `value --out`
     ours = f"""value() {{ while [[ $1 != "$2" ]]; do set -- "$1" "${{@:3}}"; done; printf %s "$3"; }}
-        [[ $1 == personas ]] || echo "$*" >>{asked}
+        [[ $1 == table ]] || echo "$*" >>{asked}
         case $1 in
             convert) mkdir "$3"; touch "$3/config.json" ;;
             latents) echo '{{{numbers}, "fader_kl": 0.5, "signature": "seed:1"}}' ;;

@@ -90,9 +90,7 @@ def load(
     fairseq_latent.register()
     from fairseq_latent.compat.checkpoints.allowed_models import asked_for
 
-    # fairseq's configuration sets the root logger to DEBUG
-    for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    _quieten()
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a checkpoint*.pt of the run's --save-dir")
     overrides = {"data": str(data), "seed": seed, **task}
@@ -116,6 +114,12 @@ def load(
     return Trained(model.to(device).eval(), task, split, device)
 
 
+def _quieten() -> None:
+    """fairseq's configuration sets the root logger to DEBUG."""
+    for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
 def posterior_inputs(batch: dict) -> dict:
     """What the posterior reads of a batch beside context and response, keywords of the model's `distributions`."""
     from fairseq_latent.data.persona_dataset import POSTERIOR_INPUTS  # fairseq comes first: it registers the plugin
@@ -133,15 +137,26 @@ def distributions(model, batch: dict) -> tuple:
 
 
 def corpus_sizes(path: str | Path, data: str | Path) -> dict[str, tuple[int, int]]:
-    """Split -> (pairs, response tokens with their ends of sentence), of the splits that the data has."""
-    trained = load(path, data, "valid", cpu=True)
+    """Split -> (pairs, response tokens with their ends of sentence), of the splits that the data has.
+
+    path: a checkpoint, whose task reads them; no model is built.
+    """
+    from fairseq.tasks import setup_task
+    from omegaconf import OmegaConf
+
+    fairseq_latent.register()
+    from fairseq_latent.compat.checkpoints.settings import read_settings
+
+    _quieten()
+    cfg = OmegaConf.create({**read_settings(path)["cfg"]["task"], "data": str(data)})
+    task = setup_task(cfg)
     sizes = {}
     for split in ("train", "valid", "test"):
         try:
-            trained.task.load_dataset(split)
+            task.load_dataset(split)
         except FileNotFoundError:  # data may have been moved without its training part
             continue
-        pairs = trained.task.dataset(split)
+        pairs = task.dataset(split)
         while not hasattr(pairs, "tgt_sizes"):  # the pairs lie within what adds seeds, and profiles
             pairs = pairs.dataset
         sizes[split] = (len(pairs), int(pairs.tgt_sizes.sum()))

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text
@@ -94,16 +95,20 @@ def _point(record: dict) -> Point:
     return found
 
 
+def sweep_of(found: Any) -> Sweep:
+    """What `as_json` wrote, as JSON has it; one of OTHER_FORM where it is something else."""
+    points = tuple(_point(each) for each in found["points"])
+    inferred = None if found["inferred"] is None else number(found["inferred"])
+    sweep = Sweep(points, _point(found["references"]), text(found["signature"]), inferred)
+    if not (sweep.of(None) and sweep.faders):
+        raise ValueError("no points")
+    return sweep
+
+
 def read_sweep(path: Path) -> Sweep:
     """What `fairseq-latent sweep --format json` wrote."""
     try:
-        found = read_json(path)
-        points = tuple(_point(each) for each in found["points"])
-        inferred = None if found["inferred"] is None else number(found["inferred"])
-        sweep = Sweep(points, _point(found["references"]), text(found["signature"]), inferred)
-        if not (sweep.of(None) and sweep.faders):
-            raise ValueError("no points")
-        return sweep
+        return sweep_of(read_json(path))
     except OTHER_FORM:
         raise InputError(
             f"{path}: this is no sweep; remedy: fairseq-latent sweep … --format json --out {path}"

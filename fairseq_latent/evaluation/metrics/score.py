@@ -8,7 +8,7 @@ from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
 from fairseq_latent.evaluation.metrics.persona_metrics import NOTHING, PersonaMeasures, distinct
 from fairseq_latent.evaluation.metrics.registry import SCORES
 from fairseq_latent.evaluation.metrics.response_metrics import F1, Bleu, InterDistinct, Length, Score
-from fairseq_latent.evaluation.metrics.system_scores import Measurement, Row, resampled
+from fairseq_latent.evaluation.metrics.system_scores import REFERENCE, Measurement, Row, resampled
 from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations
 from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
@@ -99,7 +99,7 @@ def measure_systems(
         found = measured_lines(first, words.signature) + further.measure(
             first, first if language == "ja" else raw, words.signature, 1
         )
-        measured.insert(0, (Row("Reference", None, len(first), 1, 1, {}), found))
+        measured.insert(0, (Row(REFERENCE, None, len(first), 1, 1, {}), found))
     rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
     if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
         return rows

@@ -9,6 +9,8 @@ import numpy as np
 from .bootstrap import Bootstrap, interval, p_value, sacrebleu_p_value
 from .response_metrics import Score
 
+REFERENCE = "Reference"  # the row of people's own responses
+
 
 @dataclass(frozen=True)
 class Measurement:

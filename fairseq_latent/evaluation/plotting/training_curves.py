@@ -42,7 +42,7 @@ def kl_curves(logs: Mapping[str, TrainingLog]) -> Figure:
             axes[1].plot(updates, values, color=colour(index))
         axes[1].set_ylabel("KL weight")
         axes[1].set_ylim(bottom=0)
-    _finish(figure, axes, logs)
+    _finish(figure, axes, logs, ("kl",))
     return figure
 
 
@@ -86,7 +86,7 @@ def loss_curves(logs: Mapping[str, TrainingLog]) -> Figure:
     axes[1].yaxis.set_minor_locator(NullLocator())
     axes[1].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes[1].set_ylabel("rec PPL, a token")
-    _finish(figure, axes, logs)
+    _finish(figure, axes, logs, ("nll", "rec_ppl"))
     return figure
 
 
@@ -155,17 +155,25 @@ def _marker(index: int) -> dict:
     return {"marker": MARKERS[index % len(MARKERS)], "markersize": 8, "markeredgewidth": 2, "fillstyle": "none"}
 
 
-def _finish(figure: Figure, axes: Sequence, logs: Mapping[str, TrainingLog]) -> None:
-    """One axis of updates, one legend above all panels: the systems, then what line and point mean."""
+def _finish(figure: Figure, axes: Sequence, logs: Mapping[str, TrainingLog], names: Sequence[str]) -> None:
+    """One axis of updates, one legend above all panels: the systems that have a line, then what line and point mean.
+
+    names: of the series that are drawn.
+    """
     axes[-1].set_xlabel("updates")
     axes[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    systems = [Line2D([], [], color=colour(i), linewidth=3, **_marker(i)) for i in range(len(logs))]
+    drawn = {
+        name: index
+        for index, (name, log) in enumerate(logs.items())
+        if any(log.series(split, series)[1] for split in ("train", "valid") for series in names)
+    }
+    systems = [Line2D([], [], color=colour(index), linewidth=3, **_marker(index)) for index in drawn.values()]
     marks = [
         Line2D([], [], color=PALE, linewidth=1.2),
         Line2D([], [], color=PALE, linestyle="none", **_marker(0)),
     ]
-    labels = [*(_label(name, 2.0, 12) for name in logs), f"training, mean of {SMOOTHED_POINTS}", "validation"]
+    labels = [*(_label(name, 2.0, 12) for name in drawn), f"training, mean of {SMOOTHED_POINTS}", "validation"]
     figure.legend([*systems, *marks], labels, loc="outside upper left", ncols=2, handlelength=1.4)
 
 

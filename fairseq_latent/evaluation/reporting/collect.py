@@ -1,22 +1,39 @@
 """Reads what there is of each run, for a report: what is missing or can't be used is named, and the rest is measured."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from fairseq_latent.compat.error_messages import translate
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.json_values import OTHER_FORM, number, read_json
 
-from ..analysis.latent_statistics import LatentStatistics, read_statistics
+from ..analysis.latent_statistics import read_statistics
 from ..metrics.persona_metrics import NOTHING, PersonaMeasures
-from ..metrics.score import Row, System, measure_systems
-from ..runs.method_names import bounds_likelihood, has_latent
+from ..metrics.registry import METRICS
+from ..metrics.score import System, measure_systems
+from ..metrics.system_scores import REFERENCE, Row
+from ..runs.method_names import bounds_likelihood
 from ..runs.response_files import Generation, read_generations, with_references
-from ..runs.run_folder import CHECKPOINT, GENERATED, LATENTS_TEST, LATENTS_VALID, LOG, MADE_BY, SAMPLES, RunFolder
+from ..runs.run_folder import (
+    CHECKPOINT,
+    GENERATED,
+    LATENTS_TEST,
+    LATENTS_VALID,
+    LOG,
+    MADE_BY,
+    RANKING,
+    SAMPLES,
+    RunFolder,
+)
 from ..runs.side_by_side import foreign_context
 from ..runs.training_config import TrainingSettings, training_settings
-from ..runs.training_log import TrainingLog, read_training_log
+from ..runs.training_log import read_training_log
+from ..tables import Estimate
+from .kinds import KINDS, OF_RESPONSES, Kind, kind_of
+from .systems import MeasuredSystem, Missing
 
 SERVES = {  # file -> what a report lacks without it
     CHECKPOINT: "flags, size, the paper's row, the picture of latents",
@@ -25,119 +42,121 @@ SERVES = {  # file -> what a report lacks without it
     SAMPLES: "sample responses",
     LATENTS_VALID: "KLD, AU, MI, perplexities",
     LATENTS_TEST: "KLD on the test set",
+    RANKING: "Hits@1",
 }
-PERSONA_TASK = "persona_dialogue"
-Piece = TypeVar("Piece")
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something that a report goes without: whose, what is wrong, what is lacking for it, and what to do."""
-
-    system: str
-    problem: str
-    lacking: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.system}: {self.problem} (lacking: {self.lacking}); remedy: {self.remedy}"
-
-
-@dataclass(frozen=True)
-class MeasuredSystem:
-    """Everything that was read of one run; None for what is missing."""
-
-    run: RunFolder
-    row: Row | None = None
-    valid: LatentStatistics | None = None
-    test: LatentStatistics | None = None
-    log: TrainingLog | None = None
-    settings: TrainingSettings | None = None
-    samples: Sequence[Generation] | None = None
-
-    @property
-    def name(self) -> str:
-        """The system's name."""
-        return self.run.name
-
-    @property
-    def has_latents(self) -> bool:
-        """Whether the model has any."""
-        return has_latent(self.settings)
-
-    def score(self, metric: str) -> float | None:
-        """A corpus value on the test set."""
-        found = self.row and self.row.scores.get(metric)
-        return found.value if found else None
+READERS = {
+    GENERATED: read_generations,
+    SAMPLES: read_generations,
+    LATENTS_VALID: read_statistics,
+    LATENTS_TEST: read_statistics,
+    LOG: read_training_log,
+}
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All runs, the references' row, the test set as the runs answered it (empty where none did), what is missing, and
-    whether any run was trained on data with personas."""
+    """Runs of one kind, the references' row, and the test set as the runs answered it (empty where none did)."""
 
+    kind: Kind
     systems: Sequence[MeasuredSystem]
     reference: Row | None
     test: Sequence[Generation]
-    missing: list[Missing]
-    personas: bool = False
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How responses are measured: `score`'s language, resamples, seed and references (files, in place of the T- lines).
+
+    further: what else is measured of the responses to so many contexts, of persona models. known: rows that `score` has
+    computed already, the references' among them; then nothing is measured again.
+    """
+
+    language: str
+    resamples: int
+    seed: int
+    references: Sequence[str] = ()
+    further: Callable[[int], PersonaMeasures] = lambda contexts: NOTHING
+    known: Mapping[str, Row] | None = None
+
+
+def grouped(runs: Sequence[RunFolder], missing: list[Missing]) -> dict[Kind, dict[RunFolder, TrainingSettings | None]]:
+    """The runs of each kind, in the order of sections, with what their checkpoints say; one without joins the first."""
+    settings = {run: _part(run, CHECKPOINT, training_settings, missing) for run in runs}
+    kinds = [kind_of(each) for each in settings.values()]
+    usual = next((kind for kind in kinds if kind), OF_RESPONSES)
+    found: dict[Kind, dict[RunFolder, TrainingSettings | None]] = {}
+    for kind in KINDS:
+        members = {run: settings[run] for run, own in zip(runs, kinds, strict=True) if (own or usual) is kind}
+        if members:
+            found[kind] = members
+    return found
 
 
 def measured(
-    runs: Sequence[RunFolder],
-    language: str,
-    resamples: int,
-    seed: int,
-    references: Sequence[str] = (),
-    further: Callable[[int], PersonaMeasures] = lambda contexts: NOTHING,
+    kind: Kind, runs: Mapping[RunFolder, TrainingSettings | None], scoring: Scoring, missing: list[Missing]
 ) -> Measured:
-    """Read all runs; refuse only where nothing at all can be shown. `references` (files) replace the T- lines.
-
-    further: what else is measured of the responses to so many contexts, on a page of personas.
-    """
-    missing = [each for run in runs for each in _absent(run)]
-    answers = {run: _piece(run, GENERATED, read_generations, missing) for run in runs}
-    sampled = {run: _piece(run, SAMPLES, read_generations, missing) for run in runs}
+    """Read the runs of one kind, and measure their responses."""
+    missing += [each for run in runs for each in _absent(run, kind)]
+    read = {name: of for name, of in READERS.items() if name in kind.files}
+    parts = {run: {name: _part(run, name, of, missing) for name, of in read.items()} for run in runs}
+    answers = {run: found[GENERATED] for run, found in parts.items() if found.get(GENERATED)}
+    sampled = {run: found[SAMPLES] for run, found in parts.items() if found.get(SAMPLES)}
     systems = [
-        MeasuredSystem(
-            run=run,
-            valid=_piece(run, LATENTS_VALID, read_statistics, missing),
-            test=_piece(run, LATENTS_TEST, read_statistics, missing),
-            log=_piece(run, LOG, read_training_log, missing),
-            settings=_piece(run, CHECKPOINT, training_settings, missing),
+        _meaningful(
+            MeasuredSystem(
+                run=run,
+                settings=settings,
+                valid=parts[run][LATENTS_VALID],
+                test=parts[run][LATENTS_TEST],
+                log=parts[run][LOG],
+                ranking=_part(run, RANKING, read_ranking, missing),
+            )
         )
-        for run in runs
+        for run, settings in runs.items()
     ]
-    systems = [_meaningful(each) for each in systems]
-    if all(found == MeasuredSystem(found.run) for found in systems) and not any([*answers.values(), *sampled.values()]):
-        raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
-    answers = _same_test_set({run: found for run, found in answers.items() if found}, missing)
-    if references:
-        answers = {run: with_references(found, run.folder / GENERATED, references) for run, found in answers.items()}
-    personas = any(each.settings and each.settings.task == PERSONA_TASK for each in systems)
-    reference, rows = _scores(answers, personas, language, resamples, seed, further, missing)
+    answers = _same_test_set(answers, missing)
+    if scoring.references:
+        answers = {
+            run: with_references(found, run.folder / GENERATED, scoring.references) for run, found in answers.items()
+        }
+    reference, rows = _scores(kind, answers, scoring, missing)
     test = next(iter(answers.values()), [])
-    samples = _same_contexts({run: found for run, found in sampled.items() if found}, test, missing)
-    if references and test:
+    samples = _same_contexts(sampled, test, missing)
+    if scoring.references and test:
         samples = {run: _referring(found, test) for run, found in samples.items()}
     systems = [replace(each, row=rows.get(each.name), samples=samples.get(each.run)) for each in systems]
-    order = {run.name: place for place, run in enumerate(runs)}
-    return Measured(systems, reference, test, sorted(missing, key=lambda each: order[each.system]), personas)
+    return Measured(kind, systems, reference, test)
+
+
+def read_ranking(path: Path) -> dict[str, Estimate]:
+    """Measure -> its value and interval, of the one system in what `fairseq-latent rank --format json` wrote."""
+    try:
+        (row,) = read_json(path)
+        found = {}
+        for name in (METRICS[metric].header for metric in ("hits@1", "hits@5", "mrr")):
+            ends = [row[f"{name}_{end}"] for end in ("low", "high")]
+            interval = None if None in ends else (number(ends[0]), number(ends[1]))
+            found[name] = Estimate(number(row[name]), interval)
+        return found
+    except OTHER_FORM:
+        remedy = "fairseq-latent rank DATA CHECKPOINT --format json"
+        raise InputError(f"{path}: no ranking of one system; remedy: {remedy}") from None
 
 
 def _meaningful(system: MeasuredSystem) -> MeasuredSystem:
     """Without the statistics that say nothing of such a model."""
-    pieces = {"valid": system.valid, "test": system.test}
+    parts = {"valid": system.valid, "test": system.test}
     if not system.has_latents:
         nothing = dict.fromkeys(("kl", "au", "mi"))
     elif not bounds_likelihood(system.settings):
         nothing = dict.fromkeys(("kl", "elbo_ppl", "iw_ppl"))
     else:
         return system
-    return replace(system, **{name: found and replace(found, **nothing) for name, found in pieces.items()})
+    return replace(system, **{name: found and replace(found, **nothing) for name, found in parts.items()})
 
 
-def attempt(read: Callable[[], Piece], system: str, lacking: str, remedy: str | None, missing: list) -> Piece | None:
+def attempt(read: Callable[[], Part], system: str, lacking: str, remedy: str | None, missing: list) -> Part | None:
     """What `read` gives, or None and an entry in `missing` for a user's mistake; a defect of the program goes on."""
     try:
         return read()
@@ -150,20 +169,20 @@ def attempt(read: Callable[[], Piece], system: str, lacking: str, remedy: str | 
         return None
 
 
-def _absent(run: RunFolder) -> list[Missing]:
+def _absent(run: RunFolder, kind: Kind) -> list[Missing]:
     """The files that are not there; where the checkpoint is none of the others can be made without it."""
     if not run.folder.is_dir():
         remedy = MADE_BY[CHECKPOINT].format(folder=run.folder)
         return [Missing(run.name, f"{run.folder}: no such folder", "everything", remedy)]
-    names = [name for name in MADE_BY if not (run.folder / name).is_file()]
+    names = [name for name in kind.files if not (run.folder / name).is_file()]
     if CHECKPOINT in names[:1] and len(names) > 1:
-        lacking = "everything" if len(names) == len(MADE_BY) else "; ".join(SERVES[name] for name in names)
+        lacking = "everything" if len(names) == len(kind.files) else "; ".join(SERVES[name] for name in names)
         problem = f"{run.folder}: {', '.join(names)} are missing"
         return [Missing(run.name, problem, lacking, f"{run.made_by(CHECKPOINT)}, then the others")]
     return [Missing(run.name, f"{run.folder / name} is missing", SERVES[name], run.made_by(name)) for name in names]
 
 
-def _piece(run: RunFolder, name: str, read: Callable[..., Piece], missing: list[Missing]) -> Piece | None:
+def _part(run: RunFolder, name: str, read: Callable[..., Part], missing: list[Missing]) -> Part | None:
     path = run.folder / name
     if not path.is_file():
         return None
@@ -193,28 +212,30 @@ def _same_test_set(
 
 
 def _scores(
-    answers: dict[RunFolder, list[Generation]],
-    personas: bool,
-    language: str,
-    resamples: int,
-    seed: int,
-    further: Callable[[int], PersonaMeasures],
-    missing: list[Missing],
+    kind: Kind, answers: Mapping[RunFolder, list[Generation]], scoring: Scoring, missing: list[Missing]
 ) -> tuple[Row | None, dict[str, Row]]:
     """The references' row, and each system's."""
     if not answers:
         return None, {}
+    if scoring.known is not None:
+        rows = {run.name: scoring.known[run.name] for run in answers if run.name in scoring.known}
+        missing += [
+            Missing(run.name, "--scores has no row of it", SERVES[GENERATED], "fairseq-latent score … --format json")
+            for run in answers
+            if run.name not in scoring.known
+        ]
+        return scoring.known.get(REFERENCE), rows
     systems = [System(run.name, str(run.folder / GENERATED), tuple(found)) for run, found in answers.items()]
     hypothesis, more = "first", NOTHING
-    if personas:
-        hypothesis, more = "mean", further(len(systems[0].generations))
-    rows = measure_systems(systems, language, hypothesis, resamples, seed, further=more)
+    if kind.personas:
+        hypothesis, more = "mean", scoring.further(len(systems[0].generations))
+    measures = measure_systems(systems, scoring.language, hypothesis, scoring.resamples, scoring.seed, further=more)
     if systems[0].references is not None:
-        return rows[0], {row.name: row for row in rows[1:]}
+        return measures[0], {row.name: row for row in measures[1:]}
     for run in answers:
         problem = f"{run.folder / GENERATED}: no references (T- lines)"
         missing.append(Missing(run.name, problem, "BLEU", MADE_BY[GENERATED].format(folder=run.folder, file=GENERATED)))
-    return None, {row.name: row for row in rows}
+    return None, {row.name: row for row in measures}
 
 
 def _same_contexts(

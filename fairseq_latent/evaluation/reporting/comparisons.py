@@ -7,7 +7,7 @@ from ..metrics.bootstrap import LEVEL
 from ..metrics.registry import SCORES
 from ..metrics.system_scores import Row, undersampled
 from ..runs.method_names import described, own_criterion
-from .collect import MeasuredSystem
+from .systems import MeasuredSystem
 
 FEW = 3  # systems that are spoken of one by one
 NOT_METHODS = ("k", "max_tokens", "max_tokens_valid", "batch_size", "batch_size_valid", "update_freq")

@@ -16,14 +16,15 @@ from fairseq_latent.text.word_tokenizers import tokenizer
 from ..metrics.p_distance import read_profiles
 from ..metrics.persona_metrics import NOTHING, persona_measures
 from ..runs.response_files import Generation
-from ..runs.run_folder import CHECKPOINT, LOG, MADE_BY, run_folders
+from ..runs.run_folder import CHECKPOINT, LOG, MADE_BY, OPTIONAL, run_folders
 from ..runs.side_by_side import Dialogue, dialogue, spread_contexts
-from .collect import Measured, MeasuredSystem, Missing, attempt, measured
-from .columns import shown_columns
+from .collect import Measured, Scoring, attempt, grouped, measured
 from .comparisons import listed
 from .figures import Picture, pictures
-from .kinds import OF_PERSONAS, OF_RESPONSES, Kind
+from .kinds import OF_SENTENCES, Kind, shown_columns
 from .observations import Findings, findings
+from .score_table import read_rows
+from .systems import MeasuredSystem, Missing
 from .tables import (
     Table,
     beside_paper,
@@ -37,73 +38,106 @@ from .tables import (
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that the page says; HTML and Markdown are two renderings of it."""
+class Section:
+    """What the page says of the systems of one kind; `anchor` is the end of its headings' names."""
 
-    title: str
-    language: str
-    colours: dict[str, str]
+    kind: Kind
+    anchor: str
     introduction: list[str]
-    missing: list[Missing]
     results: Table
     marks: list[str]
     meanings: Sequence[tuple[str, str]]
     findings: Findings
     beside_paper: Table
     paper: str  # where the numbers of `beside_paper` stand
-    setting: str  # and how they came about
-    answers: str  # and how the sample responses did
     pictures: list[Picture]
     dialogues: list[Dialogue]
     budget: Table
     differences: Table
     papers_tables: list[Table]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page says; HTML and Markdown are two renderings of it."""
+
+    title: str
+    language: str
+    colours: dict[str, str]
+    missing: list[Missing]
+    sections: list[Section]
     signatures: list[tuple[str, list[str]]]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Of all sections."""
+        return [picture for section in self.sections for picture in section.pictures]
 
 
 def assemble(args: argparse.Namespace) -> Report:
-    """Measure all runs and put the page together."""
+    """Measure all runs and put the page together; refuse only where nothing at all can be shown."""
     from ..plotting import style
 
     runs = run_folders(args.runs, all_there=False)
     if not Path(args.data).is_dir():
         raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
-    found = measured(
-        runs,
+    scoring = Scoring(
         args.lang,
         args.bootstrap,
         args.seed,
         args.reference,
         lambda contexts: persona_measures(args, contexts, tokenizer(args.lang)) if args.vectors else NOTHING,
+        read_rows(args.scores) if args.scores else None,
     )
-    kind = OF_PERSONAS if found.personas else OF_RESPONSES
-    systems, missing = found.systems, list(found.missing)
-    shown = dialogues(found, args.contexts, args.profiles if found.personas else None)
-    examples = args.example or [_typical(shown, found.test)]
-    for example in examples:
-        if example < 0 or (found.test and example >= len(found.test)):
-            raise InputError(f"--example {example}: test has no such line; remedy: 0 to {max(len(found.test), 1) - 1}")
-    drawn = pictures(args, kind, systems, examples, missing)
+    missing: list[Missing] = []
+    found = [measured(kind, members, scoring, missing) for kind, members in grouped(runs, missing).items()]
+    order = {run.name: place for place, run in enumerate(runs)}
+    missing.sort(key=lambda each: order[each.system])
+    systems = sorted((system for of_kind in found for system in of_kind.systems), key=lambda each: order[each.name])
+    if all(system == MeasuredSystem(system.run) for system in systems):
+        raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
+    sections: list[Section] = []
+    examples: list[int] = []
+    for place, of_kind in enumerate(found):
+        chosen, section = _section(args, of_kind, f"-{of_kind.kind.name}" if place else "", missing)
+        sections.append(section)
+        examples += chosen
     return Report(
         title=args.title,
         language=args.lang,
         colours={system.name: style.colour(index) for index, system in enumerate(systems)},
-        introduction=introduction(args, kind, systems, missing),
         missing=missing,
+        sections=sections,
+        signatures=signatures(args, found, systems, list(dict.fromkeys(examples))),
+    )
+
+
+def _section(
+    args: argparse.Namespace, found: Measured, anchor: str, missing: list[Missing]
+) -> tuple[Sequence[int], Section]:
+    """The lines of the test set whose latents are shown, and all that is said."""
+    kind, systems = found.kind, found.systems
+    shown = dialogues(found, args.contexts, args.profiles if kind.personas else None)
+    examples = args.example or [_typical(shown, found.test)]
+    for example in examples:
+        if example < 0 or (found.test and example >= len(found.test)):
+            raise InputError(f"--example {example}: test has no such line; remedy: 0 to {max(len(found.test), 1) - 1}")
+    published = kind.published[args.lang]
+    return examples, Section(
+        kind=kind,
+        anchor=anchor,
+        introduction=introduction(args, kind, systems, missing),
         results=results(kind.shown, found.reference, systems),
         marks=marks(systems),
         meanings=meanings(kind.shown, systems),
         findings=findings(kind, systems, found.reference),
-        beside_paper=beside_paper(kind, found.reference, systems, args.lang),
-        paper=kind.paper.format(place=kind.place(args.lang)),
-        setting=kind.setting,
-        answers=kind.answers,
-        pictures=drawn,
+        beside_paper=beside_paper(kind, published, found.reference, systems),
+        paper=kind.paper.format(place=published.place),
+        pictures=pictures(args, kind, systems, examples, anchor, missing),
         dialogues=shown,
         budget=budget(systems),
         differences=flags_that_differ(systems),
-        papers_tables=papers_tables(kind),
-        signatures=signatures(args, kind, systems, examples),
+        papers_tables=papers_tables(published),
     )
 
 
@@ -144,8 +178,9 @@ def introduction(
     )
     if sizes:
         uses = {"train": "for training", "valid": "for validation", "test": "for testing"}
-        parts = [f"{pairs:,} {uses[split]} ({tokens:,} response tokens)" for split, (pairs, tokens) in sizes.items()]
-        paragraphs.append(f"Pairs of context and response: {', '.join(parts)}.")
+        what, tokens_of = ("Sentences", "") if kind is OF_SENTENCES else ("Pairs of context and response", "response ")
+        parts = [f"{pairs:,} {uses[split]} ({tokens:,} {tokens_of}tokens)" for split, (pairs, tokens) in sizes.items()]
+        paragraphs.append(f"{what}: {', '.join(parts)}.")
     return paragraphs
 
 
@@ -159,25 +194,25 @@ def _versions() -> list[str]:
 
 
 def signatures(
-    args: argparse.Namespace, kind: Kind, systems: Sequence[MeasuredSystem], examples: Sequence[int]
+    args: argparse.Namespace, found: Sequence[Measured], systems: Sequence[MeasuredSystem], examples: Sequence[int]
 ) -> list[tuple[str, list[str]]]:
     """How to make the same numbers again."""
-    shown = {column.score for column in shown_columns(kind.shown, systems)}
+    shown = {column.score for each in found for column in shown_columns(each.kind.shown, each.systems)}
     rows = [system.row for system in systems if system.row]
     metrics = {score.signature: None for row in rows for name, score in row.scores.items() if name in shown}
     tests = {row.comparison.signature: None for row in rows if row.comparison}
-    latent = {found.signature: None for system in systems for found in (system.valid, system.test) if found}
+    latent = {of.signature: None for system in systems for of in (system.valid, system.test) if of}
     runs = [f"{system.name}={system.run.folder}" for system in systems]
     command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
-    for flag in ("reference", "profiles", "vectors", "stopwords", "train_text"):
+    for flag in ("scores", "reference", "profiles", "vectors", "stopwords", "train_text"):
         given = getattr(args, flag)
         command += [f"--{flag.replace('_', '-')}", *([given] if isinstance(given, str) else given)] if given else []
     made = [
         system.run.made_by(name)
         for system in systems
-        for name in MADE_BY
+        for name in (*MADE_BY, *OPTIONAL)
         if name != LOG and (system.run.folder / name).is_file()
     ]
     versions = [f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()]

@@ -10,11 +10,12 @@ from fairseq_latent.errors import InputError
 from ..analysis.latent_samples import SampledPair, sampled_pairs
 from ..runs.method_names import bounds_likelihood
 from ..tables import MISSING
-from .collect import MeasuredSystem, Missing, attempt
+from .collect import attempt
 from .comparisons import FEW, listed
-from .kinds import Kind
+from .kinds import OF_RESPONSES, OF_SENTENCES, Kind
 from .observations import picture_of_latents
-from .personas import PERCEPTION, SWEEP, read_purity
+from .systems import MeasuredSystem, Missing
+from .table_rows import PERCEPTION, SWEEP, read_purity
 
 PICTURE = "the picture of latents"
 PERCEPTION_PICTURE = "perception.png"
@@ -38,17 +39,22 @@ def pictures(
     kind: Kind,
     systems: Sequence[MeasuredSystem],
     examples: Sequence[int],
+    anchor: str,
     missing: list[Missing],
 ) -> list[Picture]:
     """Curves; then the latent space of chosen pairs or, of personas, what fader and Zp do: each of what there is."""
+    found = curves(systems, kind)
     if kind.personas:
-        found = [picture for system in systems if system.has_latents for picture in of_persona(system, missing)]
-        return curves(systems) + found
-    pairs = latent_pairs(args, systems, examples, missing)
-    return curves(systems) + [latent_space(args, pair, len(pairs) > 1) for pair in pairs]
+        found += [picture for system in systems if system.has_latents for picture in of_persona(system, missing)]
+    elif kind is OF_RESPONSES:
+        pairs = latent_pairs(args, systems, examples, missing)
+        found += [latent_space(args, pair, len(pairs) > 1) for pair in pairs]
+    return (
+        [replace(picture, file=f"{anchor.removeprefix('-')}.{picture.file}") for picture in found] if anchor else found
+    )
 
 
-def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
+def curves(systems: Sequence[MeasuredSystem], kind: Kind = OF_RESPONSES) -> list[Picture]:
     """KL and losses over updates, of the runs that have a log."""
     from ..plotting import style, training_curves
 
@@ -65,7 +71,7 @@ def curves(systems: Sequence[MeasuredSystem]) -> list[Picture]:
     pictures = [
         Picture(
             "loss.png",
-            "How well responses are reconstructed",
+            f"How well {'sentences' if kind is OF_SENTENCES else 'responses'} are reconstructed",
             f"{losses} over updates, a {each} a system: {listed(list(logs))}",
             f"Lower is better. Training runs with dropout, validation without, so points may lie below lines.{best}",
             style.encoded(training_curves.loss_curves(logs)),
@@ -135,7 +141,7 @@ def of_persona(system: MeasuredSystem, missing: list[Missing]) -> list[Picture]:
             system.name, "what Zp makes of profiles", None, missing,
         )  # fmt: skip
         if drawn is not None:
-            png, purity = drawn
+            png, purity = drawn[0], drawn[1].numbers
             found.append(
                 Picture(
                     f"{file}.{PERCEPTION_PICTURE}",

@@ -10,9 +10,10 @@ from ..analysis.latent_samples import LatentSamples
 from ..analysis.latent_statistics import LatentStatistics
 from ..metrics.system_scores import Row
 from ..runs.side_by_side import distinct_responses
-from .collect import MeasuredSystem
+from ..tables import decimal
 from .comparisons import FEW, closeness, compared, listed, rising_k
-from .kinds import Kind
+from .kinds import OF_SENTENCES, Kind
+from .systems import MeasuredSystem
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
 FLAT = 0.005  # nats per token: less is nothing in two decimals
@@ -33,9 +34,11 @@ def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | Non
         known = [system for system in systems if system.has_latents]
         single = [perceived(system) for system in known if system.test and system.test.fader_kl is not None]
         single += [latent(system) for system in known if system.valid and system.valid.fader_kl is None]
+    elif kind is OF_SENTENCES:
+        single = [latent(system, "sentence") for system in systems if system.valid]
     else:
         single = [latent(system) for system in systems if system.valid]
-        single += [sampled(system) for system in systems if system.samples]
+        single += [sampled(system) for system in systems if system.samples and len(system.samples[0].hypotheses) > 1]
     points, each = (single, []) if len(systems) <= FEW or kind.personas else (collapse(systems), single)
     scored = [system for system in systems if system.row]
     for metric, unit, most, more in kind.compared:
@@ -50,7 +53,9 @@ def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | Non
 def perceived(system: MeasuredSystem) -> str:
     """What Zp knows of the person whose profile it was inferred from, and whether that is more than chance."""
     found = system.test
-    measured = f"KL(Zp) {found.kl:.2f} nats, MI {found.mi:.2f} nats, {found.au} dimensions active on test"
+    measured = (
+        f"KL(Zp) {decimal(found.kl, 2)} nats, MI {decimal(found.mi, 2)} nats, {found.au} dimensions active on test"
+    )
     if not found.au:
         state = "Zp has collapsed: it is alike for all profiles."
     else:
@@ -94,8 +99,8 @@ def _with_kl(system: MeasuredSystem) -> str:
     return system.name if system.valid.kl is None else f"{system.name} (KLD {system.valid.kl:.2f})"
 
 
-def latent(system: MeasuredSystem) -> str:
-    """Whether the posterior has collapsed, and how much the latent carries."""
+def latent(system: MeasuredSystem, of: str = "response") -> str:
+    """Whether the posterior has collapsed, and how much the latent carries of each response, or sentence."""
     found = system.valid
     if not system.has_latents:
         return (
@@ -104,25 +109,27 @@ def latent(system: MeasuredSystem) -> str:
         )
     size = system.settings.flags.get("latent_dim") if system.settings else None
     of_all = f" of {size}" if size else ""
+    carried = f"MI {decimal(found.mi, 2)} nats, {found.au}{of_all} dimensions active"
     if found.kl is None:
         return (
-            f"{system.name}: MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active. It has no KLD: prior and "
+            f"{system.name}: {carried}. It has no KLD: prior and "
             "posterior are points with one small variance, which training draws together by their distance."
         )
-    on_test = f" ({system.test.kl:.2f} on test)" if system.test else ""
-    measured = f"KLD {found.kl:.2f} nats{on_test}, MI {found.mi:.2f} nats, {found.au}{of_all} dimensions active"
+    beyond = "beyond the context, " if of == "response" else ""
+    on_test = f" ({decimal(system.test.kl, 2)} on test)" if system.test else ""
+    measured = f"KLD {decimal(found.kl, 2)} nats{on_test}, {carried}"
     if found.au:
         return (
-            f"{system.name}: {measured}. The posterior has not collapsed: beyond the context, up to {found.kl:.2f} nats "
-            f"about the response pass through the latent ({compare_with_coin(found.kl)})."
+            f"{system.name}: {measured}. The posterior has not collapsed: {beyond}up to {decimal(found.kl, 2)} nats "
+            f"about the {of} pass through the latent ({compare_with_coin(found.kl)})."
         )
     if found.kl < COIN:
         return (
             f"{system.name}: {measured}. The posterior has collapsed onto the prior: "
-            "the latent carries next to nothing about the response."
+            f"the latent carries next to nothing about the {of}."
         )
     return (
-        f"{system.name}: {measured}. The posterior lies apart from the prior, but its mean is the same for all responses: "
+        f"{system.name}: {measured}. The posterior lies apart from the prior, but its mean is the same for all {of}s: "
         "the latent tells them apart no better than a collapsed one."
     )
 
@@ -138,13 +145,14 @@ def sampled(system: MeasuredSystem) -> str:
     mean, same = distinct_responses(system.samples)
     latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
     noise, drawn = "", "latents"
+    every = "both" if latents == 2 else f"all {latents}"
     if not system.has_latents:
         drawn = "samples"
     elif system.valid and not system.valid.au and mean > 1:
         noise = " As the latent carries nothing, this variety is noise, not a choice among answers."
     return (
         f"{system.name}: {latents} {drawn} give {mean:.1f} different responses to a context on average; "
-        f"in {same} of {contexts} contexts all {latents} are the same.{noise}"
+        f"in {same} of {contexts} contexts {every} are the same.{noise}"
     )
 
 

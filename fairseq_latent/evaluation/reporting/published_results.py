@@ -1,14 +1,45 @@
 """Results that papers report, to stand beside one's own, always marked as theirs: other data, larger models."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from ..tables import Column
 
 PAPER = "Sato et al. (2021)"
 ADDRESS = "aclanthology.org/2021.findings-emnlp.407"
 REFERENCE = "Reference"
 METRICS = {"BLEU": 2, "dist-1": 2, "dist-2": 2, "KLD": 2}  # name -> decimals, in the order of the numbers below
-COLUMNS = (Column("system"), *(Column(name, decimals) for name, decimals in METRICS.items()))
 
 Numbers = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of a paper: `place` in it, its metrics with their decimals, and its rows.
+
+    runs: what a run is, as `method_names.described` says it -> its row. also: further tables of the paper, place -> rows.
+    """
+
+    paper: str
+    place: str
+    metrics: Mapping[str, int]
+    rows: Mapping[str, Numbers]
+    runs: Mapping[str, str]
+    also: Mapping[str, Mapping[str, Numbers]] = field(default_factory=dict)
+
+    def numbers(self, known: str | None) -> Numbers | None:
+        """Those of what a run is."""
+        return self.rows.get(self.runs.get(known or "", ""))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of the table as the paper has it."""
+        return (Column("system"), *(Column(name, decimals) for name, decimals in self.metrics.items()))
+
+    def tables(self) -> dict[str, Mapping[str, Numbers]]:
+        """Label -> rows: this table, and further ones."""
+        return {f"{self.paper}, {place}": rows for place, rows in {self.place: self.rows, **self.also}.items()}
+
 
 # What a run is, as `method_names.described` says it -> the paper's numbers. Transformer-base on Twitter.
 ENGLISH: dict[str, Numbers] = {  # Table 1
@@ -38,7 +69,16 @@ JAPANESE: dict[str, Numbers] = {  # Table 2
     "T-CVAE + speculative, K = 40": (2.38, 1.55, 7.75, 3.24),
 }
 TABLES = {"Table 1, English": ENGLISH, "Table 2, Japanese": JAPANESE}
-BESIDE = {"en": "Table 1, English", "ja": "Table 2, Japanese", "none": "Table 1, English"}  # by --lang
+
+
+def _of_responses(place: str) -> Published:
+    rows = TABLES[place]
+    also = {other: TABLES[other] for other in TABLES if other != place}
+    return Published(PAPER, place, METRICS, rows, {name: name for name in rows}, also)
+
+
+_ENGLISH, _JAPANESE = map(_of_responses, TABLES)
+BESIDE = {"en": _ENGLISH, "ja": _JAPANESE, "none": _ENGLISH}  # by --lang
 
 # Cho et al. (2022), Table 3, Penn Treebank: perplexity (of what is not said), active units, KL cost on the test set.
 CHO = "Cho et al. (2022)"
@@ -73,6 +113,22 @@ CONVAI2_ROWS = {  # what a run is, as `method_names.described` says it -> its ro
     "P²BOT": "P²BOT",
     "persona CVAE + L_Po-di": "the paper's model",
 }
-BESIDE_PERSONAS = "Table 1, ConvAI2"
 PERSONA_METRICS = {"PPL": 3, "Distinct-1": 3, "Distinct-2": 3, "P.Distance": 3}
-PERSONA_COLUMNS = (Column("system"), *(Column(name, decimals) for name, decimals in PERSONA_METRICS.items()))
+_CONVAI2 = Published(CHO, "Table 1, ConvAI2", PERSONA_METRICS, CONVAI2, CONVAI2_ROWS)
+BESIDE_PERSONAS = dict.fromkeys(BESIDE, _CONVAI2)
+
+TREEBANK_METRICS = {"PPL": 2, "AU": 0, "KL": 2}
+_PODI = "GRU-VAE + L_Po-di"  # its target is .15 by default
+TREEBANK_ROWS = {  # what a run is -> its row there
+    "GRU-VAE": "Standard",
+    "GRU-VAE + linear annealing": "+ KL annealing",
+    "GRU-VAE + cyclical annealing": "+ cyclical annealing",
+    "GRU-VAE + aggressive training": "+ aggressive training",
+    "GRU-VAE + bag of words (bow target tokens, bow hidden dim 400)": "+ bag of words",
+    f"{_PODI} (podi target 0.12)": "+ L_Po-di, λ = .12",
+    _PODI: "+ L_Po-di, λ = .15",
+    f"{_PODI} (podi target 0.18)": "+ L_Po-di, λ = .18",
+    f"{_PODI} (podi target 0.21)": "+ L_Po-di, λ = .21",
+}
+_TREEBANK = Published(CHO, "Table 3, Penn Treebank", TREEBANK_METRICS, PENN_TREEBANK, TREEBANK_ROWS)
+BESIDE_SENTENCES = dict.fromkeys(BESIDE, _TREEBANK)

@@ -1,14 +1,18 @@
 """Renders measured systems: a table with its notes for a reader (text, Markdown, LaTeX), or JSON for programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from fairseq_latent.errors import printable
+from fairseq_latent.errors import InputError, printable
+from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text, whole
 
 from ..metrics.bootstrap import LEVEL
 from ..metrics.registry import SCORES
-from ..metrics.system_scores import Row, undersampled
+from ..metrics.response_metrics import Score
+from ..metrics.system_scores import Comparison, Row, undersampled
 from ..tables import Column, Estimate, markdown_code, render
 
 NOTES = {  # how a format shows the lines below (LaTeX: above) its table
@@ -94,7 +98,39 @@ def _comparison(row: Row) -> str:
     return f"{row.name} against {found.baseline}, p: {p_values}{bleu} ({found.signature})"
 
 
+def read_rows(path: str | Path) -> dict[str, Row]:
+    """What `as_json` wrote, by the systems' names."""
+    try:
+        return {text(row["name"]): _row(row) for row in read_json(path)["rows"]}
+    except OTHER_FORM:
+        raise InputError(f"{path}: these are no scores; remedy: fairseq-latent score … --format json") from None
+
+
+def _row(found: Mapping[str, Any]) -> Row:
+    """InputError's causes are OTHER_FORM."""
+    scores = {name: _score(name, score) for name, score in found["scores"].items()}
+    comparison = None
+    if compared := found.get("comparison"):
+        p_values = {name: number(p) for name, p in compared["p_values"].items()}
+        comparison = Comparison(text(compared["baseline"]), p_values, text(compared["signature"]))
+    counts = (whole(found.get(name, 0)) for name in ("contexts", "responses_given", "responses_measured"))
+    return Row(text(found["name"]), found.get("file"), *counts, scores, comparison)
+
+
+PARTS = {  # of a score that pages look at
+    "BLEU": lambda extra: whole(extra["matches"][3]),
+    "P.Distance": lambda extra: number(extra["to_other_profiles"]),
+}
+
+
+def _score(name: str, found: Mapping[str, Any]) -> Score:
+    extra, ends = found["extra"], found.get("interval")
+    PARTS.get(name, dict)(extra)
+    interval = (number(ends[0]), number(ends[1])) if ends else None
+    return Score(name, number(found["value"]), text(found["signature"]), extra, interval)
+
+
 def as_json(rows: Sequence[Row]) -> str:
     """All rows with values, signatures, intervals, comparisons and parts, for programs."""
-    text = json.dumps({"rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2)
-    return "\n".join(map(printable, text.split("\n"))) + "\n"  # \u and four digits is JSON's own escape
+    lines = json.dumps({"rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2).split("\n")
+    return "\n".join(map(printable, lines)) + "\n"  # \u and four digits is JSON's own escape

@@ -1,6 +1,6 @@
 """A report's tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -9,10 +9,9 @@ from ..metrics.system_scores import Row
 from ..runs.method_names import beside_the_paper, described
 from ..runs.training_config import differences
 from ..tables import MISSING, SIGNIFICANT, Column, Value
-from . import published_results
-from .columns import Shown, shown_columns
-from .kinds import Kind
-from .observations import MeasuredSystem
+from .kinds import Kind, Shown, shown_columns
+from .published_results import Numbers, Published
+from .systems import MeasuredSystem
 
 UNKNOWN = "not known without a checkpoint"
 UNREPORTED = "no row of the paper"
@@ -59,22 +58,21 @@ def marks(systems: Sequence[MeasuredSystem]) -> list[str]:
     return notes
 
 
-def beside_paper(kind: Kind, reference: Row | None, systems: Sequence[MeasuredSystem], language: str) -> Table:
+def beside_paper(kind: Kind, published: Published, reference: Row | None, systems: Sequence[MeasuredSystem]) -> Table:
     """Each run's numbers, and those that the paper reports for what the run is."""
-    reported = kind.reported(language)
     columns = [Column("system")]
-    for name, decimals in kind.metrics.items():
+    for name, decimals in published.metrics.items():
         columns += [Column(name, decimals), Column(f"{name} reported", decimals)]
     columns.append(Column("what it is"))  # last: on a phone the numbers are nearer to the names
     rows = []
     if reference:
-        ours = [reference.scores.get(name) for name in kind.metrics]
-        values = [score and score.value for score in ours]
-        rows.append(_paired(reference.name, "people", values, reported.get(published_results.REFERENCE)))
+        people = [reference.scores.get(name) for name in published.metrics]
+        values = [score and score.value for score in people]
+        rows.append(_paired(reference.name, "people", values, published.numbers(reference.name)))
     for system in systems:
         known = described(system.settings) if system.settings else None
-        ours = [_of_paper(kind, system, name) for name in kind.metrics]
-        rows.append(_paired(system.name, _identity(system, known, reported), ours, reported.get(known)))
+        ours = [_of_paper(kind, system, name) for name in published.metrics]
+        rows.append(_paired(system.name, _identity(system, known, published), ours, published.numbers(known)))
     headers = frozenset(column.header for column in columns if column.header.endswith("reported"))
     return Table("Beside the paper's numbers", columns, rows, headers)
 
@@ -88,27 +86,27 @@ def _of_paper(kind: Kind, system: MeasuredSystem, name: str) -> float | None:
     return found and getattr(found, statistic)
 
 
-def _identity(system: MeasuredSystem, known: str | None, reported: Mapping[str, published_results.Numbers]) -> str:
+def _identity(system: MeasuredSystem, known: str | None, published: Published) -> str:
     if known is None:
         return UNKNOWN
-    if known not in reported:
+    if published.numbers(known) is None:
         return f"{known}: {UNREPORTED}"
     differs = beside_the_paper(system.settings)
     return f"{known} ({'; '.join(differs)})" if differs else known
 
 
-def _paired(
-    name: str, identity: str, ours: Sequence[float | None], theirs: published_results.Numbers | None
-) -> list[float | str | None]:
+def _paired(name: str, identity: str, ours: Sequence[float | None], theirs: Numbers | None) -> list[float | str | None]:
     pairs = zip(ours, theirs or (None,) * len(ours), strict=True)
     return [name, *(value for pair in pairs for value in pair), identity]
 
 
-def papers_tables(kind: Kind) -> list[Table]:
+def papers_tables(published: Published) -> list[Table]:
     """All that the paper reports of these."""
     return [
-        Table(label, columns, [[name, *numbers] for name, numbers in rows.items()], frozenset(kind.metrics))
-        for label, (columns, rows) in kind.papers_tables().items()
+        Table(
+            label, published.columns, [[name, *numbers] for name, numbers in rows.items()], frozenset(published.metrics)
+        )
+        for label, rows in published.tables().items()
     ]
 
 

@@ -24,6 +24,8 @@ MADE_BY = {
     LATENTS_TEST: "fairseq-latent latents DATA --path {folder}/checkpoint_best.pt --split test "
     "--format json --out {file}",
 }
+RANKING = "rank.test.json"
+OPTIONAL = {RANKING: "fairseq-latent rank DATA {folder}/checkpoint_best.pt --format json --out {file}"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class RunFolder:
         if noted.is_file():
             command = noted.read_text(encoding="utf-8", errors="replace").strip()
             return command if name in (CHECKPOINT, LOG) else f"{command} > {shlex.quote(str(self.folder / name))}"
-        return MADE_BY[name].format(folder=self.folder, file=self.folder / name)
+        return (MADE_BY | OPTIONAL)[name].format(folder=self.folder, file=self.folder / name)
 
     def require(self, *names: str) -> None:
         """Find out what is missing before anything long is computed."""

@@ -52,18 +52,16 @@ class TrainingSettings:
 
 
 def training_settings(path: str | Path) -> TrainingSettings:
-    """Read a checkpoint's record of its training; nothing that it contains is executed (`compat`)."""
-    from fairseq import checkpoint_utils
+    """Read a checkpoint's record of its training; nothing in it is executed (`compat`), no weight is read."""
     from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
     from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 
     import fairseq_latent
 
     fairseq_latent.register()
-    from fairseq_latent.compat.checkpoints.allowed_models import asked_for
+    from fairseq_latent.compat.checkpoints.settings import read_settings
 
-    with asked_for(stock=False):
-        state = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    state = read_settings(path)
     cfg = state["cfg"]
     if not cfg["criterion"]:
         raise InputError(f"{path}: it does not say which --criterion it was trained with")

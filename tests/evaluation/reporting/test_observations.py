@@ -9,10 +9,10 @@ from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistic
 from fairseq_latent.evaluation.metrics.response_metrics import Score
 from fairseq_latent.evaluation.metrics.system_scores import Comparison, Row
 from fairseq_latent.evaluation.reporting import published_results
-from fairseq_latent.evaluation.reporting.collect import MeasuredSystem
 from fairseq_latent.evaluation.reporting.comparisons import listed
-from fairseq_latent.evaluation.reporting.kinds import OF_PERSONAS, OF_RESPONSES
+from fairseq_latent.evaluation.reporting.kinds import OF_PERSONAS, OF_RESPONSES, OF_SENTENCES
 from fairseq_latent.evaluation.reporting.observations import collapse, findings, latent, perceived
+from fairseq_latent.evaluation.reporting.systems import MeasuredSystem
 from fairseq_latent.evaluation.runs.method_names import (
     FAMILY,
     NAMED,
@@ -71,7 +71,7 @@ def test_the_papers_rows_are_these_alone():
         assert set(table) == {published_results.REFERENCE, *PAPER_ROWS}
         assert all(len(numbers) == len(published_results.METRICS) for numbers in table.values())
     assert published_results.BESIDE.keys() == set(LANGUAGES)
-    assert set(published_results.BESIDE.values()) == set(published_results.TABLES)
+    assert {published.place for published in published_results.BESIDE.values()} == set(published_results.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,34 @@ def test_systems_that_see_personas_are_known_by_their_flags(name):
     settings = replace(flags_of("elbo" if criterion not in FAMILY else criterion), criterion=criterion)
     settings = replace(settings, arch=model, model=model, flags={**settings.flags, **flags})
     assert described(settings) == name
-    reported = OF_PERSONAS.reported("en")
-    assert reported["persona CVAE + L_Po-di"] == published_results.CONVAI2["the paper's model"]
-    assert (name in reported) == ("L_Po-di" in name or "persona" not in name and "without" not in name)
-    assert {published_results.CONVAI2_ROWS[each] for each in reported} == set(published_results.CONVAI2)
+    published = OF_PERSONAS.published["en"]
+    assert published.numbers("persona CVAE + L_Po-di") == published_results.CONVAI2["the paper's model"]
+    known = published.numbers(name) is not None
+    assert known == ("L_Po-di" in name or "persona" not in name and "without" not in name)
+    assert set(published_results.CONVAI2_ROWS.values()) == set(published_results.CONVAI2)
+
+
+TREEBANK_ROWS = {  # a row -> criterion and flags, as scripts/tables/paper1_table3.sh trains it
+    "Standard": ("elbo", {}),
+    "+ KL annealing": ("elbo", {"kl_schedule": "linear"}),
+    "+ cyclical annealing": ("elbo", {"kl_schedule": "cyclical"}),
+    "+ aggressive training": ("elbo", {"aggressive": "True"}),
+    "+ bag of words": ("bow_elbo", {"bow_target": "tokens", "bow_hidden_dim": "400"}),
+    "+ L_Po-di, λ = .12": ("podi_elbo", {"podi_target": "0.12"}),
+    "+ L_Po-di, λ = .15": ("podi_elbo", {}),
+    "+ L_Po-di, λ = .18": ("podi_elbo", {"podi_target": "0.18"}),
+    "+ L_Po-di, λ = .21": ("podi_elbo", {"podi_target": "0.21"}),
+    None: ("elbo", {"k": "5"}),
+}
+
+
+@pytest.mark.parametrize("row", TREEBANK_ROWS)
+def test_remedies_are_known_by_their_flags(row):
+    criterion, flags = TREEBANK_ROWS[row]
+    settings = flags_of(criterion)
+    settings = replace(settings, arch="gru_vae_small", model="gru_vae", flags={**settings.flags, **flags})
+    assert OF_SENTENCES.published["en"].numbers(described(settings)) == published_results.PENN_TREEBANK.get(row)
+    assert set(published_results.TREEBANK_ROWS.values()) == set(published_results.PENN_TREEBANK)
 
 
 def test_what_a_profile_is_worth_is_said_with_its_noise():

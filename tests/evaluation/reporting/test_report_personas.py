@@ -7,8 +7,9 @@ import pytest
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
+from fairseq_latent.evaluation.reporting import collect
 from tests.helpers import programs
-from tests.helpers.report_runs import TEST, write_measured
+from tests.helpers.report_runs import TEST, log, write_measured
 
 from .test_report import Page
 
@@ -110,3 +111,77 @@ def test_without_vectors_the_page_goes_without_p_distance(runs, persona_bin, tmp
     assert "perception.png: no PNG" in page
     assert "this is no sweep" in page
     assert "onload" not in page
+
+
+@pytest.fixture(scope="module")
+def mixed(runs, persona_bin, sentences_bin, tmp_path_factory):
+    """(HTML, Markdown, folder) of a page of persona models and an autoencoder of sentences, with scores of before."""
+    home = tmp_path_factory.mktemp("mixed")
+    flags = (
+        "--task",
+        "text_vae",
+        "--max-update",
+        "1",
+        "--disable-validation",
+        "--kl-schedule",
+        "linear",
+        "--kl-warmup",
+        "1",
+    )
+    programs.fit(sentences_bin, home / "vae", *flags, arch="gru_vae_tiny")
+    (home / "vae/checkpoint_last.pt").rename(home / "vae/checkpoint_best.pt")
+    (home / "vae/train.log").write_text(log(2.0))
+    for split in ("valid", "test"):
+        found = {"kl": 3.5, "au": 2, "mi": 1.25, "rec_ppl": 80.0, "elbo_ppl": 95.0, "sentences": 21, "tokens": 160}
+        (home / f"vae/latents.{split}.json").write_text(json.dumps({**found, "signature": f"split:{split}"}))
+    ranking = {"Hits@1": 37.5, "Hits@1_low": 30.0, "Hits@1_high": 45.0}
+    ranking |= {f"{name}{end}": 50.0 for name in ("Hits@5", "MRR") for end in ("", "_low", "_high")}
+    shutil.copytree(runs / "full", home / "full")
+    (home / "full/rank.test.json").write_text(json.dumps([ranking]))
+    responses = [f"{name}={home}/{name}/generate.test.txt" for name in ("full",)]
+    assert main(["score", *responses, "--bootstrap", "40", "--format", "json", "--out", f"{home}/scores.json"]) == 0
+    words = [
+        "report",
+        f"full={home}/full",
+        f"vae={home}/vae",
+        "--data",
+        str(persona_bin),
+        "--out",
+        f"{home}/page",
+        "--cpu",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect, "measure_systems", None)  # nothing is measured twice
+        assert main([*words, "--scores", f"{home}/scores.json"]) == 0
+    return *((home / f"page/report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md")), home
+
+
+def test_kinds_have_sections_of_their_own(mixed):
+    html, markdown, home = mixed
+    tables = Page(html).tables
+    personas = {row[0]: row[1:] for row in tables["Results (Persona models)"]}
+    assert personas["full"][personas["system"].index("Hits@1")] == "37.50±7.50"
+    sentences = tables["Results (Autoencoders of sentences)"]
+    assert sentences == [
+        ["system", *("rec PPL", "elbo PPL", "AU", "KL", "MI")],
+        ["vae", "80.00", "95.00", "2", "3.50", "1.25"],
+    ]
+    beside = {row[0]: row[1:] for row in tables["Beside the paper's numbers (Autoencoders of sentences)"]}
+    assert beside["vae"] == ["80.00", "53.56", "2", "3", "3.50", "2.51", "GRU-VAE + linear annealing"]
+    said = "vae: KLD 3.50 nats (3.50 on test), MI 1.25 nats, 2 of 8 dimensions active. The posterior has not collapsed"
+    for text in (html, markdown):
+        assert said in text.replace("\\", "") and "nats about the sentence pass" in text
+        assert text.index("Persona models") < text.index("Autoencoders of sentences")
+    anchors = [value for name, value in Page(html).attributes if name == "id"]
+    assert len(anchors) == len(set(anchors))
+    assert {"kl.png", "sentences.kl.png"} <= {path.name for path in (home / "page").glob("*.png")}
+
+
+def test_scores_of_before_are_the_pages(mixed):
+    html, _, home = mixed
+    scores = {row["name"]: row["scores"] for row in json.loads((home / "scores.json").read_text())["rows"]}
+    rows = {row[0]: row[1:] for row in Page(html).tables["Results (Persona models)"]}
+    place = rows["system"].index("Distinct-2")
+    for name, shown in (("full", "full"), ("Reference", "Reference")):
+        assert rows[shown][place].startswith(f"{scores[name]['Distinct-2']['value']:.3f}")
+    assert f"--scores {home}/scores.json" in html and scores["full"]["F1"]["signature"] in html

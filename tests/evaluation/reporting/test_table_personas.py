@@ -1,4 +1,4 @@
-"""`fairseq-latent personas`: tables of persona models from the files beside their checkpoints, finished or not."""
+"""`fairseq-latent table personas`: tables of persona models from the files beside their checkpoints, finished or not."""
 
 import csv
 import io
@@ -8,8 +8,10 @@ import pytest
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json, read_sweep
-from fairseq_latent.evaluation.reporting.personas import PART, read_scores
+from fairseq_latent.evaluation.reporting.page import marks
+from fairseq_latent.evaluation.reporting.page_part import PARTS
 from fairseq_latent.evaluation.reporting.published_results import CONVAI2
+from fairseq_latent.evaluation.reporting.score_table import read_rows
 
 LATENTS = {
     "kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 30.0, "elbo_ppl": 34.5, "sentences": 21, "tokens": 130,
@@ -69,7 +71,7 @@ def test_all_measures_on_one_page(runs, tmp_path, capsys):
     page, numbers = tmp_path / "docs/page.md", tmp_path / "docs/page.csv"
     pictures = [f"Full={tmp_path / 'docs/pictures/a=b.png'}"]
     flags = ["--scores", tmp_path / "scores.json", "--page", page, "--csv", numbers, "--pictures", *pictures]
-    assert main(["personas", *runs, *map(str, flags)]) == 0
+    assert main(["table", "personas", *runs, *map(str, flags)]) == 0
     printed = capsys.readouterr()
     assert (
         "Not finished yet: In training (at 20 updates); To come (not begun); Silent (without responses and sweep and "
@@ -90,11 +92,15 @@ def test_all_measures_on_one_page(runs, tmp_path, capsys):
     assert cells(text, "DialoGPT", 0) == ["14.966", "0.139", "0.417", "0.359"] and len(CONVAI2) == 6
     assert str(tmp_path) not in text
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8")))}
-    assert (rows["Full"]["rho_to_others"], rows["Full"]["hours"], rows["Full"]["purity"]) == ("", "1.0000", "0.5000")
+    assert (rows["Full"]["rho_to_others"], rows["Full"]["hours"], rows["Full"]["purity"]) == (
+        "",
+        "1.000000",
+        "0.500000",
+    )
     assert (rows["people"]["to others"], rows["To come"]["state"], rows["No latents"]["kl"]) == (
-        "0.3750",
+        "0.375000",
         "not begun",
-        "2.5000",
+        "2.500000",
     )
 
 
@@ -103,20 +109,40 @@ def test_what_the_profile_is_worth_has_its_interval(runs, tmp_path, capsys):
     found = {"other_ppl": 30.6, "worth": 0.126, "worth_low": -0.05, "worth_high": 0.31, "worth_over_prior": 2.0}
     file = tmp_path / "silent/latents.test.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | found | {"dialogues": 9}))
-    assert main(["personas", *runs, "--csv", str(tmp_path / "n.csv"), "--format", "markdown"]) == 0
+    assert main(["table", "personas", *runs, "--csv", str(tmp_path / "n.csv"), "--format", "markdown"]) == 0
     printed = capsys.readouterr().out
     assert cells(printed, "Silent", 2)[4:6] == ["0.126 ±0.180", "2.000"]
     assert cells(printed, "Full", 2)[4:6] == ["–", "–"]
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO((tmp_path / "n.csv").read_text()))}
-    assert (rows["Silent"]["worth_low"], rows["Silent"]["dialogues"], rows["Full"]["worth"]) == ("-0.0500", "9", "")
+    assert (rows["Silent"]["worth_low"], rows["Silent"]["dialogues"], rows["Full"]["worth"]) == ("-0.050000", "9", "")
 
 
 def test_what_people_wrote_stays(runs, tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"# Mine\n\n<!-- {PART}: begin -->\nold\n<!-- {PART}: end -->\n\nAfter.\n", encoding="utf-8")
-    assert main(["personas", *runs, "--page", str(page)]) == 0
+    begin, end = marks(PARTS["personas"].name)
+    page.write_text(f"# Mine\n\n{begin}\nold\n{end}\n\nAfter.\n", encoding="utf-8")
+    assert main(["table", "personas", *runs, "--page", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Mine\n\n<!--") and text.endswith("-->\n\nAfter.\n") and "old" not in text
+
+
+def test_the_page_comes_from_its_files_where_the_trainings_are_gone(runs, tmp_path):
+    """Of another machine: numbers, signatures and faders are all in the CSV and the file of curves."""
+    page, numbers, curves = (tmp_path / name for name in ("page.md", "page.csv", "sweeps.jsonl"))
+    words = ["table", "personas", *runs, "--page", str(page), "--csv", str(numbers), "--curves", str(curves)]
+    assert main([*words, "--scores", str(tmp_path / "scores.json")]) == 0
+    before = [file.read_text(encoding="utf-8") for file in (page, numbers, curves)]
+    for folder in ("full", "none", "training", "silent"):
+        (tmp_path / folder).rename(tmp_path / f"gone-{folder}")
+    (tmp_path / "full").mkdir()
+    assert main(words) == 0
+    after = [file.read_text(encoding="utf-8") for file in (page, numbers, curves)]
+    without_log = [text.replace("at 20 updates", "not begun") for text in before]  # of the row that was in training
+    assert after[0] == without_log[0] and after[2] == before[2]
+    rows, others = ({line.split(",")[0]: line for line in text.splitlines()} for text in (after[1], before[1]))
+    assert rows.keys() == others.keys() and {name for name in rows if rows[name] != others[name]} == {"In training"}
+    curves.write_text("{}\n")
+    assert main(words) == 2
 
 
 def test_a_sweep_is_read_back_as_it_was(tmp_path):
@@ -131,14 +157,14 @@ def test_a_sweep_is_read_back_as_it_was(tmp_path):
 )
 def test_damaged_files_are_named(runs, tmp_path, capsys, file, content):
     (tmp_path / file).write_text(content)
-    assert main(["personas", *runs]) == 2
+    assert main(["table", "personas", *runs]) == 2
     assert f"{tmp_path / file}: the" in capsys.readouterr().err.replace("this is", "the")
 
 
 def test_what_does_not_fit(runs, tmp_path, capsys):
     (tmp_path / "bad.json").write_text('{"rows": [1]}')
-    assert main(["personas", *runs, "--scores", str(tmp_path / "bad.json")]) == 2
+    assert main(["table", "personas", *runs, "--scores", str(tmp_path / "bad.json")]) == 2
     assert "these are no scores; remedy" in capsys.readouterr().err
-    assert main(["personas", *runs, "--page", str(tmp_path / "p.md"), "--pictures", "Nobody=x.png"]) == 2
+    assert main(["table", "personas", *runs, "--page", str(tmp_path / "p.md"), "--pictures", "Nobody=x.png"]) == 2
     assert "no row of that name; remedy" in capsys.readouterr().err and not (tmp_path / "p.md").exists()
-    assert read_scores(tmp_path / "scores.json")[1]["P.Distance"] == "P.Distance|own"
+    assert read_rows(tmp_path / "scores.json")["Full"].scores["P.Distance"].signature == "P.Distance|own"

@@ -1,4 +1,4 @@
-"""`fairseq-latent collapse`: the table of remedies, with what is not finished said, and the page around it kept."""
+"""`fairseq-latent table sentences`: the table of remedies, with what is not finished said, and the page around it kept."""
 
 import csv
 import io
@@ -7,11 +7,11 @@ import json
 import pytest
 
 from fairseq_latent.cli import main
-from fairseq_latent.evaluation.reporting.collapse import PART
 from fairseq_latent.evaluation.reporting.page import marks
+from fairseq_latent.evaluation.reporting.page_part import PARTS
 from fairseq_latent.evaluation.reporting.published_results import PENN_TREEBANK
 
-BEGIN, END = marks(PART)
+BEGIN, END = marks(PARTS["sentences"].name)
 NUMBERS = {"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130}
 
 
@@ -52,7 +52,7 @@ def test_finished_rows_stand_beside_the_papers(runs, tmp_path, capsys):
     flags = [
         word for flag, file in zip(("--page", "--csv", "--curves"), files, strict=True) for word in (flag, str(file))
     ]
-    assert main(["collapse", *runs, *flags, *picture]) == 0
+    assert main(["table", "sentences", *runs, *flags, *picture]) == 0
     printed = capsys.readouterr()
     assert "Not finished yet: + cyclical annealing (at 10 updates); + aggressive training (not begun)." in printed.err
     assert "Not weighted by importance yet: + best of 5." in printed.err
@@ -85,12 +85,12 @@ def test_what_people_wrote_around_the_table_stays(runs, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", encoding="utf-8")
     for _ in range(2):
-        assert main(["collapse", *runs, "--page", str(page)]) == 0
+        assert main(["table", "sentences", *runs, "--page", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Mine\n\nBefore.\n\n<!--") and text.endswith("-->\n\nAfter.\n")
     assert "old" not in text and text.count("| + KL annealing ") == 1
     page.write_text(f"# Mine\n{BEGIN}\n", encoding="utf-8")
-    assert main(["collapse", *runs, "--page", str(page)]) == 2
+    assert main(["table", "sentences", *runs, "--page", str(page)]) == 2
 
 
 @pytest.fixture
@@ -99,7 +99,9 @@ def shown(tmp_path):
     page, numbers, curves = (tmp_path / name for name in ("page.md", "page.csv", "kl.csv"))
 
     def collapse(*words):
-        status = main(["collapse", *words, "--page", str(page), "--csv", str(numbers), "--curves", str(curves)])
+        status = main(
+            ["table", "sentences", *words, "--page", str(page), "--csv", str(numbers), "--curves", str(curves)]
+        )
         rows = list(csv.DictReader(io.StringIO(numbers.read_text(encoding="utf-8"))))
         return status, {row["row"]: row for row in rows}, page.read_text(encoding="utf-8"), curves.read_text()
 
@@ -169,7 +171,7 @@ def test_rows_measured_otherwise_say_so(runs, tmp_path, shown):
     assert "`split:test|seed:1|iw-samples:500` (+ KL annealing); `split:test|seed:2` (+ best of 5)" in page
 
 
-@pytest.mark.parametrize(("file", "said"), [("page.csv", "this is no table"), ("kl.csv", "these are no curves")])
+@pytest.mark.parametrize(("file", "said"), [("page.csv", "this is no such table"), ("kl.csv", "these are no curves")])
 def test_a_file_that_is_no_table_is_left_alone(runs, tmp_path, shown, file, said, capsys):
     shown(*runs)
     (tmp_path / file).write_text("row,of,others\n1,2,3\n")
@@ -192,7 +194,7 @@ def test_the_papers_numbers_are_its_table():
 
 
 def test_formats_and_absent_folders(runs, tmp_path, capsys):
-    assert main(["collapse", *runs, "--format", "latex"]) == 0
+    assert main(["table", "sentences", *runs, "--format", "latex"]) == 0
     assert capsys.readouterr().out.startswith("\\begin{tabular}")
-    assert main(["collapse", f"a={tmp_path / 'none'}"]) == 2
+    assert main(["table", "sentences", f"a={tmp_path / 'none'}"]) == 2
     assert "no such folder; remedy: " in capsys.readouterr().err
