@@ -2,10 +2,7 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
 
-from ..errors import InputError
 from ..evaluation.arguments import add_output, add_running, deliver
 from ..ranges import AMOUNT, COUNT, POSITIONS, POSITIVE, typed
 
@@ -64,102 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read, measure, fine-tune and measure again, print."""
-    from ..evaluation.analysis.profile_text import Writer, read_examples, some_of
-    from ..evaluation.analysis.profile_worth import as_fields, setting, signature, table
+    from ..evaluation.analysis.profile_worth import as_fields, table
+    from ..evaluation.profiles_as_text import profile_worth
+    from ..modules.language_models.text_likelihood import language_model
 
-    pool = read_examples(args.data, args.split)
-    training = read_examples(args.data, "train") if args.fine_tune else []
-    examples = some_of(pool, args.max_dialogues, args.max_examples, args.seed)
-    model, begin, end, ids = _language_model(args)
-    blocks = args.train_blocks or max(1, model.layers // 2)
-    if args.fine_tune and blocks > model.layers:
-        raise InputError(f"--train-blocks {blocks}: {args.lm_path} has {model.layers}; remedy: at most these")
-    writer = Writer(ids, begin, end, min(args.positions, model.positions or args.positions))
-    found = setting(examples, pool, writer, args.seed, f"{args.data}, {args.split}")
-    if found.too_long:
-        lost = f"{found.too_long} of {found.too_long + len(found.examples)}"
-        print(f"{args.split}: {lost} responses are too long for --positions and left out", file=sys.stderr)
-    rows = _measured("zero-shot", model, writer, found, args)
-    how = ""
-    if args.fine_tune:
-        print(table(rows, "text"), file=sys.stderr)  # training takes a while
-        _fine_tune(model, writer, training, blocks, args)
-        rows += _measured(f"{args.fine_tune} updates", model, writer, found, args)
-        how = f"|updates:{args.fine_tune}x{args.batch_size}|lr:{args.lr:g}|blocks:{blocks}-of-{model.layers}"
-    precision = "" if args.autocast == "none" else f"|precision:{args.autocast}"
-    signed = signature(
-        found, args.split, args.seed, f"lm:{_name(args.lm_path)}|positions:{writer.positions}{precision}{how}"
+    rows, signed = profile_worth(
+        args, lambda: language_model(args.lm_path, args.positions, args.cpu, args.autocast == "bfloat16")
     )
     if args.format == "json":
         text = json.dumps({"rows": [as_fields(row) for row in rows], "signature": signed}, indent=2)
     else:
         text = f"{table(rows, args.format)}\n\n{'% ' if args.format == 'latex' else ''}{signed}"
     deliver(text, args.out)
-
-
-def _language_model(args: argparse.Namespace) -> tuple:
-    """The model, its first token, what ends a turn, and its tokenizer."""
-    import torch
-
-    from ..modules.language_models.pretrained import of_folder
-    from ..modules.language_models.text_likelihood import TextLikelihood
-    from ..text.gpt2_tokenizer import load_gpt2
-
-    read = of_folder(args.lm_path, args.positions, 0.0, 0.0)
-    tokenizer = load_gpt2(args.lm_path)
-    if tokenizer.size > len(read.words):
-        raise InputError(
-            f"{args.lm_path}: its tokenizer has {tokenizer.size:,} tokens, its weights {len(read.words):,}; "
-            "remedy: the tokenizer that belongs to the weights"
-        )
-    (line_break,) = tokenizer.ids(["\n"])
-    end = line_break[0] if len(line_break) == 1 and tokenizer.text(line_break) == "\n" else read.end
-    begin = read.end if read.begin is None else read.begin
-    if end is None or begin is None:
-        raise InputError(
-            f"{args.lm_path}/config.json: eos_token_id is no token of it; remedy: the token that ends a text"
-        )
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
-    return TextLikelihood(read, device, args.autocast == "bfloat16"), begin, end, tokenizer.ids
-
-
-def _measured(name: str, model, writer, found, args: argparse.Namespace) -> list:
-    import numpy as np
-    import torch
-    from tqdm import tqdm
-
-    from ..evaluation.analysis.profile_worth import measure
-
-    @torch.no_grad()
-    def scorer(texts: Sequence, spans: Sequence) -> np.ndarray:
-        nats = model.nats(texts, spans).double().cpu().numpy()
-        if not np.isfinite(nats).all():
-            raise InputError(f"{args.lm_path}, {name}: nats of responses are no numbers; remedy: a smaller --lr")
-        return nats
-
-    with tqdm(desc=name, unit=" tokens", unit_scale=True, disable=None) as bar:
-        return measure(name, found, writer, scorer, args.seed, bar.update)
-
-
-def _fine_tune(model, writer, training: Sequence, blocks: int, args: argparse.Namespace) -> None:
-    import torch
-    from tqdm import tqdm
-
-    from ..evaluation.analysis.profile_worth import training_batches
-
-    def shown() -> Iterator[tuple]:
-        drawn = training_batches(training, writer, args.fine_tune, args.batch_size, args.seed)
-        for batch in tqdm(drawn, "fine-tune", total=args.fine_tune, unit=" updates", disable=None):
-            yield (
-                [passage.tokens for passage in batch],
-                [[(start, stop) for _, start, stop in passage.responses] for passage in batch],
-            )
-
-    torch.manual_seed(args.seed)
-    model.fine_tune(shown(), args.fine_tune, blocks, args.lr)
-
-
-def _name(folder: str) -> str:
-    from pathlib import Path
-
-    return Path(folder).resolve().name

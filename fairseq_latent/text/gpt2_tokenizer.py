@@ -10,6 +10,7 @@ has. Spaces beside Japanese and Chinese characters are removed: MeCab put them t
 text.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 from ..errors import InputError, missing_extra
 from ..symbols import USER_SYMBOLS
+from .panics import panics_are_errors
 
 BATCH = 4096  # lines encoded at a time
 SENTENCEPIECE, END_OF_TEXT = "spiece.model", "<|endoftext|>"
@@ -41,8 +43,17 @@ class Gpt2:
     size: int
 
     def text(self, ids: list[int]) -> str:
-        """Of its tokens' ids."""
-        return self.tokenizer.decode(ids, skip_special_tokens=False)
+        """Of its tokens' ids; InputError where the files are damaged so that the library stumbles."""
+        with self._named():
+            return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            with panics_are_errors():
+                yield
+        except ValueError as error:
+            raise _damaged(self.files, error) from None
 
     def types(self) -> tuple[str, ...]:
         """Its tokens in the order of their ids."""
@@ -57,8 +68,9 @@ class Gpt2:
         )
 
     def ids(self, texts: list[str]) -> list[list[int]]:
-        """Of each text, its tokens' ids."""
-        return self._ids([SPACES.sub("", text) for text in texts])
+        """Of each text, its tokens' ids; InputError as in `text`."""
+        with self._named():
+            return self._ids([SPACES.sub("", text) for text in texts])
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return [found.ids for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
@@ -137,12 +149,17 @@ def load_gpt2(folder: str | Path) -> Gpt2:
         raise InputError(f"{folder} has no {NAMES}; remedy: the folder of GPT-2's tokenizer files")
     paths = tuple(folder / name for name in files)
     try:
-        return _sentencepiece(paths) if files == (SENTENCEPIECE,) else _bytes(paths)
+        with panics_are_errors():
+            return _sentencepiece(paths) if files == (SENTENCEPIECE,) else _bytes(paths)
     except InputError:
         raise
     except Exception as error:  # the libraries have no class of their own for it
-        named = " and ".join(map(str, paths))
-        raise InputError(f"{named}: no tokenizer of GPT-2's form ({error}); remedy: download it again") from None
+        raise _damaged(paths, error) from None
+
+
+def _damaged(paths: tuple[Path, ...], error: Exception) -> InputError:
+    named = " and ".join(map(str, paths))
+    return InputError(f"{named}: no tokenizer of GPT-2's form ({error}); remedy: download it again")
 
 
 def _bytes(paths: tuple[Path, ...]) -> Gpt2:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError, missing_extra
+from .panics import panics_are_errors
 
 FILES = ("tokenizer.json", "vocab.txt")
 STARTS, PADS = ("[CLS]", "<s>"), ("[PAD]", "<pad>")
@@ -18,7 +19,8 @@ class WordPieces:
         except ImportError:
             raise missing_extra("tokenizers", "lm") from None
         try:
-            self._tokenizer = Tokenizer.from_str(text)
+            with panics_are_errors():
+                self._tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # a Rust error without a class of its own
             line = " ".join(str(error).split())[:200]
             raise InputError(
@@ -45,8 +47,9 @@ class WordPieces:
                 f"{folder}: no tokenizer there ({' or '.join(FILES)}); remedy: the folder of a BERT with both"
             )
         try:
-            read = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-            text = read.backend_tokenizer.to_str()
+            with panics_are_errors():
+                read = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+                text = read.backend_tokenizer.to_str()
         except Exception as error:  # each library has its own
             line = " ".join(str(error).split())[:200]
             raise InputError(

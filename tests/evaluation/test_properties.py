@@ -19,8 +19,8 @@ from ..helpers.report_runs import write_measured
 from ..helpers.scored import BASE, OURS, REFERENCES, generated, text
 from ..preprocess.corpora.test_properties_readers import text_of
 from ..preprocess.test_properties_steps import BINARY, VECTORS
-from .reporting.test_collapse import NUMBERS
-from .reporting.test_personas import LATENTS, PERCEPTION, SWEEP, score
+from .reporting.test_table_personas import LATENTS, PERCEPTION, SWEEP, score
+from .reporting.test_table_sentences import NUMBERS
 
 ROUGH = ("--bootstrap", "40")
 GENERATED = generated([[line, line] for line in OURS]).encode()
@@ -124,10 +124,19 @@ def run_folder(files: dict[str, object], which: str, draw, home: Path) -> None:
 def test_personas(which, data):
     with folder() as here:
         run_folder(PERSONA, which, data.draw, here / "run")
-        outs = [here / "page.md", here / "numbers.csv"]
-        flags = ("--scores", here / "run/scores.json", "--page", outs[0], "--csv", outs[1])
-        found = outcome(main, "personas", "Full=run", *flags)
+        outs = [here / "page.md", here / "numbers.csv", here / "sweeps.jsonl"]
+        flags = ("--page", outs[0], "--csv", outs[1], "--curves", outs[2])
+        found = outcome(main, "table", "personas", "Full=run", "--scores", here / "run/scores.json", *flags)
         refused_or_written(found, *outs)
+        _read_again(found, "personas", outs, flags, data)
+
+
+def _read_again(found, kind, outs, flags, data):
+    """What was written is read again, edited."""
+    if not found.code:
+        broken = data.draw(st.sampled_from(outs))
+        broken.write_bytes(data.draw(edited(broken.read_bytes())))
+        outcome(main, "table", kind, "b=run", *flags)
 
 
 COLLAPSE = {
@@ -143,12 +152,9 @@ def test_collapse(which, data):
         run_folder(COLLAPSE, which, data.draw, here / "run")
         outs = [here / "page.md", here / "numbers.csv", here / "curves.csv"]
         flags = ("--page", outs[0], "--csv", outs[1], "--curves", outs[2])
-        found = outcome(main, "collapse", "a=run", *flags)
+        found = outcome(main, "table", "sentences", "a=run", *flags)
         refused_or_written(found, *outs)
-        if not found.code:  # what was written is read again
-            broken = data.draw(st.sampled_from(outs))
-            broken.write_bytes(data.draw(edited(broken.read_bytes())))
-            outcome(main, "collapse", "b=run", *flags)
+        _read_again(found, "sentences", outs, flags, data)
 
 
 MEASURED = st.sampled_from(

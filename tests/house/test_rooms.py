@@ -21,6 +21,7 @@ ORDER = (
     *("gaussian", "schedules", "matching", "rewards", "losses", "selection", "aggressive"),
     *("decoding", "compat", "modules", "data", "models", "self_play", "criterions", "tasks"),
     *("evaluation.tables", "evaluation.runs", "evaluation.metrics", "evaluation.arguments", "evaluation.analysis"),
+    *("evaluation.self_play", "evaluation.profiles_as_text"),
     *("evaluation.plotting", "evaluation.reporting", "interface", "weights", "doctor", "commands", "cli"),
     *("preprocess.lines", "preprocess.parallel", "preprocess.conversation", "preprocess.counts_table"),
     *("preprocess.sentencepiece_model", "preprocess.check", "preprocess.cleaning", "preprocess.splitting"),

@@ -5,10 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 from preprocess import gpt2_bpe
 
 from ..helpers.releases import real
@@ -196,3 +199,23 @@ def test_what_is_no_id_stays_as_it_is(own):
     word = next(loaded.encode(["tea"]))
     for odd in ("9" * 5000, str(2**40), str(loaded.size), "\u0661"):
         assert loaded.decode(" ".join([*word, odd])) == f"tea {odd}"
+
+
+class PanicException(BaseException):
+    """As pyo3 names what a Rust library raises where it stumbles: no Exception."""
+
+
+@pytest.mark.parametrize("where", ["load", "encode", "decode"])
+def test_a_library_that_stumbles_over_a_file_is_one_line(own, monkeypatch, where):
+    def stumble(*_, **__):
+        raise PanicException("range end index 7 out of range\nfor slice of length 6")
+
+    gpt2 = load_gpt2(own)
+    if where == "load":
+        monkeypatch.setattr(tokenizers.models.BPE, "from_file", stumble)
+    else:
+        broken = SimpleNamespace(encode_batch_fast=stumble, decode=stumble)
+        gpt2 = replace(gpt2, tokenizer=broken)
+    run = {"load": lambda: load_gpt2(own), "encode": lambda: gpt2.ids(["a"]), "decode": lambda: gpt2.text([1])}[where]
+    with pytest.raises(InputError, match="vocab.bpe: no tokenizer of GPT-2's form .range end index 7 out of range for"):
+        run()

@@ -1,16 +1,17 @@
 """What tokens of a text cost a plain language model, and the fine-tuning of its top blocks on them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
 from .body import blocks_of, position_table
 from .packed_attention import packed_states
-from .pretrained import LanguageModel
+from .pretrained import LanguageModel, of_folder
 
 WARMUP = 0.1  # of the updates, in which the learning rate rises; then it falls to nothing
 CLIP = 1.0  # of the gradient's norm
@@ -92,3 +93,26 @@ class TextLikelihood:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
+
+
+def language_model(
+    folder: str, positions: int, cpu: bool, bfloat16: bool
+) -> tuple[TextLikelihood, int, int, Callable[[Sequence[str]], list]]:
+    """A folder's model, its first token, what ends a turn, and what makes tokens of texts.
+
+    InputError for a tokenizer of other weights, and for a model without a token that ends a text.
+    """
+    read = of_folder(folder, positions, 0.0, 0.0)
+    tokenizer = load_gpt2(folder)
+    if tokenizer.size > len(read.words):
+        raise InputError(
+            f"{folder}: its tokenizer has {tokenizer.size:,} tokens, its weights {len(read.words):,}; "
+            "remedy: the tokenizer that belongs to the weights"
+        )
+    (line_break,) = tokenizer.ids(["\n"])
+    end = line_break[0] if len(line_break) == 1 and tokenizer.text(line_break) == "\n" else read.end
+    begin = read.end if read.begin is None else read.begin
+    if end is None or begin is None:
+        raise InputError(f"{folder}/config.json: eos_token_id is no token of it; remedy: the token that ends a text")
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    return TextLikelihood(read, device, bfloat16), begin, end, tokenizer.ids
