@@ -61,13 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read, measure, fine-tune and measure again, print."""
+    import torch
+
     from ..evaluation.analysis.profile_worth import as_fields, table
     from ..evaluation.profiles_as_text import profile_worth
-    from ..modules.language_models.text_likelihood import language_model
+    from ..modules.language_models.text_likelihood import likelihood_of_folder
 
-    rows, signed = profile_worth(
-        args, lambda: language_model(args.lm_path, args.positions, args.cpu, args.autocast == "bfloat16")
-    )
+    def load() -> tuple:
+        device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+        return likelihood_of_folder(args.lm_path, args.positions, device, args.autocast == "bfloat16")
+
+    rows, signed = profile_worth(args, load)
     if args.format == "json":
         text = json.dumps({"rows": [as_fields(row) for row in rows], "signature": signed}, indent=2)
     else:

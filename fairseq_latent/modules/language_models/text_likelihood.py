@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
 from .body import blocks_of, position_table
 from .packed_attention import packed_states
@@ -95,13 +94,12 @@ class TextLikelihood:
             schedule.step()
 
 
-def language_model(
-    folder: str, positions: int, cpu: bool, bfloat16: bool
-) -> tuple[TextLikelihood, int, int, Callable[[Sequence[str]], list]]:
-    """A folder's model, its first token, what ends a turn, and what makes tokens of texts.
+def likelihood_of_folder(
+    folder: str, positions: int, device: torch.device, autocast: bool = False
+) -> tuple[TextLikelihood, int, int, Callable[[Sequence[str]], list[list[int]]]]:
+    """The language model of a folder, the token that begins a text, the one that ends it, and its tokenizer."""
+    from fairseq_latent.text.gpt2_tokenizer import load_gpt2
 
-    InputError for a tokenizer of other weights, and for a model without a token that ends a text.
-    """
     read = of_folder(folder, positions, 0.0, 0.0)
     tokenizer = load_gpt2(folder)
     if tokenizer.size > len(read.words):
@@ -114,5 +112,4 @@ def language_model(
     begin = read.end if read.begin is None else read.begin
     if end is None or begin is None:
         raise InputError(f"{folder}/config.json: eos_token_id is no token of it; remedy: the token that ends a text")
-    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
-    return TextLikelihood(read, device, bfloat16), begin, end, tokenizer.ids
+    return TextLikelihood(read, device, autocast), begin, end, tokenizer.ids
