@@ -18,6 +18,7 @@ extras = {
         "codespell>=2.4",
         "hypothesis>=6.100",
         "mypy>=1.15",
+        "playwright>=1.50",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.6",

@@ -1,25 +1,20 @@
-"""A headless Chromium for tests, driven over a pipe with the DevTools protocol: nothing but the standard library."""
+"""A headless Chromium for tests: this machine's own, driven by Playwright, which then downloads none."""
 
 import base64
-import itertools
-import json
-import os
-import select
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
-    *("--disable-extensions", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
-    *("--force-color-profile=srgb", "--remote-debugging-pipe"),
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--force-color-profile=srgb"),
 )
-SECONDS = 40  # a cold start on a busy machine; then everything is over at once
+MILLISECONDS = 40_000  # a cold start on a busy machine; then everything is over at once
 
 
 def installed() -> str | None:
@@ -27,102 +22,82 @@ def installed() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-class Browser:
-    """One browser with one page: `open` loads a file, `evaluate` asks the page, `events` is all that it reported."""
-
-    def __init__(self, program: str):
-        self.events: list[tuple[str, dict]] = []
-        self._numbers, self._buffer = itertools.count(1), b""
-        self._deadline = time.monotonic() + SECONDS
-        self._profile = tempfile.mkdtemp(prefix="browser-")
-        commands, self._write = os.pipe()
-        self._read, answers = os.pipe()
-        # Chromium reads its commands from descriptor 3 and answers on 4
-        script = f'exec "$0" "$@" 3<&{commands} 4>&{answers}'
-        self._process = subprocess.Popen(
-            ["bash", "-c", script, program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
-            pass_fds=(commands, answers), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        os.close(commands)
-        os.close(answers)
+@contextmanager
+def launched() -> Iterator:
+    """Playwright's Browser, for as long as it is needed; the test is skipped where there is none."""
+    library = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+    program = installed()
+    if program is None:
+        pytest.skip(f"no browser ({', '.join(NAMES)}): apt install chromium")
+    with library.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS), timeout=MILLISECONDS)
         try:
-            self._session = ""
-            target = self.call("Target.createTarget", url="about:blank")["targetId"]
-            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            for domain in ("Page", "Runtime", "Network", "Log"):
-                self.call(f"{domain}.enable")
-        except BaseException:
-            self.close()
-            raise
+            yield browser
+        finally:
+            browser.close()
 
-    def __enter__(self) -> "Browser":
-        return self
 
-    def __exit__(self, *error) -> None:
-        self.close()
+@dataclass
+class Visit:
+    """A page (Playwright's), and all that it asked for, said and complained about."""
 
-    def close(self) -> None:
-        """End the browser with all its processes, whatever state it is in."""
-        for descriptor in (self._read, self._write):
-            with suppress(OSError):
-                os.close(descriptor)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(timeout=10)
-        shutil.rmtree(self._profile, ignore_errors=True)
+    page: object
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
 
-    def call(self, method: str, **parameters) -> dict:
-        """One command and its result; events that come before it are kept."""
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._message()
-            if answer.get("id") == number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                return answer["result"]
 
-    def open(self, page: Path, width: int, height: int = 800, dark: bool = False, mobile: bool = False) -> None:
-        """Load a page in a window of this size, and wait until it is there."""
-        self._deadline = time.monotonic() + SECONDS
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", media="", features=scheme)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self.events.clear()
-        self.call("Page.navigate", url=page.resolve().as_uri())
-        while not any(name == "Page.loadEventFired" for name, _ in self.events):
-            self._message()
+@contextmanager
+def visit(browser, file: Path, width: int, height: int = 800, dark: bool = False, mobile: bool = False, **options):
+    """Load a file in a window of this size, in a context of its own: nothing that it stores outlives it."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", is_mobile=mobile,
+        has_touch=mobile, **options,
+    )  # fmt: skip
+    context.set_default_timeout(MILLISECONDS)
+    try:
+        found = Visit(context.new_page())
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        found.page.on("console", lambda message: found.complaints.append(message.text))
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
+        found.page.goto(file.resolve().as_uri())
+        yield found
+    finally:
+        context.close()
 
-    def evaluate(self, expression: str):
-        """What JavaScript says of the page; the DevTools' own, which no policy of the page forbids."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
 
-    def named(self, *methods: str) -> list[dict]:
-        """The parameters of all events of these names."""
-        return [parameters for name, parameters in self.events if name in methods]
+def whole_picture(page, path: Path) -> None:
+    """The page down to its end as PNG; Playwright's own `full_page` never ends on a phone's page of 65,000 pixels."""
+    asked = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"captureBeyondViewport": True})
+    path.write_bytes(base64.b64decode(asked["data"]))
 
-    def screenshot(self, path: Path, whole: bool = True) -> None:
-        """The page as a picture, down to its end."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
 
-    def _message(self) -> dict:
-        """The next message; events are kept."""
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], max(0, self._deadline - time.monotonic()))
-            if not ready:
-                raise TimeoutError(f"the browser said nothing for {SECONDS} s")
-            part = os.read(self._read, 1 << 16)
-            if not part:
-                raise ConnectionError("the browser ended")
-            self._buffer += part
-        raw, _, self._buffer = self._buffer.partition(b"\0")
-        message = json.loads(raw)
-        if "method" in message:
-            self.events.append((message["method"], message["params"]))
-        return message
+# every element that reaches beyond the window, but for what scrolls in a box of its own
+STICKING_OUT = """[...document.body.querySelectorAll('*')]
+    .filter(each => !each.closest('.scroll table') && each.getBoundingClientRect().right > innerWidth + 0.5)
+    .map(each => each.outerHTML.slice(0, 80))"""
+# WCAG's contrast of every text with what lies behind it
+CONTRASTS = """(() => {
+    const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+        .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+    const behind = each => {
+        for (; each; each = each.parentElement) {
+            const colour = rgb(getComputedStyle(each).backgroundColor);
+            if (colour.length < 4 || colour[3] > 0) return colour;
+        }
+        return [255, 255, 255];
+    };
+    return [...document.body.querySelectorAll('*')]
+        .filter(each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+        .map(each => {
+            const [a, b] = [light(rgb(getComputedStyle(each).color)), light(behind(each))].sort((x, y) => x - y);
+            return [(b + 0.05) / (a + 0.05), each.tagName + ': ' + each.textContent.slice(0, 40)];
+        });
+})()"""
+
+
+def unreadable(page) -> list[str]:
+    """Texts whose contrast is below WCAG's 4.5."""
+    return [text for ratio, text in page.evaluate(CONTRASTS) if ratio < 4.5]
