@@ -41,6 +41,8 @@ setup(
     package_data={
         "fairseq_latent.evaluation.metrics": ["*.json"],
         "fairseq_latent.evaluation.reporting": ["*.j2"],
+        "fairseq_latent.human_evaluation": ["protocols/*.toml"],
+        "fairseq_latent.human_evaluation.sheets": ["*.css", "*.js", "*.j2", "*.toml"],
     },
     python_requires=">=3.11,<3.13",
     install_requires=[

@@ -15,6 +15,8 @@ COMMANDS = {  # each is commands/NAME.py
     "score": "BLEU, dist-n, F1, length and P.Distance of several systems in one table",
     "latents": "KL, active units, mutual information and perplexity of a checkpoint",
     "plot": "a figure of several trainings: KL curves, loss curves or latent space; or of one's profiles",
+    "sheets": "rating pages for a human evaluation, without names of systems; or how many raters it needs",
+    "agreement": "what the raters said: means with intervals, tests, agreement, raters who stand out",
     "report": "one page that compares several trainings: table, figures, samples",
     "table": "a table that a page keeps: remedies against posterior collapse, or persona models, beside the paper's",
     "profile-worth": "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",

@@ -22,7 +22,8 @@ ORDER = (
     *("decoding", "compat", "modules", "data", "models", "self_play", "criterions", "tasks"),
     *("evaluation.tables", "evaluation.runs", "evaluation.metrics", "evaluation.arguments", "evaluation.analysis"),
     *("evaluation.self_play", "evaluation.profiles_as_text"),
-    *("evaluation.plotting", "evaluation.reporting", "interface", "weights", "doctor", "commands", "cli"),
+    *("human_evaluation", "evaluation.plotting", "evaluation.reporting"),
+    *("interface", "weights", "doctor", "commands", "cli"),
     *("preprocess.lines", "preprocess.parallel", "preprocess.conversation", "preprocess.counts_table"),
     *("preprocess.sentencepiece_model", "preprocess.check", "preprocess.cleaning", "preprocess.splitting"),
     *("preprocess.clean", "preprocess.corpora", "preprocess.persona_data", "preprocess.split", "preprocess.subwords"),
@@ -34,7 +35,7 @@ NEVER = {
     "criterions": {"data", "decoding", "text", "selection", *KERNEL},
     "tasks": {"criterions", "models", "modules", "compat"},
     "doctor": set(ORDER) - {"errors"},
-    **dict.fromkeys((name for name in ORDER if name.startswith("evaluation.")), {"models", "modules", "criterions"}),
+    **dict.fromkeys((name for name in ORDER if "evaluation" in name), {"models", "modules", "criterions"}),
     # and neither torch nor fairseq, see below
     **dict.fromkeys(
         (name for name in ORDER if name.startswith("preprocess.")),

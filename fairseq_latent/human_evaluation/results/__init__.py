@@ -1,0 +1,1 @@
+"""What ratings say: means, tests, agreement, raters, correlation with metrics, power."""

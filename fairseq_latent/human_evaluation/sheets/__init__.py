@@ -1,0 +1,1 @@
+"""What raters see: selection of contexts, assignment, pages and sheets."""
