@@ -14,6 +14,7 @@ from ..helpers.hostile import DEAR, flags, folder, outcome, parser_of
 from ..helpers.releases import packed
 from ..helpers.report_runs import write_measured
 from ..helpers.scored import OURS, REFERENCES, text
+from ..human_evaluation.made_up import play, study, written
 from ..tasks.test_self_play import stages  # noqa: F401
 from .test_profile_worth import model as language_model  # noqa: F401
 from .test_profile_worth import text as persona_text  # noqa: F401
@@ -32,6 +33,8 @@ COMMANDS = {  # words without which there is nothing to do; {names}: folders and
     "convert": "{persona} folder --data {personas}",
     "average": "{dialogue} {dialogue} --out mean.pt",
     "weights": "smollm2 folder --wheel ours.txt",
+    "sheets": "a=ours.txt b=references.txt --contexts references.txt --items 2 --raters 2 --out study",
+    "agreement": "{study} --bootstrap 40",
     "rank": "{personas} {persona} --split test --candidates 2 --latent-samples 1 --cpu",
 }
 
@@ -43,7 +46,14 @@ def trained(tmp_path_factory, data_bin, sentences_bin, persona_bin, persona_run)
     programs.fit(data_bin, home / "dialogue", "--max-update", "1")
     programs.fit(sentences_bin, home / "vae", "--task", "text_vae", "--max-update", "1", arch="gru_vae_tiny")
     last = "checkpoint_last.pt"
-    places = {"dialogue": home / "dialogue" / last, "vae": home / "vae" / last, "persona": persona_run[0]}
+    made = study("persona", raters=2)
+    play(made, written(home / "study", made))
+    places = {
+        "study": home / "study",
+        "dialogue": home / "dialogue" / last,
+        "vae": home / "vae" / last,
+        "persona": persona_run[0],
+    }
     return places | {"data": data_bin, "sentences": sentences_bin, "personas": persona_bin}
 
 
