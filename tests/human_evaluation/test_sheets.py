@@ -18,7 +18,7 @@ from fairseq_latent.human_evaluation.study import read_key
 from ..helpers.scored import generated, text
 from .made_up import material, study
 
-RESPONSES = [["yes", "no"], ["no"] * 2, [""] * 2]  # of two hypotheses each: the first is judged
+RESPONSES = [["yes", "no"], ["\u202eno"] * 2, [""] * 2]  # of two hypotheses each: the first is judged
 IDS = "a:1\na:2\nb:1\n"
 
 
@@ -117,6 +117,7 @@ def test_the_command_writes_a_study(here, capsys):
     assert main(["sheets", "one=one.txt", "two=two.txt", *flags]) == 0
     made = read_key(here / "study/key.json")
     assert made.systems == ("one", "two") and [each.id for each in made.contexts][1] == "b:1"
+    assert ("\\u202eno",) in [each.responses for each in made.judged]  # a turned direction is written out
     assert made.contexts[1].turns == ("a\nb", "context 2") and len(made.contexts) == 2  # one of dialogue a
     assert {each.name for each in (here / "study").iterdir()} == {
         "key.json", "rate.r1.html", "rate.r2.html", "sheet.r1.tsv", "sheet.r2.tsv",

@@ -78,7 +78,8 @@
     find("status").textContent = text;
     find("status").classList.toggle("warn", warn);
   };
-  const label = value => data.pairwise ? [words.tie, words.first, words.second][value] : String(value);
+  const meaning = (criterion, value) =>
+    criterion.anchors[value] || (data.pairwise ? [words.tie, words.first, words.second][value] : "");
   const before = place => criteria.every((each, at) => at >= place || each.profile || each.name in rating(current).scores);
 
   const showContext = item => {
@@ -103,12 +104,12 @@
   };
   const showCriterion = (criterion, place) => {
     const title = made("h3", { id: `criterion-${place}`, textContent: criterion.title });
-    const described = criterion.values.every(value => criterion.anchors[value]); // else the words stand below the numbers
+    const described = criterion.values.every(value => meaning(criterion, value)); // else the words stand below the numbers
     const ready = !criterion.profile || before(place);
     const buttons = criterion.values.map(value => {
-      const button = made("button", { type: "button", disabled: !ready }, made("b", { textContent: label(value) }));
-      if (criterion.anchors[value]) {
-        button.append(made("span", { className: described ? "" : "hidden", textContent: ` ${criterion.anchors[value]}` }));
+      const button = made("button", { type: "button", disabled: !ready }, made("b", { textContent: String(value) }));
+      if (meaning(criterion, value)) {
+        button.append(made("span", { className: described ? "" : "hidden", textContent: ` ${meaning(criterion, value)}` }));
       }
       button.setAttribute("aria-pressed", String(rating(current).scores[criterion.name] === value));
       button.dataset.value = value;
@@ -127,8 +128,8 @@
            made("ul", {}, ...sentences.map(text => made("li", { dir: "auto", textContent: text })))]
         : [made("span", { textContent: words.profile_first })])));
     }
-    const legend = described ? [] : criterion.values.filter(value => criterion.anchors[value]).map(value =>
-      made("span", {}, made("b", { textContent: label(value) }), ` ${criterion.anchors[value]}`));
+    const legend = described ? [] : criterion.values.filter(value => meaning(criterion, value)).map(value =>
+      made("span", {}, made("b", { textContent: String(value) }), ` ${meaning(criterion, value)}`));
     const below = made("p", { className: "legend", ariaHidden: "true" }, ...legend);
     const card = made("section", { className: `criterion${place === active ? " active" : ""}` }, ...parts, values,
       ...(legend.length ? [below] : []));
@@ -222,7 +223,7 @@
     const given = items.filter(each => state.ratings[each.item] && state.ratings[each.item].time);
     const lines = given.map(each => {
       const { scores, seconds, time, later: marked } = state.ratings[each.item];
-      const rounded = Math.round(seconds * 10) / 10;
+      const rounded = Math.round(seconds * 1000) / 1000;
       return JSON.stringify({ item: each.item, responses: each.responses, scores, seconds: rounded, time, later: marked });
     });
     const head = { format: data.format, version: data.version, study: data.study, rater: data.rater,

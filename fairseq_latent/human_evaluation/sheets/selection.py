@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fairseq_latent.errors import InputError
+from fairseq_latent.errors import InputError, printable
 from fairseq_latent.evaluation.metrics.dialogue_subset import read_dialogues
 from fairseq_latent.evaluation.runs.response_files import (
     Generation,
@@ -226,5 +226,5 @@ def _parts(line: str, symbol: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """Text for people: no byte that is no text, spaces at neither end."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
+    """Text for people: control characters and turned writing directions written out, spaces at neither end."""
+    return printable(text.strip())
