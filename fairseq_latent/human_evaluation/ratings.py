@@ -154,7 +154,7 @@ def _of_page(study: Study, rater: str, task: Task, row: dict[str, Any], where: _
         raise InputError(f"{where}: a damaged rating; remedy: the file as the page saved it") from None
     if shown != list(study.shown(task)):
         raise InputError(f"{where}: the response is not the study's; remedy: the page as `sheets` wrote it")
-    _check_scores(study, scores, str(where))
+    _check_scores(study, scores, where)
     return Rating(rater, task, scores, time, max(0.0, seconds), where.path)
 
 
@@ -236,7 +236,7 @@ def _task(study: Study, rater: str, tasks: dict[str, Task], item: object, where:
     return tasks[item]
 
 
-def _check_scores(study: Study, scores: dict[str, int], where: str) -> None:
+def _check_scores(study: Study, scores: dict[str, int], where: object) -> None:
     scales = {each.name: each for each in study.protocol.criteria}
     for name, value in scores.items():
         if name not in scales:

@@ -31,6 +31,8 @@ def as_text(results: Results, style: str, baseline: str, metrics: Sequence[Metri
     parts = []
     for heading, columns, rows in tables:
         parts.append(f"{HEADINGS[style].format(escaped(heading, style))}\n\n{render(columns, rows, style)}")
+    if style == "latex":
+        parts.insert(0, r"% needs \usepackage{booktabs}")
     marks = {"text": "", "markdown": "- ", "latex": "% "}
     notes = "\n".join(f"{marks[style]}{escaped(printable(note), style)}" for note in _notes(results, baseline, metrics))
     return "\n\n".join([*parts, notes])
