@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.word_tokenizers import LANGUAGES
 
 from ..evaluation.arguments import add_output, deliver
 from ..ranges import AMOUNT, typed
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="correlate with automatic metrics: what score --format json wrote of the same systems",
     )
+    add(
+        "--lang",
+        choices=LANGUAGES,
+        help="words of single responses for --scores: Moses tokens (en), MeCab with ipadic (ja), or none; "
+        "default: the study's language",
+    )
     add("--seed", type=int, default=1, help="of resamples and permutations (default: 1)")
     add_output(parser)
 
@@ -50,6 +57,6 @@ def main(args: argparse.Namespace) -> None:
     results = analyse(study, read_ratings(study, files), args.bootstrap, args.seed, args.without)
     metrics = []
     if args.scores:
-        metrics = correlations(results, read_scores(args.scores, study.systems), args.bootstrap, args.seed)
+        metrics = correlations(results, read_scores(args.scores, study.systems), args.bootstrap, args.seed, args.lang)
     text = as_json(results, metrics) if args.format == "json" else as_text(results, args.format, baseline, metrics)
     deliver(text, args.out)

@@ -251,7 +251,12 @@ def test_metrics_are_correlated_with_ratings(persona, tmp_path):
     assert (bleu.count, bleu.spearman, bleu.kendall) == (3, 1.0, 1.0) and bleu.spearman_interval[1] == 1.0
     luck = by["luck", "Coherence", "items"]
     assert luck.count == 90 and luck.spearman_interval[0] < luck.spearman < luck.spearman_interval[1]
-    assert ("F1", "Coherence", "items") in by and ("length", "Engagingness", "items") in by
+    # F1 and BLEU against the references, which are "yes 0", "yes 1", ...
+    assert {("F1", "Coherence", "items"), ("sentence BLEU", "Coherence", "items")} <= by.keys() and (
+        "length",
+        "Engagingness",
+        "items",
+    ) in by
     (tmp_path / "scores.json").write_text(json.dumps({"rows": scored[3:]}))
     with pytest.raises(InputError, match="none of the study's systems"):
         correlation.read_scores(tmp_path / "scores.json", made.systems)

@@ -1,6 +1,6 @@
 """How far automatic metrics say what raters say: Spearman's and Kendall's correlation, per item and per system."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,13 @@ def read_scores(path: str | Path, systems: Sequence[str]) -> Scores:
     return Scores(of_systems, of_items)
 
 
-def correlations(results: Results, scores: Scores, resamples: int, seed: int) -> list[MetricCorrelation]:
-    """Each metric with each criterion: per item for what single responses can be scored by, per system for all."""
+def correlations(
+    results: Results, scores: Scores, resamples: int, seed: int, language: str | None = None
+) -> list[MetricCorrelation]:
+    """Each metric with each criterion: per item for what single responses can be scored by, per system for all.
+
+    language: of the responses' words (default: the study's).
+    """
     if results.data.pairs:
         raise InputError(
             "--scores correlates metrics with ratings, and these are preferences; remedy: another protocol"
@@ -91,7 +96,7 @@ def correlations(results: Results, scores: Scores, resamples: int, seed: int) ->
         np.concatenate(list(bootstrap.weights(contexts))) if resamples and contexts > 1 else np.empty((0, contexts))
     )
     found = []
-    for metric, values in _item_values(results, scores).items():
+    for metric, values in _item_values(results, scores, language or results.study.language).items():
         found += [_over_items(metric, name, values, rated, weights) for name, rated in means.items()]
     for metric, of in scores.of_systems.items():
         places = [place for place, name in enumerate(results.data.rows) if name in of]
@@ -101,8 +106,8 @@ def correlations(results: Results, scores: Scores, resamples: int, seed: int) ->
     return found
 
 
-def _item_values(results: Results, scores: Scores) -> dict[str, Floats]:
-    """metric -> (S, I): what the file has, and what the study's own texts give: length, and F1 where it has references."""
+def _item_values(results: Results, scores: Scores, language: str) -> dict[str, Floats]:
+    """metric -> (S, I): what the file has, and what the study's own texts give."""
     study = results.study
     shape = len(results.data.rows), len(study.contexts)
     row = {name: place for place, name in enumerate(results.data.rows)}
@@ -113,19 +118,31 @@ def _item_values(results: Results, scores: Scores) -> dict[str, Floats]:
             for name in row:
                 table[row[name], place] = values.get((name, context.id), np.nan)
         found[metric] = table
-    words = tokenizer("none" if study.language == "en" else study.language)
-    length, f1 = Length(words.signature), F1(words.signature)
-    lengths, f1s = np.full(shape, np.nan), np.full(shape, np.nan)
-    for judged in study.judged:
-        reference = study.contexts[judged.context].reference
-        texts = words(judged.responses)
-        for name in judged.systems[0]:
-            lengths[row[name], judged.context] = length.score(length.statistics(texts)).value
-            if reference is not None and judged.responses[0] != reference:  # the reference itself is no prediction
-                (words_of,) = words([reference])
-                f1s[row[name], judged.context] = f1.score(f1.statistics(texts, [words_of])).value
-    own = {"length": lengths, "F1": f1s}
+    own = _of_texts(results, language, row, shape)
     return found | {name: table for name, table in own.items() if name not in found and not np.isnan(table).all()}
+
+
+def _of_texts(results: Results, language: str, row: Mapping[str, int], shape: tuple[int, int]) -> dict[str, Floats]:
+    """length, and against the context's reference, if it has one, F1 and BLEU of single sentences (smoothed)."""
+    from sacrebleu.metrics import BLEU
+
+    words = tokenizer(language)
+    length, f1, bleu = Length(words.signature), F1(), BLEU(tokenize="none", effective_order=True)
+    found = {name: np.full(shape, np.nan) for name in ("length", "F1", "sentence BLEU")}
+    for judged in results.study.judged:
+        (text,) = words(judged.responses)
+        reference = results.study.contexts[judged.context].reference
+        values = {"length": length.score(length.statistics([text])).value}
+        if reference is not None and judged.responses[0] != reference:  # the reference itself is no prediction
+            (wanted,) = words([reference])
+            # ParlAI's F1 has its own normalisation of raw English; Japanese needs words first
+            pair = (text, wanted) if language == "ja" else (judged.responses[0], reference)
+            values["F1"] = f1.score(f1.statistics([pair[0]], [pair[1]])).value
+            values["sentence BLEU"] = bleu.sentence_score(text, [wanted]).score
+        for name, value in values.items():
+            for system in judged.systems[0]:
+                found[name][row[system], judged.context] = value
+    return found
 
 
 def _over_items(metric: str, criterion: str, values: Floats, rated: Floats, weights: Floats) -> MetricCorrelation:
