@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="`fairseq-latent score --format json` of rows of the same names: nothing is measured again",
     )
+    parser.add_argument(
+        "--agreement",
+        metavar="FILE",
+        help="`fairseq-latent agreement --format json`: how people judged the responses, beside the papers' numbers",
+    )
     parser.add_argument("--title", default="What the latent does", help="the page's heading")
     parser.add_argument(
         "--contexts", type=int, default=8, metavar="N", help="contexts with sample responses (default: 8)"

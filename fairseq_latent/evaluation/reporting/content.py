@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
+from fairseq_latent.human_evaluation.results.tables import beside_the_paper
 from fairseq_latent.text.word_tokenizers import tokenizer
 
 from ..metrics.p_distance import read_profiles
@@ -66,6 +67,7 @@ class Report:
     colours: dict[str, str]
     missing: list[Missing]
     sections: list[Section]
+    people: tuple[Table, str] | None  # how people judged the responses, and what it is
     signatures: list[tuple[str, list[str]]]
 
     @property
@@ -108,8 +110,15 @@ def assemble(args: argparse.Namespace) -> Report:
         colours={system.name: style.colour(index) for index, system in enumerate(systems)},
         missing=missing,
         sections=sections,
+        people=judged(args.agreement) if args.agreement else None,
         signatures=signatures(args, found, systems, list(dict.fromkeys(examples))),
     )
+
+
+def judged(path: str) -> tuple[Table, str]:
+    """What `fairseq-latent agreement` found, beside the papers' human numbers."""
+    columns, rows, note = beside_the_paper(path)
+    return Table("Judged by people", columns, rows), note
 
 
 def _section(
@@ -206,7 +215,7 @@ def signatures(
     command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
-    for flag in ("scores", "reference", "profiles", "vectors", "stopwords", "train_text"):
+    for flag in ("scores", "agreement", "reference", "profiles", "vectors", "stopwords", "train_text"):
         given = getattr(args, flag)
         command += [f"--{flag.replace('_', '-')}", *([given] if isinstance(given, str) else given)] if given else []
     made = [

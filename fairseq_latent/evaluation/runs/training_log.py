@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.text.json_values import loads
-
-from fairseq_latent.text.json_values import whole
+from fairseq_latent.text.json_values import loads, whole
 
 UPDATES = "num_updates"
 VALID = "valid_"

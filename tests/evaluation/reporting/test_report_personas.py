@@ -8,6 +8,7 @@ import pytest
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
 from fairseq_latent.evaluation.reporting import collect
+from fairseq_latent.human_evaluation.results.tables import FORMAT
 from tests.helpers import programs
 from tests.helpers.report_runs import TEST, log, write_measured
 
@@ -138,6 +139,11 @@ def mixed(runs, persona_bin, sentences_bin, tmp_path_factory):
     ranking |= {f"{name}{end}": 50.0 for name in ("Hits@5", "MRR") for end in ("", "_low", "_high")}
     shutil.copytree(runs / "full", home / "full")
     (home / "full/rank.test.json").write_text(json.dumps([ranking]))
+    judged = {
+        "format": FORMAT, "protocol": "sensibleness-specificity", "criteria": ["sensibleness"], "decimals": 2,
+        "means": {"full": {"sensibleness": {"value": 3.25, "interval": [3.0, 3.5]}}}, "agreement": [],
+    }  # fmt: skip
+    (home / "agreement.json").write_text(json.dumps(judged))
     responses = [f"{name}={home}/{name}/generate.test.txt" for name in ("full",)]
     assert main(["score", *responses, "--bootstrap", "40", "--format", "json", "--out", f"{home}/scores.json"]) == 0
     words = [
@@ -152,7 +158,7 @@ def mixed(runs, persona_bin, sentences_bin, tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collect, "measure_systems", None)  # nothing is measured twice
-        assert main([*words, "--scores", f"{home}/scores.json"]) == 0
+        assert main([*words, "--scores", f"{home}/scores.json", "--agreement", f"{home}/agreement.json"]) == 0
     return *((home / f"page/report.{kind}").read_text(encoding="utf-8") for kind in ("html", "md")), home
 
 
@@ -175,6 +181,14 @@ def test_kinds_have_sections_of_their_own(mixed):
     anchors = [value for name, value in Page(html).attributes if name == "id"]
     assert len(anchors) == len(set(anchors))
     assert {"kl.png", "sentences.kl.png"} <= {path.name for path in (home / "page").glob("*.png")}
+
+
+def test_how_people_judged_stands_beside_the_papers_numbers(mixed):
+    html, markdown, _ = mixed
+    rows = Page(html).tables["Judged by people"]
+    assert rows[:2] == [["system", "rated", "sensibleness"], ["full", "here", "3.25±0.25"]]
+    assert any("Sato et al." in row[1] for row in rows[2:])
+    assert markdown.index("## Judged by people") < markdown.index("## How this was measured")
 
 
 def test_scores_of_before_are_the_pages(mixed):
