@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and lines that are read with their numbers."""
 
 import errno
 import fcntl
@@ -13,6 +13,20 @@ from typing import IO
 from .errors import InputError
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line) of a UTF-8 file; only a newline ends a line, whatever else Unicode calls a break."""
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}: line {number}: invalid UTF-8 at byte {error.start + 1} of the line; "
+                    "remedy: convert the file, e.g. iconv -f LATIN1 -t UTF-8"
+                ) from None
+            yield number, line.rstrip("\r\n")
 
 
 @contextmanager

@@ -14,6 +14,10 @@ from .gaussian import DiagonalGaussian
 
 PAIR_ELEMENTS = 2**24  # pairwise terms hold at most this many floats at once
 ROWS_ELEMENTS = 2**19  # logits worked on at once
+CONTEXT_WORTH, LATENT_WORTH = (
+    "context_worth",
+    "latent_worth",
+)  # statistics of validation and of `fairseq-latent latents`
 
 
 def sentence_index(mask: Tensor) -> Tensor:

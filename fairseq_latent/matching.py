@@ -66,3 +66,8 @@ def gold_wins(scores: Tensor, gold: Tensor) -> Tensor:
 def persona_score(utterances: Tensor, persona: Tensor) -> Tensor:
     """(..., D), (P, D) -> (...): the best of the persona's sentences, without attention, as self-play rewards it."""
     return (utterances.float() @ persona.float().T).amax(-1) / scale_of(utterances.size(-1))
+
+
+def in_order_of(ids: Tensor, others: Tensor) -> Tensor:
+    """(B,), (B,) -> (B,): where each of `ids` stands in `others`, the same numbers in another order."""
+    return others.argsort()[ids.argsort().argsort()]

@@ -15,8 +15,9 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from ..gaussian import LatentOutput
-from ..losses import active_units, mutual_information, sequence_nll
+from ..gaussian import LatentOutput, seeded_noise
+from ..losses import CONTEXT_WORTH, LATENT_WORTH, active_units, mutual_information, sequence_nll
+from ..matching import in_order_of
 from ..ranges import SHARE_BELOW_ONE, check_config
 
 PRIOR_PPL = "prior_ppl"
@@ -27,6 +28,7 @@ EMPTY = {
     **dict.fromkeys(("loss", "nll", "kl", "_nll_token", "_bound_token", "_prior_token"), math.inf),
     "au": 0,
     "mi": 0,
+    **dict.fromkeys((CONTEXT_WORTH, LATENT_WORTH), -math.inf),
 }
 
 
@@ -118,11 +120,25 @@ class LatentCriterion(FairseqCriterion):
                 log["kl_weight"] = weight * sentences
             else:
                 log[name] = value.detach().sum()
+            if name == "nll":
+                nll = value.detach()
         log["loss"] = loss.detach().sum()
         if not self.training:
             log.update(_validation_log(latent))
+            strangers = sample.get("strangers", {})
+            if self.prior_ppl or CONTEXT_WORTH in strangers:
+                prior_nll = self.prior_nll(model, sample)
             if self.prior_ppl:
-                log["prior_nll"] = self.prior_nll(model, sample).sum()
+                log["prior_nll"] = prior_nll.sum()
+            if CONTEXT_WORTH in strangers:
+                other = strangers[CONTEXT_WORTH]
+                saved = self.prior_nll(model, other)[in_order_of(sample["id"], other["id"])] - prior_nll
+                log[CONTEXT_WORTH] = saved[strangers["counted"]].sum()
+            if LATENT_WORTH in strangers:
+                saved = under_other_posterior(model, sample, strangers[LATENT_WORTH]) - nll
+                log[LATENT_WORTH] = saved[strangers["counted"]].sum()
+            if strangers:
+                log["strangers"] = strangers["counted"].sum()
         return (loss.sum() if reduce else loss), sentences, log
 
     def prior_nll(self, model, sample: dict) -> Tensor:
@@ -139,6 +155,10 @@ class LatentCriterion(FairseqCriterion):
             for name in {name for log in logging_outputs for name in log}
         }
         sentences, tokens = total.get("nsentences", 0), total.get("ntokens", 0)
+        with_strangers = total.pop("strangers", 0)
+        for name in (CONTEXT_WORTH, LATENT_WORTH):
+            if name in total:
+                metrics.log_scalar(name, total.pop(name) / max(with_strangers, 1), with_strangers, round=4)
         vectors = ("mean_sum", "mean_square_sum")
         for name in sorted(total.keys() - {"nsentences", "ntokens", "sample_size", *vectors}):
             if name in COUNTED:
@@ -169,6 +189,19 @@ class LatentCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed(self) -> bool:
         """In training all values are scalars; in validation vectors are among them, which fairseq must gather."""
         return self.training
+
+
+def under_other_posterior(model, sample: dict, other: dict) -> Tensor:
+    """(B,) nats per response with latents of the posteriors of `other`, the same examples with others' responses."""
+    posterior = _distributions(model, other)[1][in_order_of(sample["id"], other["id"])]
+    decoded = _distributions(model, sample)[2]
+    noise = seeded_noise(sample["net_input"]["noise_seed"], 1, posterior.mean.size(-1))[:, 0]
+    return decoded.nll(posterior.rsample(noise))
+
+
+def _distributions(model, sample: dict) -> tuple:
+    inputs = {name: value for name, value in sample["net_input"].items() if name not in ("src_lengths", "noise_seed")}
+    return model.distributions(target=sample["target"], **inputs)
 
 
 def _perplexity(nats_per_token) -> float:

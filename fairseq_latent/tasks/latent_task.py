@@ -20,12 +20,14 @@ from omegaconf import II, OmegaConf, open_dict
 from torch import nn
 
 from ..aggressive import AggressivePhase, InnerLoop
+from ..data.with_strangers import WithStrangers
 from ..decoding import generation_flags
 from ..decoding.search import SeededSampling, content_seeds, expand_contexts, regroup
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, check_config
 from ..text.tokenizers import gpt2_tokens
 from ..text.vocabulary import check_words, digest
+from .strangers import WORTHS, validate_with_strangers
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,15 @@ class LatentTaskConfig(FairseqDataclass):
         default=0,
         metadata={"help": "it ends after so many updates of the rest, fallen or not; 0: no limit", "range": AMOUNT},
     )
+    context_worth: bool = field(
+        default=False,
+        metadata={
+            "help": "validation also logs context_worth, the nats per response that the context saves over the context of "
+            "another dialogue, and latent_worth, those that the latent of its posterior saves over the latent of another "
+            "response; validation takes about three times as long. --best-checkpoint-metric context_worth or latent_worth "
+            "implies it"
+        },
+    )
     seed: int = II("common.seed")
     update_freq: Any = II("optimization.update_freq")
     clip_norm: float = II("optimization.clip_norm")
@@ -75,6 +86,7 @@ class LatentTaskConfig(FairseqDataclass):
     disable_validation: bool = II("dataset.disable_validation")
     distributed_world_size: int = II("distributed_training.distributed_world_size")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
+    maximize_best_checkpoint_metric: bool = II("checkpoint.maximize_best_checkpoint_metric")
     train_subset: str = II("dataset.train_subset")
 
 
@@ -94,7 +106,13 @@ class LatentTask(FairseqTask):
             raise InputError(
                 f"--aggressive-updates {cfg.aggressive_updates} without --aggressive; remedy: both, or neither"
             )
+        if cfg.best_checkpoint_metric in WORTHS and not cfg.maximize_best_checkpoint_metric:
+            raise InputError(
+                f"--best-checkpoint-metric {cfg.best_checkpoint_metric} is better if it is higher; "
+                "remedy: --maximize-best-checkpoint-metric, too"
+            )
         super().__init__(cfg, *args, **kwargs)
+        self._validates = False  # a criterion was built
         self.updates_per_epoch: int | None = None
         self.nbest = 1  # hypotheses a latent
         self._generation = None  # the settings whose nbest was multiplied by the number of latents
@@ -126,6 +144,7 @@ class LatentTask(FairseqTask):
 
         Shards differ in length, and a resumed run starts on another one: with several, an epoch has no one length.
         """
+        dataset = self._validated(dataset)
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if dataset is self.datasets.get(self.cfg.train_subset):
             self._train_iterator = iterator
@@ -134,6 +153,17 @@ class LatentTask(FairseqTask):
                 update_freq = self.cfg.update_freq or [1]
                 self.updates_per_epoch = max(1, math.ceil(len(iterator) / update_freq[-1]))
         return iterator
+
+    def _validated(self, dataset):
+        """A validation set with the strangers that `--context-worth` asks for, from the first time it is read."""
+        asked = self.cfg.context_worth or self.cfg.best_checkpoint_metric in WORTHS
+        if not (asked and self._validates) or isinstance(dataset, WithStrangers):
+            return dataset
+        split = next((name for name, each in self.datasets.items() if each is dataset), self.cfg.train_subset)
+        if split == self.cfg.train_subset:
+            return dataset
+        validate_with_strangers(self, self._model, split)
+        return self.datasets[split]
 
     def build_model(self, cfg, from_checkpoint=False):
         """Keep hold of the model for `build_criterion`; options younger than a checkpoint have their defaults."""
@@ -149,6 +179,7 @@ class LatentTask(FairseqTask):
     def build_criterion(self, cfg, from_checkpoint=False):
         """The criterion adds the heads that its losses need, before the optimiser looks at the parameters."""
         criterion = super().build_criterion(cfg, from_checkpoint)
+        self._validates = True
         if self._model is not None and hasattr(criterion, "equip"):
             criterion.equip(self._model)
         if self._model is not None and self._phase is not None:

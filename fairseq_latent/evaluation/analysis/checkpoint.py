@@ -29,8 +29,6 @@ class Trained:
 
         only: ids of the examples that are wanted.
         """
-        from fairseq import utils
-
         dataset = self.task.dataset(self.split)
         iterator = self.task.get_batch_iterator(
             dataset, max_tokens=max_tokens, max_positions=self.model.max_positions(), ignore_invalid_inputs=True
@@ -40,18 +38,20 @@ class Trained:
         else:
             parts = ([index for index in batch if index in only] for batch in iterator.frozen_batches)
             wanted = (dataset.collater([dataset[index] for index in part]) for part in parts if part)
-        for batch in wanted:
-            yield utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+        yield from map(self.on_device, wanted)
+
+    def on_device(self, batch: dict) -> dict:
+        """A batch where the model is."""
+        from fairseq import utils
+
+        return utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
 
     def examples(self, indices: list[int]) -> dict:
         """One batch of the examples with these ids, in fairseq's order (`batch["id"]` tells which is which)."""
-        from fairseq import utils
-
         dataset = self.task.dataset(self.split)
         for index in indices:
             self._check(index)
-        batch = dataset.collater([dataset[index] for index in indices])
-        return utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+        return self.on_device(dataset.collater([dataset[index] for index in indices]))
 
     def _check(self, index: int) -> None:
         dataset = self.task.dataset(self.split)

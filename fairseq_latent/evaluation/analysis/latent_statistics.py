@@ -28,6 +28,9 @@ class LatentStatistics:
     kl, au, mi are None where a report shows a model without a latent.
     worth: nats per response that the right profile saves over that one; worth_over_prior: over the prior of Zp. The fader is
     that of the right profile in all three, and the noise the same. *_low, *_high: 95 % interval over `dialogues`.
+    context_worth: nats per response that the context saves over another dialogue's, of like length, with latents of the
+    prior; latent_worth: those that the posterior of context and response saves over that of the context and another
+    response. The noise is the same in both.
     """
 
     kl: float | None
@@ -54,6 +57,12 @@ class LatentStatistics:
     worth_over_prior_low: float | None = None
     worth_over_prior_high: float | None = None
     dialogues: int | None = None
+    context_worth: float | None = None
+    context_worth_low: float | None = None
+    context_worth_high: float | None = None
+    latent_worth: float | None = None
+    latent_worth_low: float | None = None
+    latent_worth_high: float | None = None
 
     def shown(self, name: str) -> Estimate | None:
         """A statistic with its interval, if it has one; None if it was not measured."""
@@ -80,8 +89,9 @@ def read_statistics(path: str | Path) -> LatentStatistics:
 
 
 WORTH = ("worth", "worth_over_prior")
+LISTENING = ("context_worth", "latent_worth")
 COLUMNS = {name: metric.column() for name, metric in STATISTICS.items()}  # those that were not asked for are left out
-OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH)
+OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH, *LISTENING)
 
 
 def table(name: str, found: LatentStatistics, style: str) -> str:

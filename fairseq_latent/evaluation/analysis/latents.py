@@ -9,6 +9,7 @@ import random
 import sys
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.losses import CONTEXT_WORTH, LATENT_WORTH
 from fairseq_latent.memory import require_memory
 
 from ..metrics.worth import RESAMPLES, worth
@@ -44,6 +45,7 @@ def statistics(
     from fairseq_latent.losses import active_units, mutual_information
 
     from .checkpoint import load
+    from .other_examples import other_examples
     from .other_profiles import other_profiles
     from .prior_nll import prior_nll, word_counter
 
@@ -57,6 +59,7 @@ def statistics(
     dictionary = trained.task.target_dictionary
     pad, count_words = dictionary.pad(), word_counter(data, dictionary)
     others = other_profiles(trained, data, seed)
+    swaps = other_examples(trained, data, context=prior_samples > 0, told=others is not None)
     rows: dict[str, list] = {}
     only, of_part = some_dialogues(data, split, len(trained.task.dataset(split)), max_dialogues, seed)
     pairs = len(trained.task.dataset(split)) if only is None else len(only)
@@ -68,6 +71,8 @@ def statistics(
                 part["prior"] = prior_nll(trained.model, batch, pad, prior_samples).T  # (B, N)
             if others is not None:
                 part |= others.nll(trained.model, batch)
+            if swaps is not None:
+                part |= swaps.nll(batch, pad)
             for name, value in part.items():
                 rows.setdefault(name, []).append(value.cpu())
             bar.update(len(batch["id"]))
@@ -93,9 +98,14 @@ def statistics(
     given = "|fader:given" if "fader_kl" in columns else ""
     words = int(columns["words"].sum())
     compared = _worth(columns, others.dialogues, ids.tolist(), tokens, words, seed) if others is not None else {}
+    of_strangers = ""
+    if swaps is not None:
+        compared |= _listening(columns, swaps.dialogues, ids.tolist(), seed)
+        of_strangers = f"|strangers:{'dialogues' if swaps.dialogues else 'texts'},alone:{swaps.alone}"
     of_dialogues = f"|worth:bs:{RESAMPLES},dialogues:{compared['dialogues']}" if compared.get("dialogues") else ""
     signature = (
-        f"split:{split}{of_part}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}|too-long:{skipped}{given}{of_dialogues}"
+        f"split:{split}{of_part}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}{of_strangers}"
+        f"|too-long:{skipped}{given}{of_dialogues}"
         f"{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
@@ -148,6 +158,22 @@ def _worth(
         saved = worth((without - nll).numpy(), of_these, seed)
         found[name] = saved.value
         found[f"{name}_low"], found[f"{name}_high"] = saved.interval or (None, None)
+    return found
+
+
+def _listening(columns: dict, dialogues: list[str] | None, ids: list[int], seed: int) -> dict[str, float | int | None]:
+    """The fields of `LatentStatistics` on what own context and own response save."""
+    counted = columns["counted"].numpy()
+    own = {CONTEXT_WORTH: lambda: columns["prior"][:, 0], LATENT_WORTH: lambda: columns["nll"]}
+    of_these = [dialogues[row] for row in ids] if dialogues is not None else None
+    found = {"dialogues": len(set(of_these)) if of_these is not None else None}
+    names = None if of_these is None else [name for name, kept in zip(of_these, counted, strict=True) if kept]
+    for name in own.keys() & columns.keys():
+        saved = (columns[name].double() - own[name]().double()).numpy()[counted]
+        if len(saved):
+            estimate = worth(saved, names, seed)
+            found[name] = estimate.value
+            found[f"{name}_low"], found[f"{name}_high"] = estimate.interval or (None, None)
     return found
 
 

@@ -6,17 +6,18 @@ tells is in all of them, and what differs is due to Zp alone.
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+import fairseq  # noqa: F401  first: it registers the plugin, whose parts import each other
 import torch
 from torch import Tensor
 
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.symbols import EOT
+from fairseq_latent.tasks.strangers import dialogues_of, ids_of
+from fairseq_latent.text.strangers import strangers
 from fairseq_latent.text.vocabulary import index_of
 
-from ..metrics.dialogue_subset import read_dialogues
-from ..metrics.worth import FEWEST, strangers
+from ..metrics.worth import FEWEST
 from .checkpoint import Trained, distributions
 
 
@@ -35,19 +36,6 @@ class OtherProfiles:
         prior, posterior, decoded = distributions(model, {**batch, "net_input": inputs})
         noise = seeded_noise(inputs["noise_seed"], 1, prior.mean.size(-1))[:, 0]
         return {"other": decoded.nll(posterior.rsample(noise)), "under_prior": decoded.nll(prior.rsample(noise))}
-
-
-def dialogues_of(data: str, split: str, count: int) -> list[str] | None:
-    """The dialogue of each of the split's `count` examples; None where DATA has no SPLIT.ids."""
-    path = ids_of(data, split)
-    return read_dialogues(path, count) if path.is_file() else None
-
-
-def ids_of(data: str, split: str) -> Path:
-    """The file that says which dialogue each example is of."""
-    from fairseq import utils
-
-    return Path(utils.split_paths(str(data))[0]) / f"{split}.ids"
 
 
 def other_profiles(trained: Trained, data: str, seed: int) -> OtherProfiles | None:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.files import numbered_lines
 from fairseq_latent.symbols import EOT
-
-from ..metrics.dialogue_subset import read_dialogues
-from ..runs.response_files import numbered_lines
+from fairseq_latent.text.strangers import read_dialogues
 
 PARTNER, SPEAKER = "A", "B"
 FIELDS = ("src", "tgt", "partner", "own")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.strangers import strangers
 
-from ..metrics.worth import FEWEST, RESAMPLES, strangers, worth
+from ..metrics.worth import FEWEST, RESAMPLES, worth
 from ..tables import Column, Estimate, render
 from .profile_text import PARTNER, SPEAKER, Example, Passage, Writer, batches, joined
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from fairseq_latent.data.candidates import Offers, offers_of
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.overlap import normalised
+from fairseq_latent.text.strangers import read_dialogues
 
-from ..metrics.dialogue_subset import read_dialogues
 from ..metrics.registry import METRICS
 from ..metrics.worth import RESAMPLES, worth
 from ..tables import Column, Estimate, render

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fairseq_latent.errors import InputError
-
-from ..runs.response_files import numbered_lines
+from fairseq_latent.text.strangers import read_dialogues
 
 DIALOGUES = 50
 SEED = 0  # a constant: the subset belongs to the test set, not to a run
@@ -31,19 +30,6 @@ class Subset:
     def chosen(self, texts: Sequence[Line]) -> list[Line]:
         """Their texts, in order."""
         return [texts[line] for line in self.lines]
-
-
-def read_dialogues(path: str | Path, count: int) -> list[str]:
-    """The dialogue of each of `count` examples, from a file that has `conversation:turn` a line."""
-    names = []
-    for number, line in numbered_lines(path):
-        name, colon, turn = line.strip().rpartition(":")
-        if not (name and colon and turn.isdecimal()):
-            raise InputError(f"{path}: line {number}: not conversation:turn; remedy: DATA.text/test.ids")
-        names.append(name)
-    if len(names) != count:
-        raise InputError(f"{path}: {len(names)} ids of {count} contexts; remedy: the ids of the same test set")
-    return names
 
 
 def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Subset:

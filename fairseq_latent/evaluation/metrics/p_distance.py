@@ -15,11 +15,12 @@ import numpy as np
 
 from fairseq_latent import __version__
 from fairseq_latent.errors import InputError
+from fairseq_latent.files import numbered_lines
 from fairseq_latent.symbols import plain
 from fairseq_latent.text.similarity import RARE, words
 from fairseq_latent.text.word_vectors import WordVectors, load_vectors
 
-from ..runs.response_files import numbered_lines, read_lines
+from ..runs.response_files import read_lines
 from .response_metrics import Lines, Mean, Score
 
 FEWEST = 2  # a keyword stands in the training text at least so often

@@ -86,6 +86,12 @@ STATISTICS = {  # of latents and likelihoods, by their names in LatentStatistics
                     "the 95 % interval over dialogues. 0 means nothing.", _OURS),
     "worth_over_prior": Metric("over prior", 3, "nats per response", HIGHER, "what the posterior of the right profile saves "
                                "over the prior, which reads the context.", _OURS),
+    "context_worth": Metric("context worth", 3, "nats per response", HIGHER, "what its own context saves the reference over "
+                            "the context of another dialogue, of like length, with latents of the prior and half of the "
+                            "95 % interval over dialogues. 0 means that the model does not listen.", _OURS),
+    "latent_worth": Metric("latent worth", 3, "nats per response", HIGHER, "what a latent of the response's posterior saves "
+                           "over one of another response's, in the same context. 0 means that the latent tells nothing.",
+                           _OURS),
 }  # fmt: skip
 OTHERS = {
     "to_other_profiles": Metric("to others", 3, "cosine", NEITHER, "P.Distance of the same responses and other people's "

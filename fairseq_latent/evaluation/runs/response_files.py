@@ -4,11 +4,12 @@ fairseq-generate sorts by length; the order of the test set is restored here by 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.files import numbered_lines
 
 RECORD = re.compile(r"([STHD])-([0-9]+)\t(.*)", re.DOTALL)
 LONGEST_ID = 18  # digits: no data set has more examples
@@ -39,20 +40,6 @@ class _Block:
     T: list[str] = field(default_factory=list)
     H: list[tuple[float, str]] = field(default_factory=list)
     D: list[tuple[float, str]] = field(default_factory=list)
-
-
-def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line) of a UTF-8 file; only a newline ends a line, whatever else Unicode calls a break."""
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{path}: line {number}: invalid UTF-8 at byte {error.start + 1} of the line; "
-                    "remedy: convert the file, e.g. iconv -f LATIN1 -t UTF-8"
-                ) from None
-            yield number, line.rstrip("\r\n")
 
 
 def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple[str, str]]:

@@ -134,7 +134,7 @@ def test_what_is_printed(data_bin, spread, capsys):
     assert code == 0
     header = [" ".join(part.split()) for part in out.splitlines()[0].split("  ") if part.strip()]
     assert header == ["model", "KLD", "AU", "MI", "prior PPL", "rec PPL", "elbo PPL", "prior PPL/word", "rec PPL/word",
-                      "elbo PPL/word"]  # fmt: skip
+                      "elbo PPL/word", "context worth", "latent worth"]  # fmt: skip
     _, out, _ = printed("--prior-samples", "0", "--format", "json")
     assert json.loads(out)["prior_ppl"] is None
     code, _, err = printed("--prior-samples", "-2")

@@ -13,8 +13,9 @@ from fairseq_latent.evaluation.analysis import latents as measure
 from fairseq_latent.evaluation.analysis.checkpoint import Trained, load
 from fairseq_latent.evaluation.analysis.latent_statistics import read_statistics
 from fairseq_latent.evaluation.analysis.other_profiles import other_profiles
-from fairseq_latent.evaluation.metrics.worth import RESAMPLES, strangers, worth
+from fairseq_latent.evaluation.metrics.worth import RESAMPLES, worth
 from fairseq_latent.gaussian import seeded_noise
+from fairseq_latent.text.strangers import strangers
 from tests.helpers import programs
 
 needs_gpt2 = pytest.mark.skipif(
