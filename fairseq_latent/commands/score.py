@@ -1,14 +1,21 @@
-"""`fairseq-latent score`: BLEU, dist-n, F1, length and P.Distance of several systems' responses in one table."""
+"""`fairseq-latent score`: BLEU, dist-n, F1, relevance, duplicates and more of several systems' responses in one table."""
 
 import argparse
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics
-from fairseq_latent.evaluation.metrics.persona_metrics import persona_measures
+from fairseq_latent.errors import InputError
+from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics, add_relevance, add_running
+from fairseq_latent.evaluation.metrics.persona_metrics import PersonaMeasures, persona_measures
+from fairseq_latent.evaluation.metrics.relevance import TextEncoder, WordMeans, contexts_of, relevance_measure
 from fairseq_latent.files import written_whole
+from fairseq_latent.text.strangers import read_dialogues
 from fairseq_latent.text.word_tokenizers import LANGUAGES, tokenizer
+from fairseq_latent.text.word_vectors import load_vectors
 
 from ..evaluation.metrics.score import UNKNOWN, System, measure_systems, read_systems
+from ..evaluation.metrics.system_scores import Measure, Row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ones, the second ones, ... and take the mean, whose distinct n-grams do not fall with their number; default: first",
     )
     add_persona_metrics(parser)
+    add_relevance(parser)
     parser.add_argument(
         "--bootstrap",
         type=int,
@@ -49,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="resamples of the contexts, for 95 %% intervals and p-values; 0: none; default: 1000",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the resamples; default: 1")
+    add_running(parser, "the resamples and of strangers")
     parser.add_argument("--baseline", metavar="NAME", help="the system that p-values compare with; default: the first")
     add_output(parser)
     parser.add_argument(
@@ -64,17 +72,59 @@ def main(args: argparse.Namespace) -> None:
 
     systems = read_systems(args.systems, args.reference)
     _tell_of_unknown(systems[0])
-    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang))
-    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further)
+    contexts = contexts_of(systems[0].generations, args.contexts)
+    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), contexts is not None)
+    more = _relevance(args, systems[0], contexts, further)
+    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further, more)
     if args.json_out is not None:
         with written_whole(args.json_out) as file:
             file.write(as_json(rows))
-    text = as_json(rows) if args.format == "json" else as_text(rows, args.format)
+    text = as_json(rows) if args.format == "json" else as_text(rows, args.format) + _commonest(rows, args.format)
     if args.out is None:
         sys.stdout.write(text)
         return
     with written_whole(args.out) as file:
         file.write(text)
+
+
+def _relevance(
+    args: argparse.Namespace, system: System, contexts: list[str] | None, further: PersonaMeasures
+) -> list[Measure]:
+    """By --encoder or --vectors; nothing without either, and, with a line on stderr, if no context has a stranger."""
+    if contexts is None and args.encoder:
+        raise InputError("--encoder: there are no contexts (S- lines); remedy: --contexts FILE")
+    if contexts is None or not (args.encoder or args.vectors):
+        return []
+    encode: TextEncoder
+    if args.encoder:
+        import torch
+
+        from ..modules.sentence_encoder import TextEncoder as Bert
+
+        encode = Bert(args.encoder, torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu"))
+    else:
+        words = tokenizer(args.lang)
+        vectors = further.proximity.keywords.vectors if further.proximity else load_vectors(args.vectors)
+        encode = WordMeans(vectors, Path(args.vectors).name, words, words.signature)
+    references = None if system.references is None else [texts[0] for texts in system.references]
+    dialogues = read_dialogues(args.dialogues, len(contexts)) if args.dialogues else None
+    found = relevance_measure(encode, contexts, references, dialogues, args.seed)
+    if found is None:
+        print("note: no context has a stranger's, of another conversation: no relevance", file=sys.stderr)
+        return []
+    return [found]
+
+
+def _commonest(rows: Sequence[Row], style: str) -> str:
+    """A line of the responses that each system, or people, repeat most."""
+    from ..evaluation.reporting.score_table import NOTES
+
+    lines = [
+        f"{row.name} repeats most: " + ", ".join(f"{count} x {text!r}" for text, count in commonest)
+        for row in rows
+        if (commonest := row.scores["duplicates"].extra["commonest"])
+    ]
+    return "".join(f"{NOTES[style](line)}\n" for line in lines)
 
 
 def _tell_of_unknown(system: System) -> None:

@@ -101,3 +101,18 @@ def add_persona_metrics(parser: argparse.ArgumentParser) -> None:
         help=f"conversation:turn, one per line (DATA.text/test.ids): distinct n-grams on {DIALOGUES} dialogues too, always "
         "the same ones, as the share of distinct n-grams falls with the amount of text",
     )
+
+
+def add_relevance(parser: argparse.ArgumentParser) -> None:
+    """Flags of relevance, which --vectors and --dialogues serve, too."""
+    parser.add_argument(
+        "--encoder",
+        metavar="FOLDER",
+        help="a BERT that encodes sentences, in transformers' form (fairseq-latent weights minilm FOLDER): relevance, the "
+        "cosine of response and own context less that with a stranger's; default: by --vectors, if they are given",
+    )
+    parser.add_argument(
+        "--contexts",
+        metavar="FILE",
+        help="contexts, one per line, <eot> between turns, instead of the S- lines: DATA.text/test.src",
+    )

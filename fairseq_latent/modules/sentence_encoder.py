@@ -1,17 +1,23 @@
 """Sentences to vectors: a BERT (Devlin et al., 2019) from a folder, from a checkpoint's configuration, or fresh."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..matching import masked_mean
+from ..text.wordpiece import WordPieces
 from .language_models.pretrained import UNSAVED, transformers
 
 REMEDY = "remedy: the folder of a BERT, e.g. of fairseq-latent weights minilm FOLDER"
 UTTERANCE, SENTENCE = 0, 1  # segments
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+BATCH = 64  # texts at a time
 
 
 class SentenceEncoder(nn.Module):
@@ -106,3 +112,36 @@ def bert_of_folder(folder: str | Path, dropout: float):
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
     return model
+
+
+class TextEncoder:
+    """Texts to vectors by the BERT of a folder: the mean over all tokens of its last layer, as sentence-transformers has it
+    (Reimers and Gurevych, 2019, https://arxiv.org/abs/1908.10084). Of long texts the newest tokens count."""
+
+    def __init__(self, folder: str | Path, device: torch.device):
+        self.tokens = WordPieces.of_folder(folder)
+        self.encoder = SentenceEncoder(bert_of_folder(folder, 0.0), self.tokens.pad).to(device).eval()
+        if self.tokens.size > len(self.encoder.model.embeddings.word_embeddings.weight):
+            raise InputError(
+                f"{folder}: its tokenizer has {self.tokens.size:,} tokens, its weights fewer; remedy: the tokenizer that "
+                "belongs to the weights"
+            )
+        self.device = device
+        there = [path for name in (*WEIGHTS, "config.json") if (path := Path(folder) / name).is_file()]
+        with there[0].open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        self.signature = f"encoder:{Path(folder).resolve().name}|sha256:{digest}|mean|layer:last"
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, D)"""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        found = np.zeros((len(texts), self.encoder.dimensions))
+        for start in range(0, len(order), BATCH):
+            part = order[start : start + BATCH]
+            ids = self.tokens.whole([texts[place] for place in part], self.encoder.positions)
+            rows = nn.utils.rnn.pad_sequence(
+                [torch.tensor(row) for row in ids], batch_first=True, padding_value=self.tokens.pad
+            )
+            found[part] = self.encoder(rows.to(self.device), UTTERANCE).double().cpu().numpy()
+        return found

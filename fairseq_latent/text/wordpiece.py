@@ -7,7 +7,7 @@ from ..errors import InputError, missing_extra
 from .panics import panics_are_errors
 
 FILES = ("tokenizer.json", "vocab.txt")
-STARTS, PADS = ("[CLS]", "<s>"), ("[PAD]", "<pad>")
+STARTS, PADS, ENDS = ("[CLS]", "<s>"), ("[PAD]", "<pad>"), ("[SEP]", "</s>")
 
 
 class WordPieces:
@@ -66,3 +66,10 @@ class WordPieces:
         """Each text as [CLS] and its tokens, `longest` at most."""
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [(self.start, *each.ids[: longest - 1]) for each in encoded]
+
+    def whole(self, texts: Sequence[str], longest: int) -> list[tuple[int, ...]]:
+        """Each text as [CLS], its newest tokens and [SEP], `longest` at most: what a BERT is trained on."""
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ends = [place for name in ENDS if (place := self._tokenizer.token_to_id(name)) is not None][:1]
+        room = max(0, longest - 1 - len(ends))
+        return [(self.start, *each.ids[max(0, len(each.ids) - room) :], *ends) for each in encoded]

@@ -52,12 +52,17 @@ def distinct(
     return found
 
 
-def persona_measures(args: argparse.Namespace, contexts: int, words: Tokenizer) -> PersonaMeasures:
-    """What the flags ask for, of so many contexts; InputError where they do not fit together."""
+def persona_measures(
+    args: argparse.Namespace, contexts: int, words: Tokenizer, vectors_serve: bool = False
+) -> PersonaMeasures:
+    """What the flags ask for, of so many contexts; InputError where they do not fit together.
+
+    vectors_serve: --vectors has another use than P.Distance, too.
+    """
     subset = read_subset(args.dialogues, contexts) if getattr(args, "dialogues", None) else None
     if not args.profiles:
         for flag, given in (("vectors", args.vectors), ("stopwords", args.stopwords), ("train-text", args.train_text)):
-            if given:
+            if given and not (flag == "vectors" and vectors_serve):
                 raise InputError(f"--{flag} is for P.Distance, which needs profiles; remedy: --profiles FILE")
         return PersonaMeasures(subset=subset)
     if not args.vectors:

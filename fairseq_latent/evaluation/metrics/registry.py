@@ -53,6 +53,14 @@ SCORES = {  # of responses as text, in the order of tables
     "inter-dist-2": Metric("inter-dist-2", 2, "percent", NEITHER, _INTER.format(2), "Gu et al., 2019"),
     "F1": Metric("F1", 2, "percent", HIGHER, "words shared with the reference, precision and recall averaged harmonically.",
                  _PARLAI),
+    "relevance": Metric("relevance", 3, "difference of cosines", HIGHER, "cosine of a response with its own context, less "
+                        "that with a stranger's context of like length. 0: it answers anything; compare with the "
+                        "references'. Another encoder, other values.", _OURS),
+    "duplicates": Metric("dup.", 1, "percent", LOWER, "responses that repeat another one of the same system. It rises "
+                         "with the amount of text: compare with the references'.", _OURS),
+    "gzip ratio": Metric("gzip", 2, "bytes per byte", NEITHER, "bytes of all responses over bytes of their gzip: the "
+                         "higher, the more they repeat. Compare with the references', on the same test set only.",
+                         "Shaib et al., 2024"),
     "P.Distance": Metric("P.Distance", 3, "cosine", HIGHER, "how near the keywords of the partner's profile are to those of "
                          "the response, by word vectors; a proximity, whatever its name. Other vectors, other values.", CHO),
     "length": Metric("length", 1, "words per response", NEITHER, "compare with the references'.", _OURS),

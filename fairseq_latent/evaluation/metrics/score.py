@@ -7,8 +7,9 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
 from fairseq_latent.evaluation.metrics.persona_metrics import NOTHING, PersonaMeasures, distinct
 from fairseq_latent.evaluation.metrics.registry import SCORES
+from fairseq_latent.evaluation.metrics.repetition import Duplicates, GzipRatio
 from fairseq_latent.evaluation.metrics.response_metrics import F1, Bleu, InterDistinct, Length, Score
-from fairseq_latent.evaluation.metrics.system_scores import REFERENCE, Measurement, Row, resampled
+from fairseq_latent.evaluation.metrics.system_scores import REFERENCE, Measure, Measurement, Responses, Row, resampled
 from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations
 from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
@@ -77,8 +78,9 @@ def measure_systems(
     seed: int = 1,
     baseline: str | None = None,
     further: PersonaMeasures = NOTHING,
+    more: Sequence[Measure] = (),
 ) -> list[Row]:
-    """A row for the references, if there are any, and one for each system; `further`: what else is measured.
+    """A row for the references, if there are any, and one for each system; `further` and `more`: what else is measured.
 
     With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
     (the name of a system; default: the first).
@@ -92,13 +94,15 @@ def measure_systems(
         )
     words = tokenizer(language)
     references = None if systems[0].references is None else _tokenised(systems[0].references, words)
-    measured = [_measure(system, references, words, language, hypothesis, further) for system in systems]
+    measured = [_measure(system, references, words, language, hypothesis, further, more) for system in systems]
     if references is not None:
         # one reference a context: dist-n falls with the amount of text
         first, raw = ([texts[0] for texts in each] for each in (references, systems[0].references))
         found = measured_lines(first, words.signature) + further.measure(
             first, first if language == "ja" else raw, words.signature, 1
         )
+        people = Responses(raw, first, 1, words.signature)
+        found += [measurement for each in more for measurement in each.measure(people)]
         measured.insert(0, (Row(REFERENCE, None, len(first), 1, 1, {}), found))
     rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
     if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
@@ -130,6 +134,7 @@ def _measure(
     language: str,
     hypothesis: str,
     further: PersonaMeasures,
+    more: Sequence[Measure],
 ) -> tuple[Row, list[Measurement]]:
     samples = 1 if hypothesis == "first" else system.samples
     row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
@@ -137,6 +142,8 @@ def _measure(
     lines = words(raw)
     found = measured_lines(lines, words.signature, samples)
     found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
+    responses = Responses(raw, lines, samples, words.signature, references)
+    found += [measurement for each in more for measurement in each.measure(responses)]
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
         metrics = [InterDistinct(n, samples, words.signature) for n in (1, 2)]
@@ -164,6 +171,7 @@ def measured_lines(lines: Sequence[str], signature: str, samples: int = 1) -> li
     """What responses, and references, are measured by alone."""
     length = Length(signature)
     found = [Measurement(length, length.statistics(lines), samples)]
+    found += [Measurement(metric, list(lines), samples) for metric in (Duplicates(signature), GzipRatio(signature))]
     return found + distinct(lines, signature, samples)
 
 

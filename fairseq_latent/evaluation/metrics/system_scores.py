@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,8 +13,33 @@ REFERENCE = "Reference"  # the row of people's own responses
 
 
 @dataclass(frozen=True)
+class Responses:
+    """Of one system, `samples` per context, one context after the other: texts, and the same with their words separated.
+
+    words: signature of the words. references: of each context, words separated; None of the references themselves, and where
+    there are none.
+    """
+
+    texts: Sequence[str]
+    lines: Sequence[str]
+    samples: int
+    words: str
+    references: Sequence[tuple[str, ...]] | None = None
+
+
+class Measure(Protocol):
+    """What is measured of responses where asked, beside the rest."""
+
+    def measure(self, responses: Responses) -> "list[Measurement]":
+        """One for each metric."""
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """A metric with its statistics of one system: the score, and the table that a bootstrap needs."""
+    """A metric with its statistics of one system: the score, and the table that a bootstrap needs.
+
+    A metric whose `interval` is None has no table, and is not resampled.
+    """
 
     metric: Any  # one of `metrics`
     statistics: list
@@ -53,7 +78,7 @@ class MeanOfSamples:
         return self.metric.name
 
     @property
-    def interval(self) -> str:
+    def interval(self) -> str | None:
         """The metric's own."""
         return self.metric.interval
 
@@ -117,6 +142,7 @@ def resampled(
     rows: Sequence[Row], measurements: Sequence[Sequence[Measurement]], bootstrap: Bootstrap, baseline: str
 ) -> list[Row]:
     """The rows with intervals, and with comparisons to the system named `baseline`."""
+    measurements = [[each for each in found if each.metric.interval is not None] for found in measurements]
     sums = iter(_sums(bootstrap, [each.table() for found in measurements for each in found]))
     values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
     base = next(index for index, row in enumerate(rows) if row.file is not None and row.name == baseline)
@@ -157,6 +183,7 @@ def _compared(
     tests = {
         name: (score.value - base.scores[name].value, values[name] - base_values[name])
         for name, score in row.scores.items()
+        if name in values
     }
     return Comparison(
         base.name,

@@ -4,8 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistics
-from fairseq_latent.evaluation.metrics import response_metrics
+from fairseq_latent.evaluation.metrics import repetition, response_metrics
 from fairseq_latent.evaluation.metrics.registry import HIGHER, LOWER, METRICS, NEITHER, SCORES, STATISTICS
+from fairseq_latent.evaluation.metrics.relevance import Relevance
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
 NO_METRICS = {"sentences", "tokens", "words", "dialogues", "signature", "other_word_ppl"}
@@ -20,6 +21,7 @@ def test_every_statistic_and_every_score_has_an_entry():
         response_metrics.Distinct(n, "words", by, of) for n in (1, 2) for by in ("ngrams", "words") for of in (0, 50)
     ]
     made += [response_metrics.InterDistinct(n, 2, "words") for n in (1, 2)]
+    made += [repetition.Duplicates("words"), repetition.GzipRatio("words"), Relevance("encoder", "strangers")]
     assert {each.name for each in made} | {"P.Distance"} == SCORES.keys()
 
 

@@ -25,12 +25,15 @@ def test_table(files, capsys):
     files = ["base=base.txt", "ours=ours.txt", "--reference", "references.txt"]
     assert score(*files, "--lang", "none", "--bootstrap", "0") == 0
     lines = capsys.readouterr().out.splitlines()
-    header = ["system", "BLEU", "dist-1", "dist-2", "Distinct-1", "Distinct-2", "F1", "length"]
+    header = ["system", "BLEU", "dist-1", "dist-2", "Distinct-1", "Distinct-2", "F1", "dup.", "gzip", "length"]
     assert lines[0].split() == header
     assert [line.split()[0] for line in lines[2:5]] == ["Reference", "base", "ours"]
+    import gzip
+
+    GZIP = f"{len(text(REFERENCES)) / len(gzip.compress(text(REFERENCES).encode(), 9, mtime=0)):.2f}"
     # References: 5 + 6 + 5 = 16 words, of which "." stands three times: 14 distinct, 14 / 16 = 87.50 %;
     # 4 + 5 + 4 = 13 bigrams, all distinct; 13 / 16 = 0.8125; 16 / 3 = 5.3 words per line.
-    assert lines[2].split() == ["Reference", "–", "87.50", "100.00", "0.875", "0.812", "–", "5.3"]
+    assert lines[2].split() == ["Reference", "–", "87.50", "100.00", "0.875", "0.812", "–", "0.0", GZIP, "5.3"]
     assert lines[6].startswith("base: 1 of 1 responses to each of 3 contexts; BLEU = ")
     assert "bleu|nrefs:1|case:mixed|tok:none|smooth:none|version:sacrebleu-" in "\n".join(lines)
 
@@ -103,7 +106,7 @@ def test_japanese(files, capsys):
     (files / "ja.ref").write_text("今日は良い天気ですね\n", encoding="utf-8")
     assert score("ja=ja.txt", "--reference", "ja.ref", "--lang", "ja") == 0
     row = capsys.readouterr().out.splitlines()[3].split()
-    assert (row[1], row[6], row[7]) == ("100.00", "100.00", "6.0")  # 今日 は 良い 天気 です ね
+    assert (row[1], row[6], row[-1]) == ("100.00", "100.00", "6.0")  # 今日 は 良い 天気 です ね
 
 
 def test_several_references(files, capsys):
