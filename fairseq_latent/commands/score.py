@@ -14,7 +14,9 @@ from fairseq_latent.text.strangers import read_dialogues
 from fairseq_latent.text.word_tokenizers import LANGUAGES, tokenizer
 from fairseq_latent.text.word_vectors import load_vectors
 
-from ..evaluation.metrics.score import UNKNOWN, System, measure_systems, read_systems
+from ..evaluation.metrics.field.embeddings import WordRows
+from ..evaluation.metrics.field.measures import FieldMeasures
+from ..evaluation.metrics.score import UNKNOWN, System, measure_systems, read_systems, words_of
 from ..evaluation.metrics.system_scores import Measure, Row
 
 
@@ -51,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_persona_metrics(parser)
     add_relevance(parser)
     parser.add_argument(
+        "--field",
+        action="store_true",
+        help="the columns of other papers, too: BLEU-1, BLEU-2, entropy, EAD, self-BLEU; embedding average, greedy and "
+        "extrema (--vectors), F1 by an encoder (--encoder); of several responses per context BLEU precision and recall",
+    )
+    parser.add_argument(
         "--bootstrap",
         type=int,
         default=1000,
@@ -73,8 +81,9 @@ def main(args: argparse.Namespace) -> None:
     systems = read_systems(args.systems, args.reference)
     _tell_of_unknown(systems[0])
     contexts = contexts_of(systems[0].generations, args.contexts)
-    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), contexts is not None)
-    more = _relevance(args, systems[0], contexts, further)
+    serve = args.field or contexts is not None
+    further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), serve)
+    more = _more(args, systems, contexts, further)
     rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further, more)
     if args.json_out is not None:
         with written_whole(args.json_out) as file:
@@ -87,32 +96,38 @@ def main(args: argparse.Namespace) -> None:
         file.write(text)
 
 
-def _relevance(
-    args: argparse.Namespace, system: System, contexts: list[str] | None, further: PersonaMeasures
+def _more(
+    args: argparse.Namespace, systems: Sequence[System], contexts: list[str] | None, further: PersonaMeasures
 ) -> list[Measure]:
-    """By --encoder or --vectors; nothing without either, and, with a line on stderr, if no context has a stranger."""
-    if contexts is None and args.encoder:
+    """Relevance, and the columns of --field."""
+    if args.encoder and contexts is None and not args.field:
         raise InputError("--encoder: there are no contexts (S- lines); remedy: --contexts FILE")
-    if contexts is None or not (args.encoder or args.vectors):
-        return []
-    encode: TextEncoder
+    encoder = vectors = None
     if args.encoder:
         import torch
 
         from ..modules.sentence_encoder import TextEncoder as Bert
 
-        encode = Bert(args.encoder, torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu"))
-    else:
-        words = tokenizer(args.lang)
+        encoder = Bert(args.encoder, torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu"))
+    if args.vectors:
         vectors = further.proximity.keywords.vectors if further.proximity else load_vectors(args.vectors)
+    more: list[Measure] = []
+    encode: TextEncoder | None = encoder
+    if encode is None and vectors is not None:
+        words = tokenizer(args.lang)
         encode = WordMeans(vectors, Path(args.vectors).name, words, words.signature)
-    references = None if system.references is None else [texts[0] for texts in system.references]
-    dialogues = read_dialogues(args.dialogues, len(contexts)) if args.dialogues else None
-    found = relevance_measure(encode, contexts, references, dialogues, args.seed)
-    if found is None:
-        print("note: no context has a stranger's, of another conversation: no relevance", file=sys.stderr)
-        return []
-    return [found]
+    if contexts is not None and encode is not None:
+        references = None if systems[0].references is None else [texts[0] for texts in systems[0].references]
+        dialogues = read_dialogues(args.dialogues, len(contexts)) if args.dialogues else None
+        relevance = relevance_measure(encode, contexts, references, dialogues, args.seed)
+        if relevance is None:
+            print("note: no context has a stranger's, of another conversation: no relevance", file=sys.stderr)
+        else:
+            more.append(relevance)
+    if args.field:
+        rows = None if vectors is None else WordRows(vectors, Path(args.vectors).name)
+        more.append(FieldMeasures(max(2, words_of(systems, args.lang)), args.seed, rows, encoder))
+    return more
 
 
 def _commonest(rows: Sequence[Row], style: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -132,16 +132,38 @@ class TextEncoder:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         self.signature = f"encoder:{Path(folder).resolve().name}|sha256:{digest}|mean|layer:last"
 
+    @property
+    def tokens_signature(self) -> str:
+        """Of `of_tokens`."""
+        return f"{self.signature.replace('|mean', '')}"
+
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """(N, D)"""
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         found = np.zeros((len(texts), self.encoder.dimensions))
+        for part, rows in self._batches(texts):
+            found[part] = self.encoder(rows, UTTERANCE).double().cpu().numpy()
+        return found
+
+    @torch.no_grad()
+    def of_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """(n, D) of each: the last layer's vectors of its tokens, without the special ones at both ends."""
+        found: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for part, rows in self._batches(texts):
+            mask = rows.ne(self.tokens.pad)
+            states = self.encoder.model(input_ids=rows, attention_mask=mask.long()).last_hidden_state.double().cpu()
+            for place, vectors, length in zip(part, states, mask.sum(1).tolist(), strict=True):
+                found[place] = vectors[1 : length - self.tokens.ends].numpy()
+        return found
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Tensor]]:
+        """Places of texts of about the same length, and their tokens (B, L)."""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for start in range(0, len(order), BATCH):
             part = order[start : start + BATCH]
             ids = self.tokens.whole([texts[place] for place in part], self.encoder.positions)
-            rows = nn.utils.rnn.pad_sequence(
-                [torch.tensor(row) for row in ids], batch_first=True, padding_value=self.tokens.pad
+            rows = [torch.tensor(row) for row in ids]
+            yield (
+                part,
+                nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.tokens.pad).to(self.device),
             )
-            found[part] = self.encoder(rows.to(self.device), UTTERANCE).double().cpu().numpy()
-        return found

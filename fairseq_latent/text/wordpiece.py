@@ -70,6 +70,14 @@ class WordPieces:
     def whole(self, texts: Sequence[str], longest: int) -> list[tuple[int, ...]]:
         """Each text as [CLS], its newest tokens and [SEP], `longest` at most: what a BERT is trained on."""
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ends = [place for name in ENDS if (place := self._tokenizer.token_to_id(name)) is not None][:1]
-        room = max(0, longest - 1 - len(ends))
-        return [(self.start, *each.ids[max(0, len(each.ids) - room) :], *ends) for each in encoded]
+        end = self._end()
+        room = max(0, longest - 1 - len(end))
+        return [(self.start, *each.ids[max(0, len(each.ids) - room) :], *end) for each in encoded]
+
+    @property
+    def ends(self) -> int:
+        """Special tokens at the end of `whole`."""
+        return len(self._end())
+
+    def _end(self) -> list[int]:
+        return [place for name in ENDS if (place := self._tokenizer.token_to_id(name)) is not None][:1]

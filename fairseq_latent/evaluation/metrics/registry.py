@@ -64,6 +64,27 @@ SCORES = {  # of responses as text, in the order of tables
     "P.Distance": Metric("P.Distance", 3, "cosine", HIGHER, "how near the keywords of the partner's profile are to those of "
                          "the response, by word vectors; a proximity, whatever its name. Other vectors, other values.", CHO),
     "length": Metric("length", 1, "words per response", NEITHER, "compare with the references'.", _OURS),
+    **{f"BLEU-{n}": Metric(f"BLEU-{n}", 2, "0 to 100", HIGHER, f"BLEU of n-grams up to {n}.",
+                           "Papineni et al., 2002; sacrebleu") for n in (1, 2)},
+    **{f"BLEU {side}": Metric(f"BLEU {side}", 2, "0 to 100", HIGHER, f"of N responses and the references of a context: the "
+                              f"BLEU of each {one} and the nearest {other}, mean.", "Zhao et al., 2017")
+       for side, one, other in (("precision", "response", "reference"), ("recall", "reference", "response"))},
+    "embedding average": Metric("emb. average", 3, "cosine", HIGHER, "of the mean word vectors of response and reference.",
+                                "Liu et al., 2016"),
+    "embedding greedy": Metric("emb. greedy", 3, "cosine", HIGHER, "each word's nearest in the other text, mean of both "
+                               "directions.", "Rus and Lintean, 2012"),
+    "embedding extrema": Metric("emb. extrema", 3, "cosine", HIGHER, "of the extreme values of the words' vectors in each "
+                                "dimension.", "Forgues et al., 2014"),
+    "encoder F1": Metric("encoder F1", 2, "percent", HIGHER, "each token's nearest in the other text by vectors in context, "
+                         "both directions averaged harmonically: BERTScore's F1 by the encoder that was given, neither "
+                         "weighted nor rescaled.", "Zhang et al., 2020"),
+    **{f"entropy-{n}": Metric(f"entropy-{n}", 3, "nats", NEITHER, f"entropy of the distribution of {n}-grams of all "
+                              "responses; compare with the references', on the same test set only.", "Zhang et al., 2018")
+       for n in (1, 2, 4)},
+    "EAD": Metric("EAD", 3, "share", NEITHER, "distinct words over their expected number in a text of this length: as "
+                  "dist-1, without its fall with length.", "Liu et al., 2022"),
+    "self-BLEU": Metric("self-BLEU", 2, "0 to 100", LOWER, "BLEU of a response against all others of a random sample; "
+                        "compare with the references'.", "Zhu et al., 2018"),
 }  # fmt: skip
 PERPLEXITY, PER_WORD = "perplexity per token", "perplexity per word"
 _PRIOR = "with all latents inferred from the context alone, as in use; the mean of several passes."

@@ -142,7 +142,7 @@ def _measure(
     lines = words(raw)
     found = measured_lines(lines, words.signature, samples)
     found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
-    responses = Responses(raw, lines, samples, words.signature, references)
+    responses = Responses(raw, lines, samples, words.signature, references, system.references if references else None)
     found += [measurement for each in more for measurement in each.measure(responses)]
     if samples > 1:
         contexts = [lines[start : start + samples] for start in range(0, len(lines), samples)]
@@ -165,6 +165,13 @@ def _measure(
 
 def _repeated(texts: Sequence, times: int) -> list:
     return [text for text in texts for _ in range(times)]
+
+
+def words_of(systems: Sequence[System], language: str) -> int:
+    """Different words of all that is compared: responses of every system, and references."""
+    texts = {text for system in systems for generation in system.generations for text in generation.hypotheses}
+    texts |= {text for each in systems[0].references or () for text in each}
+    return len({word for line in tokenizer(language)(sorted(texts)) for word in line.split()})
 
 
 def measured_lines(lines: Sequence[str], signature: str, samples: int = 1) -> list[Measurement]:

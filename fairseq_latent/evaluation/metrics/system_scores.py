@@ -17,7 +17,7 @@ class Responses:
     """Of one system, `samples` per context, one context after the other: texts, and the same with their words separated.
 
     words: signature of the words. references: of each context, words separated; None of the references themselves, and where
-    there are none.
+    there are none. reference_texts: the same as they are.
     """
 
     texts: Sequence[str]
@@ -25,6 +25,7 @@ class Responses:
     samples: int
     words: str
     references: Sequence[tuple[str, ...]] | None = None
+    reference_texts: Sequence[tuple[str, ...]] | None = None
 
 
 class Measure(Protocol):

@@ -3,10 +3,24 @@
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+
 from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistics
 from fairseq_latent.evaluation.metrics import repetition, response_metrics
+from fairseq_latent.evaluation.metrics.field.embeddings import WordRows
+from fairseq_latent.evaluation.metrics.field.measures import FieldMeasures
 from fairseq_latent.evaluation.metrics.registry import HIGHER, LOWER, METRICS, NEITHER, SCORES, STATISTICS
 from fairseq_latent.evaluation.metrics.relevance import Relevance
+from fairseq_latent.evaluation.metrics.system_scores import Responses
+from fairseq_latent.text.word_vectors import WordVectors
+
+
+class OneHot:
+    tokens_signature = "one-hot"
+
+    def of_tokens(self, texts):
+        return [np.eye(9)[[ord(token) - ord("a") for token in text.split()]] for text in texts]
+
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
 NO_METRICS = {"sentences", "tokens", "words", "dialogues", "signature", "other_word_ppl"}
@@ -22,6 +36,10 @@ def test_every_statistic_and_every_score_has_an_entry():
     ]
     made += [response_metrics.InterDistinct(n, 2, "words") for n in (1, 2)]
     made += [repetition.Duplicates("words"), repetition.GzipRatio("words"), Relevance("encoder", "strangers")]
+    texts = [("a b", "b")] * 2
+    field = FieldMeasures(9, 1, WordRows(WordVectors({}, np.zeros((0, 2)), ""), "v"), OneHot())
+    measured = field.measure(Responses(["a b"] * 4, ["a b"] * 4, 2, "words", texts, texts))
+    made += [each.metric for each in measured]
     assert {each.name for each in made} | {"P.Distance"} == SCORES.keys()
 
 

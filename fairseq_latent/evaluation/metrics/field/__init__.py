@@ -1,0 +1,1 @@
+"""The columns of other papers, measured where asked: `fairseq-latent score --field`."""
