@@ -4,9 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from fairseq_latent.ranges import COUNT, typed
+from fairseq_latent.errors import InputError
+from fairseq_latent.ranges import COUNT, POSITIVE, typed
 
-from ..evaluation.analysis.latent_statistics import table
+from ..evaluation.analysis.latent_statistics import explained, table
 from ..evaluation.analysis.latents import statistics
 from ..evaluation.arguments import add_output, add_running, deliver
 
@@ -43,12 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measure N dialogues at random, by --seed, in place of all; DATA needs SPLIT.ids, conversation:turn a line",
     )
+    parser.add_argument(
+        "--explain",
+        type=typed(float, POSITIVE),
+        metavar="PPL",
+        help="a perplexity that a paper prints: below the table, which of ours comes nearest, per token or per word "
+        "(--importance-samples adds the importance-weighted one)",
+    )
     add_running(parser, "the posterior samples")
     add_output(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Print or write the statistics of one checkpoint."""
+    if args.explain and args.format == "json":
+        raise InputError("--explain is a table for a reader; remedy: without --format json")
     importance = args.importance_samples, args.importance_dtype
     found = statistics(
         args.path, args.data, args.split, args.seed, args.cpu, *importance, args.prior_samples, args.max_dialogues
@@ -58,5 +68,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         text = table(Path(args.path).parent.name or args.path, found, args.format)
         text += f"\n\n{'% ' if args.format == 'latex' else ''}{found.signature}"
+        if args.explain:
+            text += f"\n\n{explained(found, args.explain, args.format)}"
     deliver(text, args.out)
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics, add_relevance, add_running
+from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics, add_relevance, add_running, deliver
 from fairseq_latent.evaluation.metrics.persona_metrics import PersonaMeasures, persona_measures
 from fairseq_latent.evaluation.metrics.relevance import TextEncoder, WordMeans, contexts_of, relevance_measure
 from fairseq_latent.files import written_whole
@@ -14,6 +14,9 @@ from fairseq_latent.text.strangers import read_dialogues
 from fairseq_latent.text.word_tokenizers import LANGUAGES, tokenizer
 from fairseq_latent.text.word_vectors import load_vectors
 
+from ..evaluation.metrics.conventions.rules import CONVENTIONS, convention_names
+from ..evaluation.metrics.conventions.table import as_json as conventions_as_json
+from ..evaluation.metrics.conventions.table import as_table, under_conventions
 from ..evaluation.metrics.field.embeddings import WordRows
 from ..evaluation.metrics.field.measures import FieldMeasures
 from ..evaluation.metrics.score import UNKNOWN, System, measure_systems, read_systems, words_of
@@ -59,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "extrema (--vectors), F1 by an encoder (--encoder); of several responses per context BLEU precision and recall",
     )
     parser.add_argument(
+        "--conventions",
+        metavar="NAME,…",
+        help="instead of the table: the first response to each context under the conventions of "
+        f"{', '.join(CONVENTIONS)}, a line per convention and metric, each with its signature",
+    )
+    parser.add_argument(
         "--bootstrap",
         type=int,
         default=1000,
@@ -80,6 +89,10 @@ def main(args: argparse.Namespace) -> None:
 
     systems = read_systems(args.systems, args.reference)
     _tell_of_unknown(systems[0])
+    if args.conventions:
+        found = under_conventions(systems, convention_names(args.conventions), args.lang)
+        deliver(conventions_as_json(found) if args.format == "json" else as_table(found, args.format), args.out)
+        return
     contexts = contexts_of(systems[0].generations, args.contexts)
     serve = args.field or contexts is not None
     further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), serve)

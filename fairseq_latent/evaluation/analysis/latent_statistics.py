@@ -1,5 +1,6 @@
 """What `fairseq-latent latents` measures of a checkpoint, as it is written, read back and shown."""
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def read_statistics(path: str | Path) -> LatentStatistics:
     return found
 
 
+PERPLEXITIES = {
+    "prior": "latents of the prior, as in use",
+    "rec": "a latent of the posterior: reconstruction",
+    "elbo": "the same with the KL: the bound",
+    "iw": "importance-weighted bound",
+}
 WORTH = ("worth", "worth_over_prior")
 LISTENING = ("context_worth", "latent_worth")
 COLUMNS = {name: metric.column() for name, metric in STATISTICS.items()}  # those that were not asked for are left out
@@ -99,3 +106,19 @@ def table(name: str, found: LatentStatistics, style: str) -> str:
     shown = [each for each in COLUMNS if each not in OPTIONAL or getattr(found, each) is not None]
     columns = [Column("model"), *(COLUMNS[each] for each in shown)]
     return render(columns, [[name, *map(found.shown, shown)]], style)
+
+
+def explained(found: LatentStatistics, printed: float, style: str) -> str:
+    """Each perplexity of a checkpoint beside a printed one, nearest first: which of them a paper may mean.
+
+    off: by which factor it is larger or smaller, in percent of the smaller one.
+    """
+    per_token = {name: getattr(found, f"{name}_ppl") for name in ("prior", "rec", "elbo", "iw")}
+    rows = [(PERPLEXITIES[name], "token", value) for name, value in per_token.items() if value is not None]
+    if found.words:
+        share = found.tokens / found.words
+        rows += [(name, "word", math.exp(min(math.log(value) * share, 700.0))) for name, _, value in rows]
+    ordered = sorted(rows, key=lambda row: abs(math.log(row[2] / printed)))
+    values = [[*row, 100 * (math.exp(min(abs(math.log(row[2] / printed)), 700.0)) - 1)] for row in ordered]
+    columns = [Column("perplexity"), Column("per"), Column("here", 2), Column(f"off {printed:g} by %", 1)]
+    return render(columns, values, style)

@@ -120,3 +120,17 @@ def test_sentences_have_a_latent_worth_alone(sentences_bin, tmp_path):
     assert found["context_worth"] is None and found["latent_worth"] is not None
     assert log.numbers("valid")[-1]["latent_worth"] == pytest.approx(found["latent_worth"], abs=2e-4)
     assert "context_worth" not in log.numbers("valid")[-1]
+
+
+def test_a_printed_perplexity_is_explained(with_ids, run, measured):
+    flags = ("latents", with_ids, "--path", run[0] / "checkpoint_last.pt", "--cpu", "--explain", "7")
+    shown = programs.tool(*flags).stdout.split("\n\n")[-1].splitlines()
+    assert shown[0].split()[:3] == ["perplexity", "per", "here"] and "off 7 by %" in shown[0]
+    values = [float(line.split()[-2]) for line in shown[2:]]
+    assert len(values) == 6 and values == sorted(values, key=lambda value: abs(np.log(value / 7)))
+    names = ("prior_ppl", "rec_ppl", "elbo_ppl", "prior_word_ppl", "rec_word_ppl", "elbo_word_ppl")
+    # the prior's is a mean of passes, which the power of a mean per token is not
+    assert sorted(values) == pytest.approx(sorted(measured[name] for name in names), rel=1e-2)
+    nearest = min(names, key=lambda name: abs(np.log(measured[name] / 7)))
+    assert ("word" in nearest) == (shown[2].split()[-3] == "word")
+    assert programs.tool(*flags, "--format", "json").returncode == 2
