@@ -1,6 +1,7 @@
 """`fairseq-latent score`: BLEU, dist-n, F1, relevance, duplicates and more of several systems' responses in one table."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,11 @@ from ..evaluation.metrics.conventions.table import as_json as conventions_as_jso
 from ..evaluation.metrics.conventions.table import as_table, under_conventions
 from ..evaluation.metrics.field.embeddings import WordRows
 from ..evaluation.metrics.field.measures import FieldMeasures
-from ..evaluation.metrics.score import UNKNOWN, System, measure_systems, read_systems, words_of
+from ..evaluation.metrics.score import UNKNOWN, System, cut_alike, measure_systems, read_systems, words_of
 from ..evaluation.metrics.system_scores import Measure, Row
+from ..evaluation.runs.response_files import read_lines
+
+EQUAL_LENGTH = "the same, every response cut to the words of the shortest one that any system gives in its place:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "systems",
         nargs="+",
         metavar="NAME=FILE",
-        help="a row's name and its responses: the output of fairseq-generate, or text with one response a line",
+        help="a row's name and its responses: the output of fairseq-generate, text with one response a line, or JSON lines "
+        'of any system, {"id", "responses": ["…"]} (.jsonl); NAME=FILE,FILE,…: the same model trained with several seeds',
     )
     parser.add_argument(
         "--reference",
@@ -39,6 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="after the systems: references, one per line, instead of the T- lines; several files of parallel lines: "
         "several references per context, fewer where a file after the first has a blank line",
+    )
+    parser.add_argument(
+        "--ids",
+        metavar="FILE",
+        help="ids of the test set, one per line, by which JSON lines are joined (DATA.text/test.ids); default: lines from 0",
+    )
+    parser.add_argument(
+        "--equal-length",
+        action="store_true",
+        help="a second table, of responses cut to the words of the shortest one that any system gives in their place",
     )
     parser.add_argument(
         "--lang",
@@ -85,9 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read, measure, print."""
-    from ..evaluation.reporting.score_table import as_json, as_text
+    from ..evaluation.reporting.score_table import NOTES, as_json, as_text
 
-    systems = read_systems(args.systems, args.reference)
+    systems = read_systems(args.systems, args.reference, read_lines(args.ids) if args.ids else None)
     _tell_of_unknown(systems[0])
     if args.conventions:
         found = under_conventions(systems, convention_names(args.conventions), args.lang)
@@ -97,11 +112,25 @@ def main(args: argparse.Namespace) -> None:
     serve = args.field or contexts is not None
     further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), serve)
     more = _more(args, systems, contexts, further)
-    rows = measure_systems(systems, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further, more)
+
+    def measured(some: Sequence[System]) -> list[Row]:
+        return measure_systems(
+            some, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further, more
+        )
+
+    rows = measured(systems)
     if args.json_out is not None:
         with written_whole(args.json_out) as file:
             file.write(as_json(rows))
-    text = as_json(rows) if args.format == "json" else as_text(rows, args.format) + _commonest(rows, args.format)
+    alike = measured(cut_alike(systems, args.lang)) if args.equal_length else []
+    if args.format == "json":
+        text = as_json(rows)
+        if alike:
+            text = json.dumps({**json.loads(text), "equal_length": json.loads(as_json(alike))["rows"]}, indent=2) + "\n"
+    else:
+        text = as_text(rows, args.format) + _further_notes(rows, args.format)
+        if alike:
+            text += f"\n{NOTES[args.format](EQUAL_LENGTH)}\n\n{as_text(alike, args.format)}"
     if args.out is None:
         sys.stdout.write(text)
         return
@@ -143,8 +172,8 @@ def _more(
     return more
 
 
-def _commonest(rows: Sequence[Row], style: str) -> str:
-    """A line of the responses that each system, or people, repeat most."""
+def _further_notes(rows: Sequence[Row], style: str) -> str:
+    """What systems repeat most, how those that were not trained here were sampled, and how seeds differ."""
     from ..evaluation.reporting.score_table import NOTES
 
     lines = [
@@ -152,6 +181,11 @@ def _commonest(rows: Sequence[Row], style: str) -> str:
         for row in rows
         if (commonest := row.scores["duplicates"].extra["commonest"])
     ]
+    lines += [f"{row.name}: decoded with {row.settings}" for row in rows if row.settings]
+    for row in rows:
+        if row.seeds > 1:
+            spread = ", ".join(f"{name} {score.extra['sd']:.3g}" for name, score in row.scores.items())
+            lines.append(f"{row.name}: mean of {row.seeds} seeds, whose standard deviations are: {spread}")
     return "".join(f"{NOTES[style](line)}\n" for line in lines)
 
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_latent.cli import main
+from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.analysis.sweep import as_json
 from fairseq_latent.evaluation.metrics import profile_categories
 from fairseq_latent.evaluation.reporting import collect
+from fairseq_latent.evaluation.runs.outside_systems import read_outside
 from fairseq_latent.evaluation.runs.run_folder import run_folders
 from fairseq_latent.evaluation.runs.training_log import read_training_log
 
@@ -34,6 +36,21 @@ def test_score_of_what_was_generated(data, hypothesis, style):
         flags = ("--lang", "none", "--hypothesis", hypothesis, "--format", style, "--out", here / "out")
         found = outcome(main, "score", "a=a", "b=b", *ROUGH, *flags)
         refused_or_written(found, here / "out")
+
+
+OUTSIDE = b"".join(b'{"id": %d, "responses": ["yes .", "no"], "settings": {"top_p": 0.9}}\n' % row for row in range(3))
+
+
+@given(edited(OUTSIDE))
+def test_responses_of_outside_systems(data):
+    with folder() as here:
+        (here / "a.jsonl").write_bytes(data)
+        try:
+            found = read_outside(here / "a.jsonl")
+        except InputError as error:
+            assert "remedy: " in str(error)
+        else:
+            assert all(each.hypotheses for each in found.generations)
 
 
 @given(edited(text(BASE).encode()), edited(text(REFERENCES).encode()), st.sampled_from(("en", "ja", "none")))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
@@ -9,8 +10,22 @@ from fairseq_latent.evaluation.metrics.persona_metrics import NOTHING, PersonaMe
 from fairseq_latent.evaluation.metrics.registry import SCORES
 from fairseq_latent.evaluation.metrics.repetition import Duplicates, GzipRatio
 from fairseq_latent.evaluation.metrics.response_metrics import F1, Bleu, InterDistinct, Length, Score
-from fairseq_latent.evaluation.metrics.system_scores import REFERENCE, Measure, Measurement, Responses, Row, resampled
-from fairseq_latent.evaluation.runs.response_files import Generation, named_paths, read_generations
+from fairseq_latent.evaluation.metrics.system_scores import (
+    REFERENCE,
+    Measure,
+    Measurement,
+    Responses,
+    Row,
+    over_seeds,
+    resampled,
+)
+from fairseq_latent.evaluation.runs.outside_systems import is_outside, read_outside
+from fairseq_latent.evaluation.runs.response_files import (
+    Generation,
+    named_paths,
+    read_generations,
+    with_references,
+)
 from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
 
@@ -24,6 +39,7 @@ class System:
     name: str
     file: str
     generations: tuple[Generation, ...]
+    settings: str | None = None  # how the responses were sampled, of systems that were not trained here
 
     @property
     def samples(self) -> int:
@@ -38,17 +54,85 @@ class System:
         return tuple((generation.reference, *generation.further_references) for generation in self.generations)
 
 
-def read_systems(specifications: Sequence[str], references: Sequence[str] = ()) -> list[System]:
-    """Read each NAME=FILE; all must answer the same test set."""
-    return read_named(named_paths(specifications, "file"), references)
+def read_systems(
+    specifications: Sequence[str], references: Sequence[str] = (), ids: Sequence[str] | None = None
+) -> list[System]:
+    """Read each NAME=FILE, or NAME=FILE,FILE,… of several seeds; all must answer the same test set.
+
+    ids: those of the test set, for JSON Lines of systems that were not trained here.
+    """
+    files = [(name, file) for name, given in named_paths(specifications, "file") for file in of_seeds(given)]
+    return read_named(files, references, ids)
 
 
-def read_named(files: Sequence[tuple[str, str]], references: Sequence[str] = ()) -> list[System]:
-    """Read each (name, file); all must answer the same test set."""
-    systems = [System(name, file, tuple(read_generations(file, references))) for name, file in files]
+def of_seeds(given: str) -> list[str]:
+    """FILE,FILE,… -> the files of several seeds; a path that exists is one file, whatever commas it has."""
+    parts = given.split(",")
+    return [given] if len(parts) == 1 or Path(given).exists() else [part for part in parts if part]
+
+
+def read_named(
+    files: Sequence[tuple[str, str]], references: Sequence[str] = (), ids: Sequence[str] | None = None
+) -> list[System]:
+    """Read each (name, file); all must answer the same test set. Files of one name are its seeds."""
+    systems = [_read(name, file, references, ids) for name, file in files]
+    known = next((system for system in systems if system.references is not None), None)
+    if known is not None:
+        systems = [_joined(system, known) if is_outside(system.file) else system for system in systems]
     for system in systems[1:]:
         _check_same_test_set(systems[0], system, references_given=bool(references))
     return systems
+
+
+def _read(name: str, file: str, references: Sequence[str], ids: Sequence[str] | None) -> System:
+    if not is_outside(file):
+        return System(name, file, tuple(read_generations(file, references)))
+    found = read_outside(file, ids)
+    generations = with_references(found.generations, file, references) if references else found.generations
+    return System(name, file, tuple(generations), found.settings)
+
+
+def _joined(system: System, known: System) -> System:
+    """An outside system with the contexts and references of another system's file, in the same order."""
+    if len(system.generations) != len(known.generations) or system.references is not None:
+        return system
+    pairs = zip(system.generations, known.generations, strict=True)
+    return replace(
+        system,
+        generations=tuple(
+            replace(
+                ours, source=theirs.source, reference=theirs.reference, further_references=theirs.further_references
+            )
+            for ours, theirs in pairs
+        ),
+    )
+
+
+def cut_alike(systems: Sequence[System], language: str) -> list[System]:
+    """The systems with each response cut to the words of the shortest one that any system gives in its place.
+
+    Distinct n-grams, BLEU and F1 depend on length: what differs here does not come from it.
+    """
+    if len({system.samples for system in systems}) > 1:
+        raise InputError(
+            "--equal-length: systems give different numbers of responses per context; remedy: as many of each"
+        )
+    words = tokenizer(language)
+    split = [
+        [[line.split() for line in words(generation.hypotheses)] for generation in system.generations]
+        for system in systems
+    ]
+    shortest = [[min(map(len, one)) for one in zip(*of, strict=True)] for of in zip(*split, strict=True)]
+    return [
+        replace(
+            system,
+            generations=tuple(
+                replace(generation, hypotheses=tuple(" ".join(line[:n]) for line, n in zip(lines, most, strict=True)))
+                for generation, lines, most in zip(system.generations, of_system, shortest, strict=True)
+            ),
+        )
+        for system, of_system in zip(systems, split, strict=True)
+    ]
 
 
 def _check_same_test_set(first: System, other: System, references_given: bool) -> None:
@@ -105,9 +189,10 @@ def measure_systems(
         found += [measurement for each in more for measurement in each.measure(people)]
         measured.insert(0, (Row(REFERENCE, None, len(first), 1, 1, {}), found))
     rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
+    found = [measurements for _, measurements in measured]
     if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
-        return rows
-    return resampled(rows, [found for _, found in measured], Bootstrap(resamples, seed), baseline or systems[0].name)
+        return over_seeds(rows)
+    return resampled(rows, found, Bootstrap(resamples, seed), baseline or systems[0].name)
 
 
 def _check_bootstrap(systems: Sequence[System], resamples: int, seed: int, baseline: str | None) -> None:
@@ -137,7 +222,7 @@ def _measure(
     more: Sequence[Measure],
 ) -> tuple[Row, list[Measurement]]:
     samples = 1 if hypothesis == "first" else system.samples
-    row = Row(system.name, system.file, len(system.generations), system.samples, samples, {})
+    row = Row(system.name, system.file, len(system.generations), system.samples, samples, {}, settings=system.settings)
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
     found = measured_lines(lines, words.signature, samples)

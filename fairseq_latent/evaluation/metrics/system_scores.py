@@ -1,5 +1,6 @@
 """Rows of measured systems, and the intervals and comparisons that a bootstrap adds to them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -129,6 +130,8 @@ class Row:
     responses_measured: int
     scores: dict[str, Score]
     comparison: Comparison | None = None  # None for the references, the baseline, and where nothing was resampled
+    settings: str | None = None  # how the responses of a system that was not trained here were sampled
+    seeds: int = 1  # trainings that the scores are means of
 
 
 FEW_MATCHES = 10
@@ -143,14 +146,19 @@ def resampled(
     rows: Sequence[Row], measurements: Sequence[Sequence[Measurement]], bootstrap: Bootstrap, baseline: str
 ) -> list[Row]:
     """The rows with intervals, and with comparisons to the system named `baseline`."""
+    merged = over_seeds(rows)
     measurements = [[each for each in found if each.metric.interval is not None] for found in measurements]
     sums = iter(_sums(bootstrap, [each.table() for found in measurements for each in found]))
     values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
+    metrics = [{each.metric.name: each.metric for each in found} for found in measurements]
+    groups = _groups(rows)
+    values = [_over_seeds([values[place] for place in group], bootstrap) for group in groups]
+    metrics, rows = [metrics[group[0]] for group in groups], merged
     base = next(index for index, row in enumerate(rows) if row.file is not None and row.name == baseline)
     result = []
-    for index, (row, found) in enumerate(zip(rows, measurements, strict=True)):
+    for index, (row, found) in enumerate(zip(rows, metrics, strict=True)):
         scores = dict(row.scores)
-        for metric in (each.metric for each in found):
+        for metric in found.values():
             scores[metric.name] = _with_interval(
                 scores[metric.name], metric.interval, values[index][metric.name], bootstrap
             )
@@ -159,6 +167,56 @@ def resampled(
             row = replace(row, comparison=_compared(row, rows[base], values[index], values[base], bootstrap))
         result.append(row)
     return result
+
+
+def over_seeds(rows: Sequence[Row]) -> list[Row]:
+    """One row for the rows of a name, which are its seeds: means, with the seeds' values and their standard deviation.
+
+    What else a score consists of is that of the first seed.
+    """
+    merged = []
+    for group in _groups(rows):
+        first = rows[group[0]]
+        if len(group) == 1:
+            merged.append(first)
+            continue
+        scores = {}
+        for name in first.scores:
+            each = [rows[seed].scores[name] for seed in group]
+            values = [score.value for score in each]
+            extra = {**each[0].extra, "seeds": values, "sd": float(np.std(values, ddof=1))}
+            signature = f"{each[0].signature}|seeds:{len(group)}"
+            scores[name] = replace(each[0], value=float(np.mean(values)), signature=signature, extra=extra)
+        files = ",".join(str(rows[seed].file) for seed in group)
+        merged.append(replace(first, file=files, scores=scores, seeds=len(group)))
+    return merged
+
+
+def _groups(rows: Sequence[Row]) -> list[list[int]]:
+    """Places of the rows of each name."""
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault((row.name, row.file is None), []).append(place)
+    return list(groups.values())
+
+
+def _over_seeds(values: Sequence[dict[str, np.ndarray]], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
+    """Resampled values of each seed -> of their mean, with seeds resampled, too: (resamples,) per metric.
+
+    Another training gives another value, whatever the contexts. The mean of S values drawn out of S with replacement has
+    (S - 1) / S of the variance that the mean of S seeds has; its distance from their mean is widened by the root of that.
+    """
+    if len(values) == 1:
+        return values[0]
+    count = len(values)
+    draw = np.random.default_rng((bootstrap.seed, count)).integers(count, size=(bootstrap.resamples, count))
+    found = {}
+    for name in values[0]:
+        of_seeds = np.stack([each[name] for each in values])  # (S, resamples)
+        mean = of_seeds.mean(0)
+        drawn = np.take_along_axis(of_seeds, draw.T, 0).mean(0)
+        found[name] = mean + math.sqrt(count / (count - 1)) * (drawn - mean)
+    return found
 
 
 def _sums(bootstrap: Bootstrap, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
