@@ -1,6 +1,7 @@
 """Every metric that a table shows: its decimals, unit, meaning, direction and source. All tables take their columns here."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..tables import Column
 
@@ -137,3 +138,79 @@ OTHERS = {
     "mrr": Metric("MRR", 4, "0 to 1", HIGHER, "mean reciprocal rank of the right reply.", "Voorhees, 1999"),
 }  # fmt: skip
 METRICS: dict[str, Metric] = SCORES | STATISTICS | OTHERS
+
+
+class Detail(NamedTuple):
+    """How a metric is computed, and what no value of it says."""
+
+    formula: str
+    cannot_tell: str
+
+
+_BLIND = "whether a response answers its context"
+_ONE_OF_MANY = "whether another response than the reference is good, too"
+_FALLING = f"{_BLIND}; texts of unlike length do not compare"
+_FIFTY = "what the other dialogues hold"
+_ENCODER = "whether a response is true, consistent or polite; what the encoder does not see"
+_TEACHER = "what the model says if it decodes by itself"
+_BOUND = f"{_TEACHER}; models with other subwords do not compare"
+_PER_WORD = f"{_TEACHER}; other ways of writing words do not compare"
+_RANKED = "whether the model would say it"
+_CHANCE = "anything by itself: a control"
+_NATS, _TOKENS, _WORD_COUNT = "exp(Σ nats / Σ {})", "target tokens, ends included", "words, and one end per response"
+IN_DETAIL = {
+    "BLEU": Detail("BP · exp(¼ Σ_{n≤4} ln p_n), p_n clipped matches of the corpus, no smoothing", _ONE_OF_MANY),
+    "dist-1": Detail("100 · distinct / all words", _FALLING),
+    "dist-2": Detail("100 · distinct / all bigrams", _FALLING),
+    "Distinct-1": Detail("distinct words / words", _FALLING),
+    "Distinct-2": Detail("distinct bigrams / words", _FALLING),
+    "dist-1@50": Detail("dist-1 of 50 dialogues", _FIFTY),
+    "dist-2@50": Detail("dist-2 of 50 dialogues", _FIFTY),
+    "Distinct-1@50": Detail("Distinct-1 of 50 dialogues", _FIFTY),
+    "Distinct-2@50": Detail("Distinct-2 of 50 dialogues", _FIFTY),
+    "inter-dist-1": Detail("mean over contexts of 100 · distinct / all words of N responses", _BLIND),
+    "inter-dist-2": Detail("mean over contexts of 100 · distinct / all bigrams of N responses", _BLIND),
+    "F1": Detail("mean of 100 · 2PR / (P + R) over words, the best reference", _ONE_OF_MANY),
+    "relevance": Detail("mean of cos(r, c) − cos(r, c′), c′ a stranger's context", _ENCODER),
+    "duplicates": Detail("100 · responses whose words another one has, too / responses", "whether repeating was right"),
+    "gzip ratio": Detail("bytes / bytes of gzip -9", _FALLING),
+    "P.Distance": Detail("mean over profile keywords of the largest cosine with a keyword of the response", _ENCODER),
+    "length": Detail("words / responses", "anything else"),
+    "BLEU-1": Detail("BP · p_1", f"{_ONE_OF_MANY}; order of words"),
+    "BLEU-2": Detail("BP · √(p_1 p_2)", _ONE_OF_MANY),
+    "BLEU precision": Detail("mean over responses of max over references of sentence BLEU", _ONE_OF_MANY),
+    "BLEU recall": Detail("mean over references of max over responses of sentence BLEU",
+                          "whether the other responses are bad"),
+    "embedding average": Detail("cos(mean of r's vectors, mean of the reference's)", f"{_ONE_OF_MANY}; order of words"),
+    "embedding greedy": Detail("½ (mean_i max_j cos + mean_j max_i cos)", f"{_ONE_OF_MANY}; order of words"),
+    "embedding extrema": Detail("cos of the values farthest from 0 in each dimension", f"{_ONE_OF_MANY}; order of words"),
+    "encoder F1": Detail("100 · 2PR / (P + R), P = mean_i max_j cos, R = mean_j max_i cos", _ONE_OF_MANY),
+    **{f"entropy-{n}": Detail("−Σ f ln f over the n-grams' relative frequencies f", _FALLING) for n in (1, 2, 4)},
+    "EAD": Detail("D / (V (1 − ((V − 1) / V)^C)), D distinct of C words, V words of all that is compared", _BLIND),
+    "self-BLEU": Detail("mean of sentence BLEU against all other responses of a sample of 200", _BLIND),
+    "kl": Detail("mean of KL(q(z|c, r) ‖ p(z|c))", "whether the decoder reads the latent"),
+    "fader_kl": Detail("mean of the KL of the fader", "whether the decoder obeys the fader"),
+    "au": Detail("dimensions whose posterior mean has a variance > 0.01", "what the dimensions are about"),
+    "mi": Detail("mean of ln q(z|c, r) − ln (1/N) Σ q(z|c_i, r_i)", "more than ln N nats; whether the decoder reads it"),
+    "prior_ppl": Detail(_NATS.format(_TOKENS) + ", z ~ p(z|c)", _BOUND),
+    "rec_ppl": Detail(_NATS.format(_TOKENS) + ", z ~ q(z|c, r)", f"prediction: z has seen the response; {_BOUND}"),
+    "elbo_ppl": Detail("exp(Σ (nats + KL) / Σ target tokens)", f"how far the bound is from the truth; {_BOUND}"),
+    "iw_ppl": Detail("exp(−Σ ln (1/K) Σ_k p(r|c, z_k) p(z_k|c) / q(z_k|c, r) / Σ target tokens)", _BOUND),
+    "other_ppl": Detail(_NATS.format(_TOKENS) + ", z ~ q(z|a stranger's profile)", _BOUND),
+    "prior_word_ppl": Detail(_NATS.format(_WORD_COUNT) + ", z ~ p(z|c)", _PER_WORD),
+    "rec_word_ppl": Detail(_NATS.format(_WORD_COUNT) + ", z ~ q(z|c, r)",
+                           f"prediction: z has seen the response; {_PER_WORD}"),
+    "elbo_word_ppl": Detail("exp(Σ (nats + KL) / Σ words and ends)", f"how far the bound is from the truth; {_PER_WORD}"),
+    "worth": Detail("mean of nats with z of a stranger's profile − of the right one", _TEACHER),
+    "worth_over_prior": Detail("mean of nats with z of the prior − of the right profile", _TEACHER),
+    "context_worth": Detail("mean of nats given c′ − given c, z ~ p(z|c′) and p(z|c), the same noise", _TEACHER),
+    "latent_worth": Detail("mean of nats with z ~ q(z|c, r′) − with z ~ q(z|c, r), the same noise",
+                           "whether decoding, which has no r, gets such a z"),
+    "to_other_profiles": Detail("P.Distance with the profile of the pair half a test set away", _CHANCE),
+    "purity": Detail("same label among the five nearest / 5", "whether responses show it"),
+    "untrained": Detail("5-NN purity of untrained networks", _CHANCE),
+    "shuffled": Detail("5-NN purity after shuffling the labels", _CHANCE),
+    "hits@1": Detail("100 · contexts with rank 1 / contexts", _RANKED),
+    "hits@5": Detail("100 · contexts with rank ≤ 5 / contexts", _RANKED),
+    "mrr": Detail("mean of 1 / rank", _RANKED),
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The registry of metrics: complete, and as docs/metrics.md has it."""
+"""The registry of metrics: complete, and as docs/measures.md has it."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +9,7 @@ from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistic
 from fairseq_latent.evaluation.metrics import repetition, response_metrics
 from fairseq_latent.evaluation.metrics.field.embeddings import WordRows
 from fairseq_latent.evaluation.metrics.field.measures import FieldMeasures
-from fairseq_latent.evaluation.metrics.registry import HIGHER, LOWER, METRICS, NEITHER, SCORES, STATISTICS
+from fairseq_latent.evaluation.metrics.registry import HIGHER, IN_DETAIL, LOWER, METRICS, NEITHER, SCORES, STATISTICS
 from fairseq_latent.evaluation.metrics.relevance import Relevance
 from fairseq_latent.evaluation.metrics.system_scores import Responses
 from fairseq_latent.text.word_vectors import WordVectors
@@ -22,7 +22,7 @@ class OneHot:
         return [np.eye(9)[[ord(token) - ord("a") for token in text.split()]] for text in texts]
 
 
-PAGE = Path(__file__).parents[3] / "docs/metrics.md"
+PAGE = Path(__file__).parents[3] / "docs/measures.md"
 NO_METRICS = {"sentences", "tokens", "words", "dialogues", "signature", "other_word_ppl"}
 ENDS = ("_low", "_high")
 
@@ -51,11 +51,22 @@ def test_entries_are_whole():
     assert len({metric.header for metric in METRICS.values()}) == len(METRICS)
 
 
+def test_every_entry_has_a_formula_and_says_what_it_cannot_tell():
+    assert IN_DETAIL.keys() == METRICS.keys()
+    for name, detail in IN_DETAIL.items():
+        assert detail.formula and detail.cannot_tell and not detail.cannot_tell.endswith("."), name
+
+
 def test_the_page_says_what_the_registry_says():
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+
+    def cell(text):
+        return text.replace("|", "\\|")
+
     expected = [
-        f"| {metric.header} | {metric.unit} | {metric.better.removesuffix(' is better').removesuffix(' end is good')} "
-        f"| {metric.meaning.replace('|', chr(92) + '|')} | {metric.source} |"
-        for metric in METRICS.values()
+        f"| {metric.header} | {cell(IN_DETAIL[name].formula)} | {metric.unit} "
+        f"| {metric.better.removesuffix(' is better').removesuffix(' end is good')} | {cell(metric.meaning)} "
+        f"| {IN_DETAIL[name].cannot_tell} | {metric.source} |"
+        for name, metric in METRICS.items()
     ]
     assert rows == expected
