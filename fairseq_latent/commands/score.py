@@ -19,6 +19,7 @@ from ..evaluation.metrics.conventions.rules import CONVENTIONS, convention_names
 from ..evaluation.metrics.conventions.table import as_json as conventions_as_json
 from ..evaluation.metrics.conventions.table import as_table, under_conventions
 from ..evaluation.metrics.field.embeddings import WordRows
+from ..evaluation.metrics.field.fluency import Fluency, Nats
 from ..evaluation.metrics.field.measures import FieldMeasures
 from ..evaluation.metrics.score import UNKNOWN, System, cut_alike, measure_systems, read_systems, words_of
 from ..evaluation.metrics.system_scores import Measure, Row
@@ -70,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_persona_metrics(parser)
     add_relevance(parser)
+    parser.add_argument(
+        "--lm-path",
+        metavar="FOLDER",
+        help="a decoder-only language model in transformers' form (fairseq-latent weights smollm2 FOLDER): its perplexity "
+        "of the responses, without contexts",
+    )
     parser.add_argument(
         "--field",
         action="store_true",
@@ -166,10 +173,22 @@ def _more(
             print("note: no context has a stranger's, of another conversation: no relevance", file=sys.stderr)
         else:
             more.append(relevance)
+    if args.lm_path:
+        more.append(Fluency(_nats(args), Path(args.lm_path).resolve().name))
     if args.field:
         rows = None if vectors is None else WordRows(vectors, Path(args.vectors).name)
         more.append(FieldMeasures(max(2, words_of(systems, args.lang)), args.seed, rows, encoder))
     return more
+
+
+def _nats(args: argparse.Namespace) -> Nats:
+    """By the model of --lm-path."""
+    import torch
+
+    from ..modules.language_models.text_likelihood import nats_of_texts
+
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+    return lambda texts: nats_of_texts(args.lm_path, texts, device)
 
 
 def _further_notes(rows: Sequence[Row], style: str) -> str:

@@ -273,3 +273,26 @@ def test_what_cannot_be_measured_is_refused(text, model, tmp_path):
     refused(tool(copy, model), "test.tgt: 1 lines of 2 examples")
     (copy / "test.own").unlink()
     refused(tool(copy, model), "test.own: no such file; remedy: PERSONAS=yes bash scripts/prepare/")
+
+
+def test_score_has_the_models_perplexity_of_responses(model, tmp_path):
+    """Against `transformers`, a text at a time."""
+    from transformers import LlamaForCausalLM
+
+    from fairseq_latent.text.gpt2_tokenizer import load_gpt2
+
+    lines = ["hello", "what do you eat ?", "hello", "you " * 90]
+    (tmp_path / "a").write_text("".join(f"{line}\n" for line in lines))
+    flags = ("--lang", "none", "--bootstrap", "40", "--lm-path", model, "--cpu", "--json")
+    found = json.loads(programs.tool("score", f"a={tmp_path / 'a'}", *flags).stdout)["rows"][0]["scores"]["LM PPL"]
+    judge, tokens = LlamaForCausalLM.from_pretrained(model).eval(), load_gpt2(str(model))
+    (end,) = tokens.ids(["\n"])[0]
+    nats = count = 0
+    for line in lines:
+        ids = torch.tensor([[301, *tokens.ids([line])[0][:62], end]])  # 64 positions
+        with torch.no_grad():
+            nats += judge(ids, labels=ids).loss.item() * (ids.size(1) - 1)
+        count += ids.size(1) - 1
+    assert found["value"] == pytest.approx(math.exp(nats / count), rel=1e-4)
+    assert found["extra"]["tokens"] == count and found["interval"] is not None
+    assert found["signature"].startswith(f"lm-ppl|lm:{model.name}|")

@@ -32,6 +32,8 @@ class LatentStatistics:
     context_worth: nats per response that the context saves over another dialogue's, of like length, with latents of the
     prior; latent_worth: those that the posterior of context and response saves over that of the context and another
     response. The noise is the same in both.
+    marginal_kl: kl - mi, nats, of models whose prior is the same for all sentences: KL(q(z) || p(z)) (Hoffman and Johnson,
+    2016), what keeps samples of the prior from what the decoder was trained on.
     """
 
     kl: float | None
@@ -64,6 +66,7 @@ class LatentStatistics:
     latent_worth: float | None = None
     latent_worth_low: float | None = None
     latent_worth_high: float | None = None
+    marginal_kl: float | None = None
 
     def shown(self, name: str) -> Estimate | None:
         """A statistic with its interval, if it has one; None if it was not measured."""
@@ -98,7 +101,7 @@ PERPLEXITIES = {
 WORTH = ("worth", "worth_over_prior")
 LISTENING = ("context_worth", "latent_worth")
 COLUMNS = {name: metric.column() for name, metric in STATISTICS.items()}  # those that were not asked for are left out
-OPTIONAL = ("fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH, *LISTENING)
+OPTIONAL = ("marginal_kl", "fader_kl", "prior_ppl", "iw_ppl", "other_ppl", "prior_word_ppl", *WORTH, *LISTENING)
 
 
 def table(name: str, found: LatentStatistics, style: str) -> str:

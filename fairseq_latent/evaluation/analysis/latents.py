@@ -109,10 +109,13 @@ def statistics(
         f"{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
+    mi = mutual_information(posterior, columns["z"][mixture]).mean().item()
+    one_prior = not getattr(trained.task, "reads_context", True)
     return LatentStatistics(
         kl=kl / count,
         au=active_units(mean.sum(0), mean.square().sum(0), count),
-        mi=mutual_information(posterior, columns["z"][mixture]).mean().item(),
+        mi=mi,
+        marginal_kl=kl / count - mi if one_prior else None,
         rec_ppl=_perplexity(nll / tokens),
         elbo_ppl=_perplexity((nll + kl + beside) / tokens),
         sentences=count,

@@ -82,6 +82,9 @@ SCORES = {  # of responses as text, in the order of tables
     **{f"entropy-{n}": Metric(f"entropy-{n}", 3, "nats", NEITHER, f"entropy of the distribution of {n}-grams of all "
                               "responses; compare with the references', on the same test set only.", "Zhang et al., 2018")
        for n in (1, 2, 4)},
+    "LM PPL": Metric("LM PPL", 1, "perplexity per token of that model", NEITHER, "of the responses under a language model "
+                     "that was trained elsewhere; compare with the references'. Very common texts have the lowest.",
+                     "Zhao et al., 2018"),
     "EAD": Metric("EAD", 3, "share", NEITHER, "distinct words over their expected number in a text of this length: as "
                   "dist-1, without its fall with length.", "Liu et al., 2022"),
     "self-BLEU": Metric("self-BLEU", 2, "0 to 100", LOWER, "BLEU of a response against all others of a random sample; "
@@ -103,6 +106,9 @@ STATISTICS = {  # of latents and likelihoods, by their names in LatentStatistics
     "mi": Metric("MI", 2, "nats", NEITHER, "how much the latent tells about which pair of context and response it belongs "
                  "to, estimated. It may exceed KLD, which counts only what the context does not tell. 0 means nothing; the "
                  "toss of a coin is 0.69.", "Hoffman and Johnson, 2016"),
+    "marginal_kl": Metric("marginal KL", 2, "nats", LOWER, "KL of all posteriors together from the prior, KLD - MI, of "
+                          "sentence VAEs. 0: samples of the prior are what the decoder was trained on.",
+                          "Hoffman and Johnson, 2016"),
     "prior_ppl": Metric("prior PPL", 2, PERPLEXITY, LOWER, _PRIOR, CHO),
     "rec_ppl": Metric("rec PPL", 2, PERPLEXITY, LOWER, _REC, SATO),
     "elbo_ppl": Metric("elbo PPL", 2, PERPLEXITY, LOWER, _ELBO, "Bowman et al., 2016"),
@@ -186,12 +192,14 @@ IN_DETAIL = {
     "embedding extrema": Detail("cos of the values farthest from 0 in each dimension", f"{_ONE_OF_MANY}; order of words"),
     "encoder F1": Detail("100 · 2PR / (P + R), P = mean_i max_j cos, R = mean_j max_i cos", _ONE_OF_MANY),
     **{f"entropy-{n}": Detail("−Σ f ln f over the n-grams' relative frequencies f", _FALLING) for n in (1, 2, 4)},
+    "LM PPL": Detail("exp(Σ nats / Σ tokens, ends included)", f"{_BLIND}; dull texts and repetitions are cheap"),
     "EAD": Detail("D / (V (1 − ((V − 1) / V)^C)), D distinct of C words, V words of all that is compared", _BLIND),
     "self-BLEU": Detail("mean of sentence BLEU against all other responses of a sample of 200", _BLIND),
     "kl": Detail("mean of KL(q(z|c, r) ‖ p(z|c))", "whether the decoder reads the latent"),
     "fader_kl": Detail("mean of the KL of the fader", "whether the decoder obeys the fader"),
     "au": Detail("dimensions whose posterior mean has a variance > 0.01", "what the dimensions are about"),
     "mi": Detail("mean of ln q(z|c, r) − ln (1/N) Σ q(z|c_i, r_i)", "more than ln N nats; whether the decoder reads it"),
+    "marginal_kl": Detail("KL − MI", "more than MI does: it is too large where MI nears ln N nats"),
     "prior_ppl": Detail(_NATS.format(_TOKENS) + ", z ~ p(z|c)", _BOUND),
     "rec_ppl": Detail(_NATS.format(_TOKENS) + ", z ~ q(z|c, r)", f"prediction: z has seen the response; {_BOUND}"),
     "elbo_ppl": Detail("exp(Σ (nats + KL) / Σ target tokens)", f"how far the bound is from the truth; {_BOUND}"),

@@ -14,6 +14,7 @@ from .pretrained import LanguageModel, of_folder
 
 WARMUP = 0.1  # of the updates, in which the learning rate rises; then it falls to nothing
 CLIP = 1.0  # of the gradient's norm
+POSITIONS, TEXTS = 512, 16  # tokens of a text, and texts at a time, of `nats_of_texts`
 
 Span = tuple[int, int]
 
@@ -113,3 +114,19 @@ def likelihood_of_folder(
     if end is None or begin is None:
         raise InputError(f"{folder}/config.json: eos_token_id is no token of it; remedy: the token that ends a text")
     return TextLikelihood(read, device, autocast), begin, end, tokenizer.ids
+
+
+@torch.no_grad()
+def nats_of_texts(folder: str, texts: Sequence[str], device: torch.device) -> list[tuple[float, int]]:
+    """Nats and tokens of each text, its end included, by the language model of a folder; of long texts the first 510."""
+    model, begin, end, ids = likelihood_of_folder(folder, POSITIONS, device)
+    longest = min(POSITIONS, model.positions or POSITIONS)
+    rows = [[begin, *row[: longest - 2], end] for row in ids(list(texts))]
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+    for start in range(0, len(order), TEXTS):
+        part = order[start : start + TEXTS]
+        costs = model.nats([rows[place] for place in part], [[(1, len(rows[place]))] for place in part]).tolist()
+        for place, cost in zip(part, costs, strict=True):
+            found[place] = (cost, len(rows[place]) - 1)
+    return found

@@ -75,6 +75,7 @@ def test_worth_is_what_a_loop_finds(with_ids, run, measured):
     for name, column in zip(("context_worth", "latent_worth"), found.T, strict=True):
         assert measured[name] == pytest.approx(column.mean(), rel=1e-3, abs=1e-5)
         assert measured[f"{name}_low"] < measured[name] < measured[f"{name}_high"]
+    assert measured["marginal_kl"] is None  # each context has a prior of its own
     assert measured["dialogues"] == 7 and "|strangers:dialogues,alone:0|" in measured["signature"]
 
 
@@ -118,6 +119,7 @@ def test_sentences_have_a_latent_worth_alone(sentences_bin, tmp_path):
     )
     found = json.loads(shown.stdout)
     assert found["context_worth"] is None and found["latent_worth"] is not None
+    assert found["marginal_kl"] == pytest.approx(found["kl"] - found["mi"])
     assert log.numbers("valid")[-1]["latent_worth"] == pytest.approx(found["latent_worth"], abs=2e-4)
     assert "context_worth" not in log.numbers("valid")[-1]
 

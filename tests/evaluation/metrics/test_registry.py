@@ -8,6 +8,7 @@ import numpy as np
 from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistics
 from fairseq_latent.evaluation.metrics import repetition, response_metrics
 from fairseq_latent.evaluation.metrics.field.embeddings import WordRows
+from fairseq_latent.evaluation.metrics.field.fluency import Perplexity
 from fairseq_latent.evaluation.metrics.field.measures import FieldMeasures
 from fairseq_latent.evaluation.metrics.registry import HIGHER, IN_DETAIL, LOWER, METRICS, NEITHER, SCORES, STATISTICS
 from fairseq_latent.evaluation.metrics.relevance import Relevance
@@ -39,7 +40,7 @@ def test_every_statistic_and_every_score_has_an_entry():
     texts = [("a b", "b")] * 2
     field = FieldMeasures(9, 1, WordRows(WordVectors({}, np.zeros((0, 2)), ""), "v"), OneHot())
     measured = field.measure(Responses(["a b"] * 4, ["a b"] * 4, 2, "words", texts, texts))
-    made += [each.metric for each in measured]
+    made += [each.metric for each in measured] + [Perplexity("lm")]
     assert {each.name for each in made} | {"P.Distance"} == SCORES.keys()
 
 
