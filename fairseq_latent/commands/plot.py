@@ -5,8 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairseq_latent.errors import InputError
+from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
+from fairseq_latent.memory import require_memory
+from fairseq_latent.ranges import COUNT, typed
 
 from ..evaluation.analysis import latent_samples
 from ..evaluation.analysis.latent_samples import SampledPair
@@ -18,6 +20,7 @@ PICTURES = {
     "loss": "negative log-likelihood and reconstruction perplexity over updates",
     "latents": "prior and posterior samples of chosen pairs, coloured by the reference's log-probability",
     "perception": "what a persona model makes of profiles, coloured by what they are about",
+    "walk": "replies to one context from the latent of one reply to that of another, with nats and relevance",
 }
 COLOURS = ("panel", "pair")
 
@@ -27,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pictures = parser.add_subparsers(dest="picture", required=True, metavar="PICTURE")
     for name, summary in PICTURES.items():
         picture = pictures.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        if name == "perception":
-            _add_perception(picture)
+        if name in ("perception", "walk"):
+            (_add_perception if name == "perception" else _add_walk)(picture)
             continue
         picture.add_argument(
             "runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training"
@@ -76,6 +79,27 @@ def _add_perception(parser: argparse.ArgumentParser) -> None:
     add_running(parser, "t-SNE and of the shuffled labels")
 
 
+def _add_walk(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent plot walk`."""
+    parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess")
+    parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of a dialogue model with a latent")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the picture: .png, .svg or .pdf")
+    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("--example", type=int, default=0, metavar="ID", help="context and own reply (default: 0)")
+    parser.add_argument("--to", type=int, default=1, metavar="ID", help="whose reply the other one is (default: 1)")
+    parser.add_argument("--steps", type=typed(int, COUNT), default=7, help="both ends included (default: 7)")
+    parser.add_argument("--beam", type=typed(int, COUNT), default=5, help="1: greedy (default: 5)")
+    parser.add_argument(
+        "--max-length", type=typed(int, COUNT), default=40, metavar="TOKENS", help="of a reply (default: 40)"
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="FOLDER",
+        help="a BERT that encodes sentences, in transformers' form: the cosine of reply and context, too",
+    )
+    add_running(parser)
+
+
 def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
     from ..evaluation.plotting import style
@@ -83,6 +107,8 @@ def main(args: argparse.Namespace) -> None:
     kind = style.ending(args.out, style.FORMATS, "picture")
     if args.picture == "perception":
         files = _perception(args, kind)
+    elif args.picture == "walk":
+        files = _walk(args, kind)
     elif args.picture == "latents":
         files = _latents(args, run_folders(args.runs), kind)
     else:
@@ -148,3 +174,37 @@ def _perception(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
         made[args.points] = perception.FORMATS[points](found).encode()
     print(perception.summary(found))
     return made
+
+
+def _walk(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
+    """File name -> content; the steps are printed, too."""
+    from ..evaluation.analysis.checkpoint import load
+    from ..evaluation.analysis.interpolation import FEWEST, walk
+    from ..evaluation.plotting import style
+    from ..evaluation.plotting.walk_figure import walk_picture
+    from ..evaluation.tables import Column, render
+
+    if args.steps < FEWEST:
+        raise InputError(f"--steps {args.steps}; remedy: {FEWEST} or more")
+    if args.example == args.to:
+        raise InputError(f"--to {args.to}: the same reply; remedy: another example")
+    require_memory(3000.0 * args.steps * args.beam, f"--steps {args.steps} --beam {args.beam}", "fewer")
+    trained = load(args.path, args.data, args.split, cpu=args.cpu)
+    encode = None
+    if args.encoder:
+        from ..modules.sentence_encoder import TextEncoder
+
+        encode = TextEncoder(args.encoder, trained.device)
+    found = walk(trained, args.example, args.to, args.steps, args.beam, args.max_length, encode)
+    columns = [
+        Column("share", 2),
+        Column("reply"),
+        Column("own nats", 2),
+        Column("other nats", 2),
+        Column("relevance", 3),
+    ]
+    rows = [[step.share, step.reply, step.nll, step.other_nll, step.relevance] for step in found.steps]
+    last = len(columns) if encode else -1
+    print(f"context: {printable(found.context)}\nfrom: {printable(found.reply)}\nto: {printable(found.other)}\n")
+    print(render(columns[:last], [row[:last] for row in rows]))
+    return {args.out: style.encoded(walk_picture(found), kind)}

@@ -1,9 +1,12 @@
-"""Sentences on the straight line between the latents of two (Bowman et al., 2016, Table 8).
+"""Sentences, or replies to a context, on the straight line between the latents of two (Bowman et al., 2016, Table 8).
 
 Both ends are posterior means, so that the first and the last sentence are reconstructions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from fairseq_latent.errors import InputError
 
@@ -62,3 +65,95 @@ def sentence_of(task, tokens) -> str:
     tokens = tokens[tokens.ne(words.pad())]
     text = words.string(tokens)
     return words.string(tokens, bpe_symbol="sentencepiece") if PIECE in text else text
+
+
+@dataclass(frozen=True)
+class Step:
+    """share: of the way to the other reply's latent. nll, other_nll: nats of the context's own reply, and of the other one.
+
+    relevance: cosine of the decoded reply and the context, if there is an encoder.
+    """
+
+    share: float
+    reply: str
+    nll: float
+    other_nll: float
+    relevance: float | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """From the latent of a context's own reply to that of another one."""
+
+    context: str
+    reply: str
+    other: str
+    steps: tuple[Step, ...]
+
+
+def walk(
+    trained: Trained,
+    example: int,
+    other: int,
+    steps: int,
+    beam: int,
+    max_length: int,
+    encode: Callable[[Sequence[str]], np.ndarray] | None = None,
+) -> Walk:
+    """In the context of `example`, from q(z|c, own reply) to q(z|c, reply of `other`), by their means.
+
+    InputError for a model without a latent of the response.
+    """
+    import fairseq  # noqa: F401  first: it registers the plugin, whose parts import each other
+    import torch
+    from fairseq.dataclass.configs import GenerationConfig
+
+    from fairseq_latent.data.with_strangers import RESPONSES, swapped
+
+    from .checkpoint import distributions
+
+    model, task = trained.model, trained.task
+    if not getattr(task, "reads_context", True):
+        raise InputError("a sentence VAE answers no context; remedy: fairseq-latent interpolate")
+    if not model.latent_dim or model.posterior_inputs:
+        what = "a latent of profiles" if model.latent_dim else "no latent"
+        raise InputError(f"this model has {what}, not of replies; remedy: a checkpoint of t_cvae, vhred or rnn_cvae")
+    own = trained.examples([example])
+    trained.examples([other])  # InputError if there is no such example, or a longer one
+    mixed = trained.on_device(swapped(task.dataset(trained.split), [example], [other], RESPONSES))
+    with torch.no_grad():
+        _, first, decoded = distributions(model, own)
+        _, last, decoded_other = distributions(model, mixed)
+        shares = torch.linspace(0, 1, steps, device=first.mean.device)
+        z = torch.lerp(first.mean, last.mean, shares.unsqueeze(1))  # (steps, Z)
+        nll, other_nll = (each.nll(z.unsqueeze(1)).squeeze(1).tolist() for each in (decoded, decoded_other))
+        generator = task.build_generator([model], GenerationConfig(beam=beam, max_len_a=0, max_len_b=max_length))
+        generator.model = _given(model, z)
+        net_input = {
+            "src_tokens": own["net_input"]["src_tokens"].expand(steps, -1),
+            "src_lengths": own["net_input"]["src_lengths"].expand(steps),
+            "latent_mean": True,  # nothing is drawn
+        }
+        found = generator.generate([model], {"net_input": net_input})
+    replies = [sentence_of(task, beams[0]["tokens"]) for beams in found]
+    context, reply = trained.texts(example)
+    near = [None] * steps if encode is None else _cosines(encode([context, *replies]))
+    rows = zip(shares.tolist(), replies, nll, other_nll, near, strict=True)
+    return Walk(context, reply, trained.texts(other)[1], tuple(Step(*row) for row in rows))
+
+
+def _given(model, z):
+    """The model for beam search, with these latents (B, Z) in place of those that its encoder draws."""
+    from fairseq.sequence_generator import EnsembleModel
+
+    class GivenLatents(EnsembleModel):
+        def forward_encoder(self, net_input):
+            return [{**out, "latent": [z]} for out in super().forward_encoder(net_input)]
+
+    return GivenLatents([model])
+
+
+def _cosines(vectors: np.ndarray) -> list[float]:
+    """(1 + N, D): of the first with each of the others."""
+    directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return (directions[1:] @ directions[0]).tolist()
