@@ -86,6 +86,13 @@ def test_flags_of_a_plot(trained, figure, data):
 
 @DEAR
 @given(st.data())
+def test_flags_of_a_walk(trained, data):
+    words = "{data} --path {dialogue} --split test --out x.png --steps 2 --beam 1 --max-length 3 --cpu"
+    _try(trained, "plot walk", words, data)
+
+
+@DEAR
+@given(st.data())
 def test_flags_of_self_play(stages, data):  # noqa: F811
     places = {name: getattr(stages, name) for name in ("data", "transmitter", "receiver")}
     small = "--dialogues 1 --turns 1 --split test --cpu"
