@@ -13,6 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
              VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for a fixed fader)
              SWEEP_STEPS=10 SWEEP_SEEDS=1 TEST_RESPONSES=3 (of the same: faders, seeds, and responses per context of test)
+             ENCODER=FOLDER (a sentence encoder, fairseq-latent weights minilm FOLDER: whether responses are near their contexts)
              CANDIDATES=20 (replies of other dialogues that the right one is ranked among, where DATA has no candidates; not
              set: no ranking)
              REFERENCE=DATA.text/test.tgt (the responses of test; where the text that prepare.sh made is gone, what
@@ -142,6 +143,7 @@ if [[ -n ${VECTORS:-} && ${#profiles[@]} -gt 0 ]]; then
     profiles+=(--vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"})
     measures+=("${profiles[@]}")
 fi
+[[ -z ${ENCODER:-} ]] || measures+=(--encoder "$ENCODER")
 make_folders "$report"
 scores=()
 if ((${#answering[@]})); then

@@ -14,6 +14,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.human_evaluation.results.tables import beside_the_paper
 from fairseq_latent.text.word_tokenizers import tokenizer
 
+from ..metrics.listening import Answer
 from ..metrics.p_distance import read_profiles
 from ..metrics.persona_metrics import NOTHING, persona_measures
 from ..runs.response_files import Generation
@@ -23,7 +24,7 @@ from .collect import Measured, Scoring, attempt, grouped, measured
 from .comparisons import listed
 from .figures import Picture, pictures
 from .kinds import OF_SENTENCES, Kind, shown_columns
-from .observations import Findings, findings
+from .observations import Findings, findings, listening
 from .score_table import read_rows
 from .systems import MeasuredSystem, Missing
 from .tables import (
@@ -45,6 +46,7 @@ class Section:
     kind: Kind
     anchor: str
     introduction: list[str]
+    listening: list[Answer]
     results: Table
     marks: list[str]
     meanings: Sequence[tuple[str, str]]
@@ -136,6 +138,7 @@ def _section(
         kind=kind,
         anchor=anchor,
         introduction=introduction(args, kind, systems, missing),
+        listening=listening(systems, found.reference),
         results=results(kind.shown, found.reference, systems),
         marks=marks(systems),
         meanings=meanings(kind.shown, systems),

@@ -78,11 +78,14 @@ def _latent(
 
 
 RESPONSES = (
+    _latent("context_worth", "test", optional=True),
+    _score("relevance", optional=True),
     *(_score(name) for name in ("BLEU", "dist-1", "dist-2")),
     *(_latent(name, "valid") for name in ("kl", "rec_ppl", "elbo_ppl")),
     _latent("iw_ppl", "valid", optional=True),
     *(_latent(name, "valid") for name in ("au", "mi")),
     _score("length"),
+    _score("duplicates"),
 )
 OF_Z = {  # where a latent is of a sentence
     "rec_ppl": "with a latent of the posterior, which has read the sentence: reconstruction.",
@@ -107,6 +110,8 @@ OF_ZP = {  # where a latent is of a person, and not of a response
     "mi": "how much a sample of q(Zp|P) tells about which profile it is of. The toss of a coin is 0.69.",
 }
 PERSONAS = (
+    _latent("context_worth", "test", optional=True),
+    _score("relevance", optional=True),
     _latent("prior_word_ppl", "test"),
     *(_latent(name, "test", OF_ZP.get(name), of_latents=True) for name in ("rec_word_ppl", "worth", "worth_over_prior")),
     _latent("kl", "test", OF_ZP["kl"], header="KL", of_latents=True),
@@ -120,6 +125,7 @@ PERSONAS = (
     _score("F1"),
     Shown(OTHERS["hits@1"].column(), OTHERS["hits@1"].described("test"), ranked="Hits@1", optional=True),
     _score("length"),
+    _score("duplicates"),
 )  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from fairseq_latent.compat.budget import cut_short
 
 from ..analysis.latent_samples import LatentSamples
 from ..analysis.latent_statistics import LatentStatistics
+from ..metrics.listening import Answer, answer
 from ..metrics.system_scores import Row
 from ..runs.side_by_side import distinct_responses
-from ..tables import decimal
+from ..tables import Estimate, decimal
 from .comparisons import FEW, closeness, compared, listed, rising_k
 from .kinds import OF_SENTENCES, Kind
 from .systems import MeasuredSystem
@@ -48,6 +49,25 @@ def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | Non
     points += rising_k(systems)
     points += closeness(systems, kind.bounds)
     return Findings([*points, *unfinished(systems), *still_rising(systems), *care(systems)], each)
+
+
+def listening(systems: Sequence[MeasuredSystem], reference: Row | None) -> list[Answer]:
+    """Does it listen? For each system of which anything was measured that tells."""
+    people = reference.scores.get("relevance") if reference else None
+    answers = []
+    for system in systems:
+        scores = system.row.scores if system.row else {}
+        relevance, duplicates = scores.get("relevance"), scores.get("duplicates")
+        found = answer(
+            system.name,
+            system.test.shown("context_worth") if system.test else None,
+            relevance and Estimate(relevance.value, relevance.interval),
+            people and people.value,
+            duplicates and duplicates.value,
+        )
+        if found.verdict is not None:
+            answers.append(found)
+    return answers
 
 
 def perceived(system: MeasuredSystem) -> str:

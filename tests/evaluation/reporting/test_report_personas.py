@@ -61,7 +61,7 @@ def test_columns_are_those_of_personas(pages):
     rows = {row[0]: row[1:] for row in Page(pages[0]).tables["Results"]}
     assert rows["system"] == [
         *("prior PPL/word", "rec PPL/word", "worth", "over prior", "KL", "fader KL", "AU", "MI"),
-        *("Distinct-1", "Distinct-2", "P.Distance", "to others", "F1", "length"),
+        *("Distinct-1", "Distinct-2", "P.Distance", "to others", "F1", "length", "dup."),
     ]
     assert rows["full"][:8] == ["40.00", "39.00", "0.500±0.750", "0.750", "1.50", "0.100", "3", "0.90"]
     assert rows["plain"][:8] == ["44.00", *["–"] * 7]
@@ -144,6 +144,9 @@ def mixed(runs, persona_bin, sentences_bin, tmp_path_factory):
         "means": {"full": {"sensibleness": {"value": 3.25, "interval": [3.0, 3.5]}}}, "agreement": [],
     }  # fmt: skip
     (home / "agreement.json").write_text(json.dumps(judged))
+    latents = home / "full/latents.test.json"
+    worth = {"context_worth": 0.25, "context_worth_low": 0.125, "context_worth_high": 0.375}
+    latents.write_text(json.dumps(json.loads(latents.read_text()) | worth))
     responses = [f"{name}={home}/{name}/generate.test.txt" for name in ("full",)]
     assert main(["score", *responses, "--bootstrap", "40", "--format", "json", "--out", f"{home}/scores.json"]) == 0
     words = [
@@ -189,6 +192,18 @@ def test_how_people_judged_stands_beside_the_papers_numbers(mixed):
     assert rows[:2] == [["system", "rated", "sensibleness"], ["full", "here", "3.25±0.25"]]
     assert any("Sato et al." in row[1] for row in rows[2:])
     assert markdown.index("## Judged by people") < markdown.index("## How this was measured")
+
+
+def test_the_page_begins_with_whether_a_system_listens(mixed):
+    html, markdown, _ = mixed
+    said = "full hardly listens: its own context saves 0.25 ± 0.12 nats per response over a stranger's, and"
+    for text in (html.replace("&#39;", "'"), markdown):
+        place = text.index("Persona models", text.index("</nav>") if "</nav>" in text else 0)
+        assert place < text.index(said) < text.index("Each reads a conversation so far")
+        assert "full takes little notice of what was said to it" in text
+        assert text.count("listens: its own") == 1  # an autoencoder has no context
+    rows = {row[0]: row[1:] for row in Page(html).tables["Results (Persona models)"]}
+    assert rows["full"][rows["system"].index("context worth")] == "0.250±0.125"
 
 
 def test_scores_of_before_are_the_pages(mixed):
