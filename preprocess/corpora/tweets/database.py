@@ -27,13 +27,13 @@ def work_file(path: Path) -> dict:
 
 @contextmanager
 def database(
-    what: Path, memory: str, threads: int, spill: Path, file: str = ":memory:", in_order: bool = True
+    what: object, memory: str, threads: int, spill: Path, file: str = ":memory:", in_order: bool = True
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """In memory up to `memory`, e.g. 500MB, beyond that in the folder `spill`, which is gone in the end.
 
     What is wrong with memory, disk or data, not with a query, becomes an InputError about `what`.
     """
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory, "threads": threads, "temp_directory": str(spill), "preserve_insertion_order": in_order,
     }  # fmt: skip
     shutil.rmtree(spill, ignore_errors=True)  # of a process that was killed

@@ -39,8 +39,9 @@ def _file(text: str) -> Path:
 
 DESCRIPTION = (
     "Tweets -> conversations: root-to-leaf chains of replies, wherever in the archive their tweets lie. "
-    "Reads JSON lines and pages of the Twitter API v1.1 and v2 and tab-separated daily files, plain, .gz, .bz2, .xz or "
-    ".zst. Stopped and started again, it goes on with the files not yet read."
+    "Reads JSON of the Twitter API v1.1 and v2, in lines, pages or a tweet per file, activity streams, downloads of an "
+    "account, and tab-separated daily files; plain, .gz, .bz2, .xz, .zst, and within tar and zip archives. Stopped and "
+    "started again, it goes on with the files not yet read."
 )
 
 
@@ -63,6 +64,11 @@ def add_arguments(options: argparse.ArgumentParser) -> None:
     add_options(options)
     add("--keep-retweets", action="store_true", help="retweets are tweets (default: dropped)")
     add("--keep-bots", action="store_true", help="keep users whose name or description says bot")
+    add(
+        "--keep-cut",
+        action="store_true",
+        help="with --clean, keep tweets of which API v1.1 gave only the beginning (truncated, without the full text)",
+    )
     add("--bots", type=Path, metavar="FILE", help="ids or names of users to drop, one per line")
     add(
         "--repeated",

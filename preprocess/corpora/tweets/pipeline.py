@@ -13,19 +13,18 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 from preprocess.clean import cleaner
 from preprocess.cleaning.rules import CleaningOptions, cleaning_options
 from preprocess.parallel import map_tasks
 
-from .accounts import accounts
+from .accounts import accounts, remarks
 from .database import database, work_file
-from .decompress import archive_files
+from .files.batches import File, archive_files, batches
 from .options import LEAST_MEMORY
-from .read import Selection, read_file
+from .progress import progress
+from .read import Read, Selection, noted, read_batch
 from .threads import Threads, parts_of, write_turns
 from .write import concatenate, write_part
 
@@ -40,20 +39,24 @@ def convert(options: argparse.Namespace) -> None:
     files = archive_files(options.archives)
     work = options.work or options.out.with_name(options.out.name + ".work")
     _check_places(options, work)
-    with _held(work, files, options.shard, selection):
-        counts = _read(files, work / "tweets", selection, options)
+    with _held(work, options.shard, selection):
+        read = _read([File.of(path) for path in files], work / "tweets", selection, options)
+        counts = read.counts
+        for remark in remarks(read):
+            print(remark, file=sys.stderr)
         if options.shard:
             print(f"shard {options.shard[0]}/{options.shard[1]} is read; join the shards without --shard")
             return
         counts.update(_joined(work, options))
+        lines = [line for account in accounts(counts) for line in account.lines()]
         if not counts["threads kept"]:
+            print(*lines, sep="\n", flush=True)
             raise InputError(
                 f"{options.archives[0]}: no conversations among {counts['tweets kept']:,} tweets; remedy: an archive that "
                 "has replies and what they answer, or fewer filters (see --help)"
             )
         parts = _write(work, options)
         concatenate(parts, options.out)
-        lines = [line for account in accounts(counts) for line in account.lines()]
         if options.report:
             with written_whole(options.report) as file:
                 file.write("\n".join(lines) + "\n")
@@ -91,34 +94,60 @@ def _selection(options: argparse.Namespace) -> Selection:
             raise InputError(
                 f"--{given[0].replace('_', '-')} without --clean; remedy: add --clean, or clean afterwards"
             )
-    return Selection(languages, options.keep_retweets, options.keep_bots, tuple(_listed(options.bots)), wanted)
+    if options.keep_cut and not options.clean:
+        raise InputError("--keep-cut without --clean, which alone drops them; remedy: leave it out")
+    bots = tuple(_listed(options.bots))
+    return Selection(languages, options.keep_retweets, options.keep_bots, bots, wanted, options.keep_cut)
 
 
-def _read(files: Sequence[Path], folder: Path, selection: Selection, options: argparse.Namespace) -> Counter:
-    """Step 1, a process per file; files that were read before are passed over."""
+def _read(files: Sequence[File], folder: Path, selection: Selection, options: argparse.Namespace) -> Read:
+    """Step 1, a process per batch of files; what was read before is taken as it is, if its files are still the same."""
     folder.mkdir(exist_ok=True)
-    tasks = list(enumerate(files))
     if options.shard:
         number, shards = options.shard
-        tasks = [(index, path) for index, path in tasks if index % shards == number - 1]
-    workers, memory, threads = _shares(options, len(tasks))
-    counts: Counter[str] = Counter()
-    jobs = {(path, index, folder, selection, memory, threads): path.stat().st_size for index, path in tasks}
+        files = files[number - 1 :: shards]
+    read = Read()
+    done: set[tuple] = set()
+    wanted = {tuple(file.noted()) for file in files}
+    for record in sorted(folder.glob("*.json")):
+        noted_files, before = noted(record)
+        of = {tuple(file) for file in noted_files}
+        if of <= wanted - done:
+            done |= of
+            read.add(before)
+        elif not options.shard:  # other shards have other files
+            record.unlink()
+    if not options.shard:
+        _remove_others(folder)
+    todo = list(batches([file for file in files if tuple(file.noted()) not in done]))
+    workers, memory, threads = _shares(options, len(todo))
+    jobs = [(batch, folder, selection, memory, threads) for batch in todo]
     with (
-        tqdm(total=sum(jobs.values()), desc="read", unit="B", unit_scale=True, disable=None) as bar,
-        closing(map_tasks(read_file, jobs, workers)) as results,
+        progress("read", sum(batch.size for batch in todo), "B") as report,
+        closing(map_tasks(read_batch, jobs, workers)) as results,
     ):
-        for job, counted in results:
-            counts.update(counted)
-            bar.update(jobs[job])
-            bar.set_postfix_str(f"{counts['tweets kept']:,} tweets")
-    return counts
+        for (batch, *_), found in results:
+            read.add(found)
+            report(batch.size, f"{read.counts['tweets kept']:,} tweets")
+    return read
+
+
+def _remove_others(folder: Path) -> None:
+    """What no record names: of files that changed or are gone, and what a killed run left."""
+    kept = {record.stem for record in folder.glob("*.json")}
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] not in kept:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _joined(work: Path, options: argparse.Namespace) -> Counter:
     """Step 2, in a process of its own, unless that is done: with these options, of the tweets that are there."""
     done = work / "turns.json"
     wanted = [options.repeated, options.each_reply, options.max_turns, options.keep_monologues, options.keep_crowds]
+    wanted += sorted(record.stem for record in (work / "tweets").glob("*.json"))
     if done.exists():
         kept = work_file(done)
         if kept["options"] == wanted:
@@ -161,12 +190,9 @@ def _write(work: Path, options: argparse.Namespace) -> list[Path]:
     parts = parts_of(work / "turns")
     workers, memory, threads = _shares(options, len(parts))
     jobs = [(part, work / f"{part.name}.jsonl", options.clean, memory, threads) for part in parts]
-    with (
-        tqdm(total=len(jobs), desc="write", unit=" parts", disable=None) as bar,
-        closing(map_tasks(write_part, jobs, workers)) as results,
-    ):
+    with progress("write", len(jobs), " parts") as report, closing(map_tasks(write_part, jobs, workers)) as results:
         for _ in results:
-            bar.update()
+            report(1)
     return [out for _, out, *_ in jobs]
 
 
@@ -177,24 +203,19 @@ def _shares(options: argparse.Namespace, jobs: int) -> tuple[int, str, int]:
 
 
 @contextmanager
-def _held(work: Path, files: Sequence[Path], shard: tuple[int, int] | None, selection: Selection) -> Iterator[None]:
-    """The work folder, for this run alone unless it reads a shard, and only with what it was begun with."""
+def _held(work: Path, shard: tuple[int, int] | None, selection: Selection) -> Iterator[None]:
+    """The work folder, for this run alone unless it reads a shard, and only with the filters that it was begun with."""
     begun, lock = work / "options.json", work / "lock"
     if work.exists() and not begun.exists() and {each.name for each in work.iterdir()} - {lock.name}:
         raise InputError(f"{work} is not empty, and is removed in the end; remedy: a new folder for --work")
     work.mkdir(parents=True, exist_ok=True)
-    about = [(path, path.stat()) for path in files]
-    kept = {
-        "files": [[str(path), state.st_size, state.st_mtime_ns] for path, state in about],
-        "selection": asdict(selection),
-    }
-    wanted = json.loads(json.dumps(kept))
+    wanted = json.loads(json.dumps({"selection": asdict(selection)}))
     with ExitStack() as locks:
         locks.enter_context(_locked(lock, fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
         if shard:
             locks.enter_context(_locked(work / "lock.{}of{}".format(*shard), fcntl.LOCK_EX))
         if begun.exists() and work_file(begun) != wanted:
-            raise InputError(f"{work} was begun with other files or options; remedy: remove it, or another --work")
+            raise InputError(f"{work} was begun with other options; remedy: remove it, or another --work")
         with written_whole(begun) as file:
             json.dump(wanted, file)
         yield

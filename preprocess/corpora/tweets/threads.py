@@ -27,7 +27,8 @@ class Threads:
 
     def count(self, query: str) -> int:
         """The single number that a query yields."""
-        return self.base.execute(query).fetchone()[0]
+        (number,) = self.base.execute(query).fetchall()[0]
+        return number
 
     def link(self, repeated: str) -> None:
         """Make `links` and `texts` (id, user_id, sent, text, raw); `repeated`: first, user or keep (see --help)."""
@@ -37,6 +38,7 @@ class Threads:
             "CREATE TABLE present AS SELECT id, max(nullif(parent, id)) AS parent, bool_or(parent IS NOT NULL) AS answers, "
             "count(*) AS copies FROM tweets GROUP BY id"
         )
+        self._follow_edits()
         run("CREATE TABLE links AS SELECT id, parent FROM present WHERE parent IN (SELECT id FROM present)")
         run("CREATE TABLE nodes AS SELECT id FROM links UNION SELECT parent FROM links")
         self.counts["tweets kept"] = self.count("SELECT coalesce(sum(copies), 0)::BIGINT FROM present")
@@ -61,6 +63,20 @@ class Threads:
         run("DROP TABLE present")
         if repeated != "keep":
             self._drop_repeated(repeated, nodes)
+
+    def _follow_edits(self) -> None:
+        """A reply to an earlier version of a tweet that was edited, where only a later one is there, answers that."""
+        run = self.base.execute
+        run("CREATE TABLE edits AS SELECT unnest(earlier) AS version, id FROM tweets WHERE earlier IS NOT NULL")
+        if self.count("SELECT count(*) FROM edits"):
+            run(
+                "CREATE TABLE followed AS SELECT p.* REPLACE (coalesce(latest, parent) AS parent) FROM present p LEFT JOIN "
+                "(SELECT version, max(id) AS latest FROM edits WHERE version NOT IN (SELECT id FROM present) "
+                "GROUP BY version) ON parent = version AND p.id <> latest"
+            )
+            run("DROP TABLE present")
+            run("ALTER TABLE followed RENAME TO present")
+        run("DROP TABLE edits")
 
     def _drop_repeated(self, repeated: str, nodes: int) -> None:
         run = self.base.execute
@@ -182,7 +198,7 @@ def borders(base: duckdb.DuckDBPyConnection, turns: int, size: int) -> list[int]
     if parts == 1:
         return []
     shares = [index / parts for index in range(1, parts)]
-    found = base.execute(f"SELECT approx_quantile(root, {shares}) FROM chosen").fetchone()[0]
+    found = base.execute(f"SELECT approx_quantile(root, {shares}) FROM chosen").fetchall()[0][0]
     return sorted({min(int(root), 2**64 - 1) for root in found or []})  # doubles, which may round up
 
 

@@ -1,4 +1,4 @@
-"""One archive file, plain or compressed, as clean lines on disk: UTF-8, no control characters, no endless line.
+"""The bytes of a file, plain or compressed, as clean lines: UTF-8, no control characters, no endless line.
 
 What is wrong with a file is counted here and stops nothing: lines that are no UTF-8, lines of many megabytes, a compressed
 file that breaks off. What reads the lines then meets no surprise, nor does it in the name of the file, which stays behind.
@@ -8,17 +8,20 @@ import bz2
 import codecs
 import gzip
 import lzma
-import os
+import tarfile
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from fairseq_latent.errors import InputError, missing_extra
+from fairseq_latent.errors import missing_extra
+
+from .json_text import complete
 
 BLOCK = 1 << 18  # bytes that stay in the cache of a core while they are looked at
 MAX_LINE = 1 << 24  # a page of 100 tweets of API v2 has up to a megabyte
@@ -26,7 +29,10 @@ MAX_LINE = 1 << 24  # a page of 100 tweets of API v2 has up to a megabyte
 BLANKED = bytes(32 if byte < 32 and byte not in (9, 10) else byte for byte in range(256))
 
 ZSTD = b"\x28\xb5\x2f\xfd"
-OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+PACKED = (ZSTD, *OPENERS)
+# RuntimeError: a zip with a password, or packed in an unknown way
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError)
 
 
 class Truncated(Exception):
@@ -40,10 +46,10 @@ def spool(path: Path, out: Path, counts: Counter) -> None:
     """
     out.unlink(missing_ok=True)
     with ExitStack() as stack:
-        target = None if _is_plain(path) else stack.enter_context(open(out, "wb"))
+        target = None if is_plain(path) else stack.enter_context(open(out, "wb"))
         done = 0  # bytes of a plain file that needed no cleaning
         try:
-            for raw, clean in _line_blocks(pieces_of(path), counts):
+            for raw, clean in line_blocks(pieces_of(path), counts):
                 if not done:
                     clean = clean.removeprefix(codecs.BOM_UTF8)
                 if target is None and clean is not raw:
@@ -58,73 +64,62 @@ def spool(path: Path, out: Path, counts: Counter) -> None:
         out.symlink_to(path.resolve())
 
 
-def sample(path: Path) -> bytes:
-    """Its first lines, of some 256 kB."""
-    start = b""
-    with suppress(Truncated):
-        for piece in pieces_of(path):
-            start += piece
-            if len(start) >= BLOCK:
-                break
-    return start
+def is_plain(path: Path) -> bool:
+    """Whether a file is not compressed."""
+    with open(path, "rb") as file:
+        return not file.read(8).startswith(PACKED)
 
 
 def pieces_of(path: Path) -> Iterator[bytes]:
-    """Its decompressed bytes; the first ones say how it is compressed, not its name. Truncated where it is damaged."""
-    start = _first_bytes(path)
-    if start.startswith(ZSTD):
-        return _zstd_pieces(path)
-    return _file_pieces(next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), open), path)
-
-
-def _is_plain(path: Path) -> bool:
-    return not _first_bytes(path).startswith((ZSTD, *OPENERS))
-
-
-def _first_bytes(path: Path) -> bytes:
+    """The decompressed bytes of a file; Truncated where it is damaged."""
     with open(path, "rb") as file:
-        return file.read(8)
+        yield from pieces_from(file)
 
 
-def _file_pieces(opener, path: Path) -> Iterator[bytes]:
-    with opener(path, "rb") as file:
-        while True:
-            try:
-                piece = file.read1(BLOCK)  # what is there: a damaged file gives all that stands before the damage
-            except (EOFError, zlib.error, lzma.LZMAError) as error:
-                raise Truncated from error
-            except OSError as error:
-                if error.errno is not None:
-                    raise
-                raise Truncated from error  # gzip's and bz2's own complaints
-            if not piece:
-                return
+def pieces_from(file: Any) -> Iterator[bytes]:
+    """The decompressed bytes of an open file; the first ones say how it is compressed, not its name. Truncated where it is
+    damaged."""
+    try:
+        start = file.peek(8)[:8]
+        if start.startswith(ZSTD):
+            yield from _zstd_pieces(file)
+            return
+        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
+        unpacked = opener(file, "rb") if opener else file
+        while piece := unpacked.read1(BLOCK):  # what is there: a damaged file gives all that stands before the damage
             yield piece
+    except DAMAGED as error:
+        raise Truncated from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise Truncated from error  # gzip's and bz2's own complaints
 
 
-def _zstd_pieces(path: Path) -> Iterator[bytes]:
+def _zstd_pieces(file: IO[bytes]) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError:
         raise missing_extra("zstandard", "tweets") from None
     frames = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-    with open(path, "rb") as file:
-        frame, rest = frames.decompressobj(), b""
-        while piece := rest or file.read(1 << 20):
-            if frame.eof:
-                frame = frames.decompressobj()
-            try:
-                yield frame.decompress(piece)
-            except zstandard.ZstdError as error:
-                raise Truncated from error
-            rest = frame.unused_data if frame.eof else b""
-        if not frame.eof:
-            raise Truncated
+    frame, rest = frames.decompressobj(), b""
+    while piece := rest or file.read(1 << 20):
+        if frame.eof:
+            frame = frames.decompressobj()
+        try:
+            yield frame.decompress(piece)
+        except zstandard.ZstdError as error:
+            raise Truncated from error
+        rest = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise Truncated
 
 
-def _line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[bytes, bytes]]:
+def line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[bytes, bytes]]:
     """(whole lines as they stand, the same cleaned), a block at a time; a line that breaks off is no line."""
-    waiting, size, skipping, damage = [], 0, False, None
+    waiting: list[bytes] = []
+    size, skipping = 0, False
+    damage: Truncated | None = None
     pieces = iter(pieces)
     while True:
         try:
@@ -147,6 +142,9 @@ def _line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[byt
         if end:
             lines = block[:end]
             yield lines, _cleaned(_without_long_line(lines, counts), counts)
+        elif len(block) - len(piece) < BLOCK and (end := complete(block)):  # objects joined without line ends
+            lines = block[:end] + b"\n"
+            yield block[:end], _cleaned(lines, counts)
         waiting, size = [block[end:]], len(block) - end
         if size > MAX_LINE:
             counts.update({"lines": 1, "longer than 16 MB": 1})
@@ -154,7 +152,8 @@ def _line_blocks(pieces: Iterable[bytes], counts: Counter) -> Iterator[tuple[byt
             waiting, size, skipping = [], 0, True
     block = b"".join(waiting)
     if damage:
-        block = block[: block.rfind(b"\n") + 1]
+        end = block.rfind(b"\n") + 1
+        block = block[: end + complete(block[end:])]
     if block:
         whole = block if block.endswith(b"\n") else block + b"\n"
         clean = _cleaned(_without_long_line(whole, counts), counts)
@@ -200,36 +199,3 @@ def _copy(path: Path, target: IO[bytes], count: int) -> None:
         while count and (block := file.read(min(1 << 22, count))):
             target.write(block)
             count -= len(block)
-
-
-def archive_files(paths: Iterable[Path]) -> list[Path]:
-    """The files meant by files and folders, in a fixed order; a folder means all files under it but hidden ones."""
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; remedy: name tweet archives, or a folder of them")
-        if path.is_dir():
-            files += _files_below(path)
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise InputError(f"{path} is not a regular file; remedy: write what it gives to a file first")
-    if not files:
-        raise InputError("no files in the folders named; remedy: name tweet archives, or a folder of them")
-    return files
-
-
-def _files_below(folder: Path) -> list[Path]:
-    files = []
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
-        for path in found:
-            if not path.exists():
-                raise InputError(f"{path}: a link to nothing; remedy: remove it, or bring back what it leads to")
-        files += [path for path in found if path.is_file()]
-    return files
-
-
-def _raise(error: OSError) -> None:
-    raise error
