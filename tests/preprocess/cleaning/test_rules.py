@@ -5,9 +5,11 @@ from collections import Counter
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairseq_latent.errors import InputError
-from preprocess.cleaning import languages, rules
+from preprocess.cleaning import japanese, languages, rules
 from preprocess.cleaning.rules import CleaningOptions
 from tests.helpers.typed import texts
 
@@ -135,3 +137,27 @@ def test_japanese():
     apply = dict(rules.rules(CleaningOptions(japanese=True)))
     assert apply["normalise Japanese"]("ﾊﾝｶｸｰーー　ＡＢＣ　ｗｗｗｗｗｗ") == "ハンカクーABC www"
     assert apply["part Japanese words"]("すもももももももものうち") == "すもも も もも も もも の うち"
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("旅行は2〜3日です", "旅行は2〜3日です"),
+        ("電話は０１２０−１１１１", "電話は0120-1111"),
+        ("０３－３３３３ー３３３３です", "03-3333-3333です"),
+        ("一〇〇〇〇円と10000円", "一〇〇〇〇円と10000円"),
+        ("ねえ〜〜〜〜〜 えええええ!!!!!", "ねえ〜〜〜えええ!!!"),
+        ("①①①①①を２　３回", "①①①①①を2 3回"),
+    ],
+)
+def test_numbers_and_ranges_stay(text, result):
+    pytest.importorskip("neologdn")
+    assert japanese.normaliser()(text) == result
+
+
+@given(st.text(st.sampled_from("0011２２３三〇〇千①〜~～－ー−-、.,:　 あアｱﾞｗｗw笑!！")) | st.text())
+def test_no_digit_string_changes(text):
+    pytest.importorskip("neologdn")
+    numbers = re.compile(r"\d+|[〇三千①]+")
+    narrow = text.translate({ord("０") + digit: str(digit) for digit in range(10)})
+    assert numbers.findall(japanese.normaliser()(text)) == numbers.findall(narrow)
