@@ -32,6 +32,12 @@ from .splitting.assign import SplitOptions, parse_share
 from .splitting.collect import parse_time
 from .splitting.from_ids import rebuild
 from .splitting.passes_over_file import Options, split
+from .splitting.split_files import SPLITS
+
+DECIDING = (
+    "valid", "test", "seed", "disjoint_speakers", "test_from", "start", "until", "whole", "references", "max_references",
+)  # fmt: skip
+FLAGS = {"start": "--from", "whole": "--as"}
 
 
 def _moment(text: str) -> datetime:
@@ -85,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     by.add_argument("--from", dest="start", type=_moment, metavar="TIME", help="leave out what begins before")
     by.add_argument("--until", type=_moment, metavar="TIME", help="leave out what begins from then on")
+    by = parser.add_argument_group("a split that somebody else made")
+    by.add_argument(
+        "--as",
+        dest="whole",
+        choices=SPLITS,
+        help="all of the file is this side: files of this name alone are written",
+    )
     by = parser.add_argument_group("several references")
     by.add_argument(
         "--references",
@@ -111,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rule(options: argparse.Namespace) -> SplitOptions:
+    if options.whole:
+        _refuse_deciding(options, f"--as {options.whole}")
+        return SplitOptions(whole=options.whole)
     test = options.test
     if test is None and options.test_from is None:
         test = 0.05
@@ -134,23 +150,17 @@ def _rule(options: argparse.Namespace) -> SplitOptions:
     )
 
 
+def _refuse_deciding(options: argparse.Namespace, other: str) -> None:
+    """Flags that decide what another one decides alone."""
+    for name in DECIDING:
+        if getattr(options, name) is not None and other.partition(" ")[0] != FLAGS.get(name):
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise InputError(f"{flag} with {other}, which decides everything; remedy: leave out one of them")
+
+
 def _rebuilt(options: argparse.Namespace) -> None:
     """The command with --ids."""
-    deciding = (
-        "valid",
-        "test",
-        "seed",
-        "disjoint_speakers",
-        "test_from",
-        "start",
-        "until",
-        "references",
-        "max_references",
-    )
-    for name in deciding:
-        if getattr(options, name) is not None:
-            flag = "--from" if name == "start" else f"--{name.replace('_', '-')}"
-            raise InputError(f"{flag} with --ids, which decides everything; remedy: leave out one of them")
+    _refuse_deciding(options, "--ids")
     report = rebuild(options.file, options.out, options.ids, options.context_turns, options.workers, BLOCK)
     for side, count in report["splits"].items():
         found, missing = count["found"], count["missing"]

@@ -120,9 +120,9 @@ side() {
     is_file "$2" && [[ ! -f $text/$1.split.json ]] || return 0
     clean_into "$text/$1.clean.jsonl" "$2"
     rm -rf "$text/$1.part"
-    run python -m preprocess.split "$clean" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" --valid 0 --test 0
+    run python -m preprocess.split "$clean" --out "$text/$1.part" --context-turns "$CONTEXT_TURNS" --as "$1"
     for field in src tgt ids turns; do
-        [[ ! -f $text/$1.part/train.$field ]] || attempt "$text/$1.$field" mv "$text/$1.part/train.$field" "$text/$1.$field"
+        [[ ! -f $text/$1.part/$1.$field ]] || attempt "$text/$1.$field" mv "$text/$1.part/$1.$field" "$text/$1.$field"
     done
     attempt "$text/$1.split.json" mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the side is made again
     rmdir "$text/$1.part"

@@ -9,14 +9,14 @@ import argparse
 import math
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from fairseq_latent.errors import InputError
 
-from .collect import NEVER, Survey, microseconds
+from .collect import EPOCH, NEVER, Survey, microseconds
 from .examples import places
 from .split_files import SPLITS
 
@@ -27,7 +27,7 @@ Share = int | float  # of all conversations: a number of them, or a fraction
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """What decides; `test` None: all conversations that begin from `test_from` on."""
+    """What decides; `test` None: all conversations that begin from `test_from` on; `whole`: the side of all."""
 
     valid: Share = 0.05
     test: Share | None = 0.05
@@ -36,6 +36,7 @@ class SplitOptions:
     test_from: datetime | None = None
     until: datetime | None = None
     disjoint_speakers: bool = False
+    whole: str | None = None
 
     @property
     def by_time(self) -> bool:
@@ -58,7 +59,11 @@ def decide(found: Survey, rule: SplitOptions, path: Path) -> Decision:
     replied = found.positions >= 0
     roots, of, sizes = np.unique(found.positions[replied], return_inverse=True, return_counts=True)
     left_out: Counter[str] = Counter()
-    if rule.by_time:
+    if rule.whole:
+        if not len(roots):
+            raise InputError(f"{path}: no conversation has a reply; remedy: conversations of two turns or more")
+        chosen = np.full(len(roots), SPLITS.index(rule.whole), np.uint8)
+    elif rule.by_time:
         begins = np.full(len(roots), NEVER)
         np.minimum.at(begins, of, found.times[replied])
         chosen = _by_time(roots, begins, rule, left_out, path)
@@ -118,15 +123,33 @@ def _by_time(
     left_out["without a time"] += int(np.sum(~known))
     left_out["outside --from and --until"] += int(np.sum(known & ~inside))
     codes = np.full(len(roots), NONE, np.uint8)
-    if rule.test_from is None:
-        codes[inside] = choose_sides(roots[inside], rule.valid, rule.test, "have a reply within --from and --until")
-        return codes
-    late = inside & (begins >= microseconds(rule.test_from))
-    early = inside & ~late
-    codes[early] = choose_sides(roots[early], rule.valid, 0, "have a reply and begin before --test-from")
-    codes[late] = _draw(roots[late], rule.test)
+    try:
+        if rule.test_from is None:
+            assert rule.test is not None
+            codes[inside] = choose_sides(roots[inside], rule.valid, rule.test, "have a reply within --from and --until")
+            return codes
+        late = inside & (begins >= microseconds(rule.test_from))
+        early = inside & ~late
+        codes[early] = choose_sides(roots[early], rule.valid, 0, "have a reply and begin before --test-from")
+        codes[late] = _draw(roots[late], rule.test)
+    except InputError as error:
+        raise _with_span(error, begins[known], path) from None
     left_out["not drawn for test"] += int(np.sum(codes[late] == NONE))
     return codes
+
+
+def _with_span(error: InputError, begins: np.ndarray, path: Path) -> InputError:
+    """The error of too few conversations on a side, with the time in which there are any."""
+    if not len(begins):
+        return error
+    first, last = ((EPOCH + timedelta(microseconds=int(time))).date() for time in (begins.min(), begins.max()))
+    what, _, remedy = str(error).partition("; remedy: ")
+    borders = (
+        f"other --from, --test-from and --until (FROM, TEST_FROM and UNTIL of twitter_en.sh and twitter_ja.sh), since "
+        f"conversations of {path} begin from {first} to {last}"
+    )
+    none_at_all = what.startswith("0 ")  # then no other number helps
+    return InputError(f"{what}; remedy: {borders if none_at_all else f'{remedy}, or {borders}'}")
 
 
 def _draw(roots: np.ndarray, test: Share | None) -> np.ndarray:

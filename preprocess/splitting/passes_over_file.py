@@ -79,6 +79,7 @@ def split(path: Path, out: Path, rule: SplitOptions, options: Options) -> dict:
         with unchanged(path, before):
             plan = _compared(plan, path, references, options)
     sides = [side for side, share in zip(SPLITS, (1, rule.valid, rule.test), strict=True) if share != 0]
+    sides = [rule.whole] if rule.whole else sides
     names = names_of(sides, found.has_ids, references.most if references else 1)
     refuse_leftovers(out, names)
     report = _report(path, found, decision, rule, options)
@@ -101,6 +102,9 @@ def _report(path: Path, found: Survey, decision: Decision, rule: SplitOptions, o
     test = "all" if rule.test is None else rule.test
     report = {"version": 1, "input": path.name, "context_turns": options.context_turns, "valid": rule.valid}
     report |= {"test": test, "seed": rule.seed}
+    if rule.whole:
+        report = {key: value for key, value in report.items() if key not in ("valid", "test", "seed")}
+        report["whole"] = rule.whole
     times = {"from": rule.start, "test_from": rule.test_from, "until": rule.until}
     report |= {name: time.isoformat() for name, time in times.items() if time is not None}
     if rule.disjoint_speakers:

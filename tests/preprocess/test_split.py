@@ -432,6 +432,8 @@ def test_ids_that_cannot_be_used_are_refused(tmp_path, files, words):
         (["--ids", "out", "--test", "0"], "--test with --ids"),
         (["--ids", "out", "--context-turns", "2"], "contexts in .* have up to 1 turns"),
         (["--ids", "out", "--out", "out"], "would overwrite --ids"),
+        (["--as", "valid", "--test", "0"], "--test with --as valid, which decides everything"),
+        (["--as", "valid", "--ids", "out"], "--as with --ids"),
         (["--test", "0", "--references", "3"], "--test 0 has none"),
         (["--max-references", "3"], "--max-references without --references"),
         (["--test-from", "2019-01-01", "--until", "2018-01-01"], "not in this order"),
@@ -458,3 +460,18 @@ def test_commands_of_references_and_ids(tmp_path, monkeypatch, capsys):
         (side, ["pairs", "found"], "missing") for side in ("train", "valid", "test")
     ]
     assert rows[2][4] == "0"
+
+
+def test_a_file_that_is_a_side_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_conversations("c", forest(60))
+    command.main(["c", "--out", "whole", "--valid", "0", "--test", "0"])
+    train = capsys.readouterr().out
+    command.main(["c", "--out", "out", "--as", "test"])
+    assert capsys.readouterr().out == train.replace("train ", "test  ").replace("whole", "out")
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    written = {path.name for path in out.iterdir()}
+    assert written == {"test.src", "test.tgt", "test.ids", "test.turns", "split.json"}
+    for name in written - {"split.json"}:
+        assert (out / name).read_bytes() == (whole / name.replace("test", "train")).read_bytes()
+    assert json.loads((out / "split.json").read_text())["whole"] == "test"

@@ -1,6 +1,7 @@
 """Sides: by time at any border, speakers kept apart, always whole conversations, against a loop that decides one by one."""
 
 import random
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -120,8 +121,10 @@ def test_conversations_without_a_time_are_left_out(decided):
     ],
 )
 def test_a_side_without_conversations_is_refused(decided, rule, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=words) as refused:
         decided(years(), rule)
+    assert "FROM, TEST_FROM and UNTIL of twitter_en.sh" in str(refused.value)
+    assert re.search(r"begin from 2017-01-0\d to 20\d\d-\d\d-\d\d$", str(refused.value))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
