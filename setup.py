@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 extras = {
     "gpt2": ["transformers>=4.57"],
     "lm": ["transformers>=4.57", "gguf>=0.17", "safetensors>=0.5"],
+    "json": ["jmespath>=1.0"],
     "ja": ["mecab-python3>=1.0.9", "ipadic>=1.0.0", "neologdn>=0.5.3"],
     "personas": ["lemminflect>=0.2.3"],
     "plot": ["openTSNE>=1.0.2"],

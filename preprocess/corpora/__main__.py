@@ -18,14 +18,20 @@ CORPORA = {
     "chitchat": "Chit-Chat Challenge (English; pip install 'fairseq_latent[quickstart]')",
     "convai2": "PERSONA-CHAT (English), as ConvAI2 released it, with its personas",
     "dailydialog": "DailyDialog (English), as ConvLab-3 releases it",
+    "json": "any JSON, by JMESPath expressions for its conversations and turns (pip install 'fairseq_latent[json]')",
     "open2ch": "open2ch dialogue corpus (Japanese), without its negatives",
     "pairs": "two text files of contexts and responses, one conversation per line",
     "ptb": "Penn Treebank (English) as Mikolov split it: sentences, written to train.txt, valid.txt and test.txt",
     "realpersonachat": "RealPersonaChat (Japanese), with both personas and times",
     "synthetic_persona_chat": "Synthetic-Persona-Chat (English, machine-written), with both personas",
+    "table": "any CSV, TSV, Parquet or lines of text, by the names of columns (pip install 'fairseq_latent[tweets]')",
     "tweets": "archives of tweets, who answered whom found by joins on disk",
 }
-MODULES = {"tweets": ("tweets.options", "tweets.pipeline")}  # flags, and what to do with them
+MODULES = {  # flags, and what to do with them
+    "json": ("json_records", "json_records"),
+    "table": ("tables", "tables"),
+    "tweets": ("tweets.options", "tweets.pipeline"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -130,12 +130,20 @@ def _all(path: Path) -> Iterator[Member]:
                 if not info.filename:
                     raise zipfile.BadZipFile("a file without a name")
                 if not info.is_dir():
-                    yield Member(info.filename, f"{path}/{info.filename}", partial(archive.open, info))
+                    yield Member(
+                        info.filename,
+                        f"{path}/{info.filename}",
+                        partial(_open_member, info.filename, partial(archive.open, info)),
+                    )
     elif path.name.endswith(TAR):
         with tarfile.open(path) as archive:
             for info in archive:
                 if info.isfile():
-                    yield Member(info.name, f"{path}/{info.name}", partial(archive.extractfile, info))
+                    yield Member(
+                        info.name,
+                        f"{path}/{info.name}",
+                        partial(_open_member, info.name, partial(archive.extractfile, info)),
+                    )
             while archive.fileobj.read(1 << 20):  # up to the check sum of what compressed it
                 pass
             if path.suffix == ".tar" and archive.offset + tarfile.BLOCKSIZE > path.stat().st_size:
@@ -146,6 +154,12 @@ def _all(path: Path) -> Iterator[Member]:
 
 def _open(path: Path) -> IO[bytes]:
     return OPENERS.get(path.suffix, open)(path, "rb")
+
+
+def _open_member(name: str, opened: Callable[[], IO[bytes]]) -> IO[bytes]:
+    """A file of an archive, which may be compressed itself."""
+    opener = OPENERS.get(PurePosixPath(name).suffix)
+    return opener(opened(), "rb") if opener else opened()
 
 
 def _damaged(where: str, error: Exception) -> Exception:

@@ -75,6 +75,22 @@ def test_flags(name, data):
 
 
 @DEAR
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("jmespath", ("json", "dialogues.json", *OUT, "--turns", "turns")),
+        ("duckdb", ("table", "v.txt", *OUT, "--text", "line")),
+    ],
+)
+@given(st.data())
+def test_flags_of_readers_of_anything(package, words, data):
+    pytest.importorskip(package)
+    with folder() as here:
+        packed(here, INPUTS)
+        outcome(corpora.main, *words, *data.draw(flags(parser_of(corpora.main, words[0]))))
+
+
+@DEAR
 @given(st.data())
 def test_flags_of_tweets(data):
     if importlib.util.find_spec("duckdb") is None:
