@@ -3,9 +3,10 @@
 
     python benchmarks/preprocess.py --tweets 100000 1000000
 
-A made-up archive (trees of replies, two languages, ids in no order, eight files) is read, joined, cleaned and split by the
-commands that users type, and by the yardsticks: the same steps as plain Python in one process, a dictionary of all tweets
-and one `re.sub` after another, whose pairs must be the same; and `json.loads` alone over the lines of API v1.1.
+A made-up archive (trees of replies, two languages, ids in no order; eight files of tab-separated lines, eight of JSON of
+API v1.1, a file of JSON for every tweet, or the latter in a tar.gz) is read, joined, cleaned and split by the commands that
+users type, and by the yardsticks: the same steps as plain Python in one process, a dictionary of all tweets and one `re.sub`
+after another, whose pairs must be the same; and `json.loads` alone over the lines of API v1.1.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -30,6 +32,9 @@ from typing import IO
 from tabulate import tabulate
 
 FILES = 8
+FILES_TAR = "tar.gz"
+SMALL_FILES = ("one tweet a file", FILES_TAR)
+MOST_FILES = 100_000
 ENGLISH = """i you the a to is it that of and in my me so what not do have are this was just like but be on for with your all
 lol yes no really think know love good time day want people today going never right now happy work school music game
 song coffee dinner weekend tomorrow morning night friend brother movie book train rain summer winter ever maybe"""
@@ -105,9 +110,16 @@ def sentence(draw: random.Random, lang: str) -> str:
 
 
 def write_archive(folder: Path, count: int, form: str, seed: int) -> None:
-    """Eight files, every tweet in any of them."""
+    """Eight files, every tweet in any of them; or a file for every tweet."""
     folder.mkdir(parents=True)
     draw = random.Random(seed + 1)
+    if form in SMALL_FILES:
+        _write_small_files(folder / "files" if form == FILES_TAR else folder, count, seed)
+        if form == FILES_TAR:
+            with tarfile.open(folder / "archive.tar.gz", "w:gz") as archive:
+                archive.add(folder / "files", "archive")
+            shutil.rmtree(folder / "files")
+        return
     with ExitStack() as stack:
         names = [folder / f"day{number}.{form}" for number in range(FILES)]
         files = [stack.enter_context(open(name, "w", encoding="utf-8")) for name in names]
@@ -120,10 +132,22 @@ def _write_tweets(files: list[IO[str]], count: int, form: str, draw: random.Rand
         if form == "tsv":
             file.write(f"T\t1546300800\t{identity}\t{parent or '-'}\t{user}\tSome Name\tuser{user}\t{text}\n")
             continue
-        record = {"created_at": "Tue Jan 01 00:00:00 +0000 2019", "id": identity, "id_str": str(identity), "text": text}
-        record |= {"in_reply_to_status_id": parent, "in_reply_to_status_id_str": parent and str(parent), "lang": lang}
-        person = {"id": user, "id_str": str(user), "name": "Some Name", "screen_name": f"user{user}"}
-        file.write(json.dumps(record | {"user": person | USER} | TWEET) + "\n")
+        file.write(_json(identity, parent, user, lang, text) + "\n")
+
+
+def _write_small_files(folder: Path, count: int, seed: int) -> None:
+    """thread/reactions/ID.json, as corpora of threads have it, a hundred of them in a folder."""
+    for number, tweet in enumerate(tweets(count, seed)):
+        place = folder / str(number // 100) / ("reactions" if tweet[1] else "source-tweet")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{tweet[0]}.json").write_text(_json(*tweet), encoding="utf-8")
+
+
+def _json(identity: int, parent: int | None, user: int, lang: str, text: str) -> str:
+    record = {"created_at": "Tue Jan 01 00:00:00 +0000 2019", "id": identity, "id_str": str(identity), "text": text}
+    record |= {"in_reply_to_status_id": parent, "in_reply_to_status_id_str": parent and str(parent), "lang": lang}
+    person = {"id": user, "id_str": str(user), "name": "Some Name", "screen_name": f"user{user}"}
+    return json.dumps(record | {"user": person | USER} | TWEET)
 
 
 def straightforward(folder: Path, form: str, seed: int) -> list[tuple[str, str]]:
@@ -172,7 +196,13 @@ def straightforward(folder: Path, form: str, seed: int) -> list[tuple[str, str]]
 
 
 def _lines(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.name.endswith(".tar.gz"):
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    if member.isfile():
+                        yield archive.extractfile(member).read().decode()
+            continue
         with open(path, encoding="utf-8") as file:
             yield from file
 
@@ -249,7 +279,8 @@ def main() -> None:
     """Print one row for every size and form."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--tweets", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--forms", nargs="+", choices=["tsv", "json"], default=["tsv", "json"])
+    forms = ["tsv", "json", *SMALL_FILES]
+    parser.add_argument("--forms", nargs="+", choices=forms, default=forms)
     parser.add_argument("--memory", default="1GB", help="of the joins (default: 1GB)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument(
@@ -261,6 +292,8 @@ def main() -> None:
     rows = []
     for form in args.forms:
         for count in args.tweets:
+            if form in SMALL_FILES and count > MOST_FILES:
+                continue  # so many files are a load for a disk
             with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
                 rows.append(measure(Path(temporary), count, form, args))
                 print(tabulate([rows[-1]], HEADER, tablefmt="pipe"), file=sys.stderr)
@@ -287,7 +320,7 @@ def measure(folder: Path, count: int, form: str, args: argparse.Namespace) -> li
     archive, out = folder / "archive", folder / "out"
     out.mkdir()
     write_archive(archive, count, form, args.seed)
-    size = sum(path.stat().st_size for path in archive.iterdir())
+    size = sum(path.stat().st_size for path in archive.rglob("*") if path.is_file())
     memory = PeakMemory()
     memory.start()
     began = time.perf_counter()

@@ -135,9 +135,10 @@ def test_too_few_processors_and_slow_bfloat16_are_said_and_no_reason_to_stop(k_s
 def test_preprocessing_finds_the_pairs_of_plain_python(tmp_path):
     """It ends in an error where they differ."""
     pytest.importorskip("duckdb")
-    printed = benchmark("preprocess", "--tweets", 3000, "--workers", 2, "--memory", "300MB", "--folder", tmp_path)
+    flags = ("--forms", "tsv", "json", "tar.gz", "--workers", 2, "--memory", "300MB", "--folder", tmp_path)
+    printed = benchmark("preprocess", "--tweets", 3000, *flags)
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if "3,000" in line]
-    assert [row[0].strip() for row in rows] == ["tsv", "json"]
+    assert [row[0].strip() for row in rows] == ["tsv", "json", "tar.gz"]
     pairs = {row[-1].strip() for row in rows}
     assert len(pairs) == 1 and int(pairs.pop()) > 100
     assert all(row[5].strip() for row in rows)  # plain Python ran
