@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -239,11 +240,18 @@ def by_command(archive: Path, out: Path, memory: str, workers: int) -> None:
         ["preprocess.corpora", "tweets", archive, "--out", clean, *rules, "--memory", memory, *count],
         ["preprocess.split", clean, "--out", out, *count],
     ):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _processor_seconds()
         done = subprocess.run([*python, *map(str, command)], capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{command[0]}: {(done.stderr.splitlines() or ['failed'])[-1]}")
-        print(f"    {command[0]}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
+        took, used = time.perf_counter() - began, _processor_seconds() - used
+        print(f"    {command[0]}: {took:.1f} s, {used:.1f} s of processors", file=sys.stderr)
+
+
+def _processor_seconds() -> float:
+    """Of all commands so far, whatever else ran beside them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class PeakMemory(threading.Thread):
