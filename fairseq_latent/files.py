@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,21 @@ def _remove_abandoned(target: Path) -> None:
         with suppress(OSError), open(part, "rb") as file:
             if _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 part.unlink()
+
+
+def lock_within(file: IO | int, seconds: float) -> None:
+    """Lock an open file; BlockingIOError if somebody else has it for longer than that.
+
+    A process that was killed takes a moment to go.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _lock(file: IO, how: int) -> bool:

@@ -2,7 +2,6 @@
 # Decode, measure and compare trained runs: evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]. Goes on where it stopped.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
@@ -72,20 +71,20 @@ decode_and_measure() {
         decode "$folder" "${inputs[@]}"
     fi
     for split in valid test; do
-        whole "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
+        make_once "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
             --path "$folder/checkpoint_best.pt" --split "$split" --seed "${SEED:-1}" --format json \
             --importance-samples "${IMPORTANCE_SAMPLES:-0}" \
             ${DEVICE[@]+"${DEVICE[@]}"}
     done
-    [[ -z ${CANDIDATES:-} ]] || of_sentences "$folder" || whole "$folder/rank.test.json" "${inputs[@]}" -- \
+    [[ -z ${CANDIDATES:-} ]] || of_sentences "$folder" || make_once "$folder/rank.test.json" "${inputs[@]}" -- \
         fairseq-latent rank "$data" "$folder/checkpoint_best.pt" --candidates "$CANDIDATES" --seed "${SEED:-1}" \
         --format json ${DEVICE[@]+"${DEVICE[@]}"}
     has_fader "$folder" || return 0
-    [[ -z ${VECTORS:-} ]] || whole "$folder/sweep.json" "${inputs[@]}" "$VECTORS" -- fairseq-latent sweep "$data" \
+    [[ -z ${VECTORS:-} ]] || make_once "$folder/sweep.json" "${inputs[@]}" "$VECTORS" -- fairseq-latent sweep "$data" \
         --path "$folder/checkpoint_best.pt" --vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"} \
         --steps "${SWEEP_STEPS:-10}" --seeds "${seeds[@]}" --batch-size "${BATCH_SIZE:-64}" --lang "${SCORE_LANGUAGE:-en}" \
         --format json ${DEVICE[@]+"${DEVICE[@]}"}
-    whole "$folder/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$data" \
+    make_once "$folder/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$data" \
         --path "$folder/checkpoint_best.pt" --out "$folder/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
@@ -101,9 +100,9 @@ decode() {
     else
         options+=(--beam "${BEAM:-5}" --lenpen "${LENPEN:-1.2}")
     fi
-    whole "$folder/generate.test.txt" "$@" -- fairseq-generate "$data" "${options[@]}" --gen-subset test \
+    make_once "$folder/generate.test.txt" "$@" -- fairseq-generate "$data" "${options[@]}" --gen-subset test \
         ${responses[@]+"${responses[@]}"}
-    whole "$folder/samples.test1.txt" "$@" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
+    make_once "$folder/samples.test1.txt" "$@" -- fairseq-generate "$samples" "${options[@]}" --gen-subset test1 \
         --latent-samples "${LATENT_SAMPLES:-5}"
 }
 
@@ -122,16 +121,16 @@ samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-prep
 if ((${#answering[@]})) && [[ ! -f $data/test1.src-tgt.src.idx ]]; then
     samples=$report/first${SAMPLES:-100}
     make_folders "$report"
-    hold "$report"
-    if [[ ! $samples/dict.src.txt -nt $data/test.src-tgt.src.idx ]]; then
+    (
+        lock "$report/measure.lock" wait "another process measures $report"
+        [[ ! $samples/dict.src.txt -nt $data/test.src-tgt.src.idx ]] || exit 0
         rm -rf "$samples" "$samples.part"
         run python -m fairseq_latent.data.first_lines "$data" "${SAMPLES:-100}" "$samples.part" || exit 2
         attempt "$samples" mv "$samples.part" "$samples"
-    fi
-    release
+    ) || exit 2
 fi
 
-in_parallel "decoding" "lines_decoded" decode_and_measure "${folders[@]}"
+run_parallel "decoding" responses decode_and_measure "${folders[@]}"
 measures=() profiles=() # of trainings on data with personas
 for folder in "${folders[@]}"; do
     of_personas "$folder" || continue

@@ -4,9 +4,8 @@
 # Exit code 1 if any test fails with the plugin alone. The checkout's own code is not used, and nothing is written to it.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-case ${1:-} in '' | -h | --help) few_words 1 --help ;; esac
+case ${1:-} in '' | -h | --help) parse_arguments 1 --help ;; esac
 activate
 
 [[ -d $1/tests ]] || die "$1 has no folder tests; remedy: a clone of facebookresearch/fairseq"

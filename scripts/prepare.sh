@@ -2,7 +2,6 @@
 # conversations.jsonl -> data-bin/NAME: clean, split, learn subwords, binarise. Goes on where it stopped.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -eq 2 ]] || die "usage: bash scripts/prepare.sh CONVERSATIONS.jsonl[.gz] DATA_BIN_FOLDER
@@ -193,7 +192,7 @@ binarise() {
 }
 
 # copy FILE: into the folder that is made.
-copy() { put "$text/data-bin.part/$(basename "$1")" cat "$1"; }
+copy() { write_atomically "$text/data-bin.part/$(basename "$1")" cat "$1"; }
 
 # binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, candidates if any, and dialogues.
 binarise_personas() {
@@ -205,7 +204,7 @@ binarise_personas() {
         for side in train valid test; do
             [[ ! -f $text/$side.$field ]] || copy "$text/$side.$field"
         done
-        [[ ! -f $text/test.$field ]] || put "$text/data-bin.part/test1.$field" head -n "$SAMPLES" "$text/test.$field"
+        [[ ! -f $text/test.$field ]] || write_atomically "$text/data-bin.part/test1.$field" head -n "$SAMPLES" "$text/test.$field"
     done
     copy "$text/personas.json"
 }
@@ -225,7 +224,7 @@ make_folders "$text"
 lock "$text/lock" wait "another process prepares $destination"
 refuse_others "$text" "$(not_made)" "$text/clean.jsonl" "$text/train.src" "$text/spm" "$text/bpe"
 rm -f "$text"/.*.part "$encoded"/.*.part # of a process that was killed
-put "$text/prepare.options" printf '%s\n' "$options"
+write_atomically "$text/prepare.options" printf '%s\n' "$options"
 if [[ -f $destination/prepare.options ]]; then
     say "$destination is prepared"
     exit 0
@@ -240,7 +239,7 @@ sides=(--trainpref "$encoded/train")
 if [[ -f $encoded/test.src ]]; then
     sides+=(--testpref "$encoded/test,$encoded/samples")
     for field in "${fields[@]}"; do # a few test contexts, for which reports show several responses
-        put "$encoded/samples.$field" head -n "$SAMPLES" "$encoded/test.$field"
+        write_atomically "$encoded/samples.$field" head -n "$SAMPLES" "$encoded/test.$field"
     done
 fi
 rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"

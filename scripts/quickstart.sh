@@ -3,7 +3,6 @@
 # sampling (or persona models: --personas), decode, measure, report. Stopped and started again, it goes on where it was.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
@@ -59,7 +58,7 @@ first_conversations() { gzip -dcf -- "$1" | awk -v most="$2" 'NR <= most + 1'; }
 
 # take_few NUMBER: sets `conversations` to so many of them, the first ones.
 take_few() {
-    put "$runs/few.jsonl" first_conversations "$conversations" "$1"
+    write_atomically "$runs/few.jsonl" first_conversations "$conversations" "$1"
     conversations=$runs/few.jsonl
 }
 
@@ -70,7 +69,6 @@ if [[ -n $conversations ]]; then
     name=$(basename "${conversations%.gz}" .jsonl)-$(digest <"$conversations" | cut -c1-8)$kind
 fi
 if ((personas)); then
-    # shellcheck source=scripts/quickstart_personas.sh
     source "$ROOT/scripts/quickstart_personas.sh"
     exit 0
 fi
@@ -101,7 +99,7 @@ train_recipe() { # RUN, named after its recipe
         bash "$ROOT/scripts/recipes/$(basename "$1").sh" "${flags[@]}" --validate-interval-updates "$evaluations" \
         --save-interval-updates "$evaluations" --keep-interval-updates 1
 }
-in_parallel "training" updates_done train_recipe "$runs/t_cvae" "$runs/speculative_k5"
+run_parallel "training" updates train_recipe "$runs/t_cvae" "$runs/speculative_k5"
 
 export TITLE="T-CVAE without and with speculative sampling ($name)"
 bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "T-CVAE=$runs/t_cvae" "Speculative K=5=$runs/speculative_k5"

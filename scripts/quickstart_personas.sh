@@ -54,7 +54,7 @@ train_persona() {                                    # RUN, named after whose pr
         --validate-interval-updates "$MAX_UPDATE" --save-interval-updates "$(((MAX_UPDATE + 1) / 2))" --keep-interval-updates 1
 }
 ((smoke)) || export JOBS=${JOBS:-1} # two at a time would need 8 GB
-in_parallel "training" updates_done train_persona "$runs/none" "$runs/own" "$runs/partner"
+run_parallel "training" updates train_persona "$runs/none" "$runs/own" "$runs/partner"
 
 export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=64 SAMPLES=${SAMPLES:-24} TEST_RESPONSES=${TEST_RESPONSES:-1}
 bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "no latents=$runs/none" "speaker's own profile=$runs/own" \

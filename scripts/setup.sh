@@ -18,7 +18,6 @@ A second run takes seconds: it installs nothing unless the lock files, setup.py 
 HELP
 }
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 use_venv=1

@@ -2,7 +2,6 @@
 # Sets up, then runs the linters and the whole test suite. Arguments go to pytest: bash scripts/test.sh -k selection
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in

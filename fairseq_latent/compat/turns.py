@@ -5,7 +5,6 @@ import functools
 import logging
 import os
 import sys
-import time
 from types import SimpleNamespace
 
 from fairseq import checkpoint_utils
@@ -13,18 +12,14 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 
 from ..errors import InputError
+from ..files import lock_within
 from .checkpoints.checkpoint_files import read_plain
 from .checkpoints.trust import check_training
-
-try:
-    import fcntl
-except ImportError:  # no Unix
-    fcntl = None
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 3.0  # seconds
-HELD = "FAIRSEQ_LATENT_LOCKED"  # the folder whose lock the script that started us holds: scripts/lib.sh
+HELD = "FAIRSEQ_LATENT_LOCKED"  # the folder whose lock the script that started us holds: shell/training.py
 
 
 def train_in_turn(main):
@@ -130,21 +125,6 @@ def prune(cfg) -> None:
     checkpoint_utils.save_checkpoint(SimpleNamespace(**{**checkpoint, **nothing_new}), trainer, epoch, None)
 
 
-def take(lock, patience: float = PATIENCE) -> None:
-    """Lock an open file; BlockingIOError if somebody else has it for longer than `patience` seconds.
-
-    A training that was killed takes a moment to go.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(0.1)
-
-
 @contextlib.contextmanager
 def alone(cfg):
     """Hold the save dir's lock, which rank 0 takes for all processes of a training, on however many nodes.
@@ -155,8 +135,7 @@ def alone(cfg):
     folder = cfg.checkpoint.save_dir
     held = os.environ.get(HELD)
     if (
-        fcntl is None
-        or cfg.checkpoint.no_save
+        cfg.checkpoint.no_save
         or not distributed_utils.is_master(cfg.distributed_training)
         or PathManager.path_requires_pathmanager(folder)
         or (held and os.path.realpath(held) == os.path.realpath(folder))
@@ -172,7 +151,7 @@ def alone(cfg):
             raise InputError(f"--save-dir {folder}: {error.strerror}; remedy: another folder") from error
         os.register_at_fork(after_in_child=lock.close)  # data loaders that outlive a killed training must not hold it
         try:
-            take(lock)
+            lock_within(lock, PATIENCE)
         except BlockingIOError:
             raise InputError(
                 f"{folder} is being trained by another process; remedy: another --save-dir, or wait for it, or end it: "

@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # What the batch scripts share: their arguments, one recipe a job, and going back into the queue. Sourced, never run.
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 # header NAME: the value of `#SBATCH --NAME=` in the script that runs, for what SLURM has not set.

@@ -16,7 +16,6 @@ set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 [[ -f $here/job.sh ]] || here=${SLURM_SUBMIT_DIR:-.}/scripts/cluster # SLURM runs a copy of this file alone
 [[ -f $here/job.sh ]] || { echo "error: $here: no scripts; remedy: sbatch from the repository's root" >&2 && exit 2; }
-# shellcheck source=scripts/cluster/job.sh
 source "$here/job.sh"
 
 arguments "$@"

@@ -5,7 +5,6 @@
 # READ_FLAGS="--dataset FILE": another dataset.json than the package's.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 (($# == 0)) || die "$1: no file is needed; remedy: bash scripts/prepare/chitchat.sh"
 activate

@@ -5,7 +5,6 @@
 # PERSONAS=yes: with the profiles of both, of the form both -> data-bin/convai2_personas; with TRAIN alone VALID=100 TEST=100.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 2 "ConvAI2's archive, or a text of it, e.g. train_both_original_no_cands.txt; ParlAI, task convai2, has them" "$@"
 activate

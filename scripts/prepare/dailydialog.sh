@@ -3,7 +3,6 @@
 # OFFICIAL=1: with its official split, unless VALID or TEST say otherwise; 0: by conversation with SEED.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1 "data.zip of DailyDialog in ConvLab-3's form, which Hugging Face has as data set ConvLab/dailydialog" "$@"
 [[ ${OFFICIAL:=1} == [01] ]] || die "OFFICIAL=$OFFICIAL is neither 0 nor 1; remedy: 0 for a split by conversation"

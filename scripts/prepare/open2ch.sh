@@ -4,7 +4,6 @@
 # the first, valid and test are the real chains of dev and test of the second.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 2 "ranking.zip or corpus.zip of the open2ch corpus, which GitHub has as 1never/open2ch-dialogue-corpus" "$@"
 activate

@@ -4,7 +4,6 @@
 # less often are read as <unk>.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1 "Mikolov's ptb.train.txt, ptb.valid.txt and ptb.test.txt, in an archive or folder" "$@"
 activate
@@ -30,7 +29,7 @@ rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
 logged "$text/fairseq-preprocess.log" fairseq-preprocess --only-source --trainpref "$text/train.txt" \
     --validpref "$text/valid.txt" --testpref "$text/test.txt" \
     --thresholdsrc "$MIN_COUNT" --destdir "$text/data-bin.part" --workers "$(cores)"
-put "$text/data-bin.part/prepare.options" printf '%s\n' "$options"
+write_atomically "$text/data-bin.part/prepare.options" printf '%s\n' "$options"
 [[ ! -d $data ]] || attempt "$data" rmdir "$data"
 attempt "$data" mv "$text/data-bin.part" "$data"
 say "$(grep -c '' "$text/train.txt") sentences for training, $(grep -vc '^madeupword' "$data/dict.txt") words -> $data"

@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # What the scripts beside it share: archives, which a user has to have, become conversations.jsonl. Sourced, never run.
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 case ${1:-} in # of the script that sources this one: what it says of itself
@@ -69,7 +68,7 @@ conversations() {
             exit 0
         fi
         rm -f "$text"/.*.part # of a process that was killed
-        put "$file.from" printf '%s\n' "$note"
+        write_atomically "$file.from" printf '%s\n' "$note"
         run python -m preprocess.corpora "$1" ${paths[@]+"${paths[@]}"} "${@:2}" ${resources[@]+"${resources[@]}"} --out "$file"
     )
 }

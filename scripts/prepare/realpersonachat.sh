@@ -5,7 +5,6 @@
 # PERSONAS=yes: with the profiles of both -> data-bin/realpersonachat_personas; PERSONA_FLAGS=--disjoint-profiles then.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1 "the archive of RealPersonaChat, or its folder, which GitHub has as nu-dialogue/real-persona-chat" "$@"
 activate

@@ -5,7 +5,6 @@
 # PERSONAS=yes: with the profiles of both -> data-bin/synthetic_persona_chat_personas.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1 "an archive or folder of the .csv files that GitHub has as google-research-datasets/Synthetic-Persona-Chat" "$@"
 activate

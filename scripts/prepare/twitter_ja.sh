@@ -7,7 +7,6 @@
 # conversation, VALID=0.01 TEST=0.01, in place of the years and the references.
 set -euo pipefail
 
-# shellcheck source=scripts/prepare/read.sh
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1000000 "tweets of your own, in files or folders: JSON lines of the API v1.1 or v2, or tab-separated daily files; \
 they may not be passed on, so nobody publishes them" "$@"

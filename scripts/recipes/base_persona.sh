@@ -1,26 +1,24 @@
 # shellcheck shell=bash
-# What the rows of Table 1 of Cho et al. (2022) share: data, budget, and the persona CVAE's model and optimiser. Sourced by
-# them, never run. Variables: DATA RUN ARCH GPT2_PATH FREEZE VECTORS SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further
-# flags go to fairseq-train. DRY_RUN=1 prints the whole command.
+# What recipes on data with personas share: data, budget, and the persona CVAE's model and optimiser. Sourced by them, never run.
+# Variables: DATA RUN ARCH GPT2_PATH FREEZE VECTORS SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to
+# fairseq-train. DRY_RUN=1 prints the whole command. A recipe may set `task`, `corpus` and `suffix`, of its folder, before.
 # shellcheck disable=SC2034,SC2154 # rows set model, loss and optimiser, and use what is set here
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
+activate "${task:-persona_dialogue}"
 
 # data        PERSONAS=yes GPT2=... bash scripts/prepare/convai2.sh TRAIN VALIDATION
-data=${DATA:-$ROOT/data-bin/convai2_personas}
-folder=${RUN:-$ROOT/runs/$(basename "$data")/$(basename "$0" .sh)}
+data=${DATA:-$ROOT/data-bin/${corpus:-convai2_personas}}
+runs=$ROOT/runs/$(basename "$data")
+folder=${RUN:-$runs/$(basename "$0" .sh)${suffix:-}}
 
 # train_row BATCH_SIZE UPDATE_FREQ MAX_UPDATE PATIENCE METRIC FLAGS...: the row's `model`, `loss` and `optimiser`, with this budget;
-# PATIENCE validations without a better METRIC end it.
+# PATIENCE validations without a better METRIC end it ('': they do not).
 train_row() {
-    local budget=(--batch-size "${BATCH_SIZE:-$1}" --update-freq "${UPDATE_FREQ:-$2}" --max-update "${MAX_UPDATE:-$3}" --patience "$4"
-        --best-checkpoint-metric "$5" --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
-    shift 5
-    train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"
+    local budget=(--batch-size "${BATCH_SIZE:-$1}" --update-freq "${UPDATE_FREQ:-$2}" --max-update "${MAX_UPDATE:-$3}"
+        ${4:+--patience "$4"} --best-checkpoint-metric "$5" --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
+    train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "${@:6}"
 }
 
 # train_persona_cvae FLAGS...: with the row's `loss`, and its `further` flags of the model.

@@ -4,7 +4,6 @@
 # DRY_RUN=1 prints the whole command.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 activate
 

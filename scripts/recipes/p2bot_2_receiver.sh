@@ -1,17 +1,11 @@
 #!/usr/bin/env bash
-# P²BOT, stage 2 of 3: the receiver, which tells by what somebody says which profile is his (Liu et al., 2020).
+# P²BOT, stage 2 of 3: the receiver, which tells by what somebody says which profile is theirs (Liu et al., 2020).
 # The authors' logs: Hits@1 of 32 profiles about 93.8 on ConvAI2's validation set, with BERT-base.
-# Variables: DATA RUN ARCH ENCODER_PATH SEED LR BATCH_SIZE UPDATE_FREQ MAX_UPDATE; further flags go to fairseq-train.
-set -euo pipefail
+# Variables: those of base_persona.sh, and ENCODER_PATH.
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_receiver)
-
-# data        as of stage 1: all that a speaker says in a dialogue, his profile, and one of drawn sentences
-data=${DATA:-$ROOT/data-bin/convai2_personas}
-folder=${RUN:-$ROOT/runs/$(basename "$data")/p2bot_2_receiver}
+# data        as of stage 1: all that a speaker says in a dialogue, their profile, and one of sampled sentences
+task=persona_receiver
+source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       a BERT from a folder, e.g. fairseq-latent weights minilm FOLDER; fresh without ENCODER_PATH
 model=(--arch "${ARCH:-p2bot_receiver}" ${ENCODER_PATH:+--encoder-path "$ENCODER_PATH"})
 # loss        margin .5, and .01 of the mean of |score|; attention sharper with every 5,000 examples
@@ -22,5 +16,4 @@ optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --weight-decay 1e-5 --cl
 # run         two speakers at once, 50 epochs of 17,878; it ends after 15 without gain
 budget=(--batch-size "${BATCH_SIZE:-2}" --update-freq "${UPDATE_FREQ:-1}" --max-epoch 50 --max-update "${MAX_UPDATE:-450000}"
     --patience 15 --best-checkpoint-metric hits1 --maximize-best-checkpoint-metric --seed "${SEED:-0}")
-
 train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"

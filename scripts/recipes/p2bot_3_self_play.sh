@@ -1,19 +1,11 @@
 #!/usr/bin/env bash
 # P²BOT, stage 3 of 3: self-play, in which the transmitter learns to speak so that its persona is perceived (Liu et al., 2020).
 # Needs the finished stages TRANSMITTER and RECEIVER, folders of their recipes, and a language model as it is, REWARD_LM.
-# Variables: DATA RUN ARCH GPT2_PATH TRANSMITTER RECEIVER REWARD_LM SEED LR BATCH_SIZE MAX_UPDATE; further flags go to
-# fairseq-train. Without REWARD_LM the language is not judged. GPT2_PATH and ARCH are those of stage 1.
-set -euo pipefail
+# Variables: those of base_persona.sh, GPT2_PATH and ARCH those of stage 1; without REWARD_LM the language is not judged.
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task self_play)
-
-# data        as of stage 1: personas and first messages are drawn from its training set
-data=${DATA:-$ROOT/data-bin/convai2_personas}
-runs=$ROOT/runs/$(basename "$data")
-folder=${RUN:-$runs/p2bot_3_self_play}
+# data        as of stage 1: personas and first messages are sampled from its training set
+task=self_play
+source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 transmitter=${TRANSMITTER:-$runs/p2bot_1_transmitter} receiver=${RECEIVER:-$runs/p2bot_2_receiver}
 for stage in "p2bot_1_transmitter.sh $transmitter" "p2bot_2_receiver.sh $receiver"; do
     read -r script made <<<"$stage"
@@ -33,5 +25,4 @@ optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --weight-decay 0.01 --cl
 budget=(--batch-size "${BATCH_SIZE:-6}" --max-update "${MAX_UPDATE:-2000}" --patience 10
     --validate-interval-updates 100 --save-interval-updates 100 --keep-interval-updates 1 --max-valid-steps 100 --p2bot-search
     --best-checkpoint-metric f1 --maximize-best-checkpoint-metric --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
-
 train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"

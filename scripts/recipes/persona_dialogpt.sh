@@ -2,7 +2,6 @@
 # DialoGPT, which sees no profile (Zhang et al., 2020): Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 14.966 .139 .417 .359, from the weights of DialoGPT (GPT2_PATH).
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       GPT-2 of 345M, from a folder in the form of transformers; its tables are trained, unless FREEZE=yes
 model=(--arch "${ARCH:-dialogpt}" ${GPT2_PATH:+--gpt2-path "$GPT2_PATH" --symbols-from end})

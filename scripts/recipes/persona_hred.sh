@@ -2,7 +2,6 @@
 # HRED, which sees no profile (Serban et al., 2016; the sizes of Park et al., 2018): Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 21.095 .078 .225 .246.
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       embeddings of 500, GRUs of 1,000 over words, turns and the response; word vectors where there are any
 model=(--arch "${ARCH:-hred}" ${VECTORS:+--encoder-embed-path "$VECTORS"})

@@ -2,7 +2,6 @@
 # The persona CVAE without L_Po-di, an ablation of Cho et al. (2022).
 # The paper has no such row.
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # loss        the ELBO alone
 loss=(--criterion elbo)

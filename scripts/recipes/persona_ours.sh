@@ -1,20 +1,13 @@
 #!/usr/bin/env bash
 # The persona CVAE on any language model, its latents where its states stay in range (docs/persona.md, "Slots"): no paper's row.
 # Nothing is reported for it.
-# Variables: DATA RUN ARCH LM_PATH TRAIN_BLOCKS PROFILE_OF=partner|own|none SEED LR WARMUP BATCH_SIZE UPDATE_FREQ MAX_UPDATE;
-# further flags go to fairseq-train.
-set -euo pipefail
-
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
+# Variables: those of base_persona.sh, LM_PATH TRAIN_BLOCKS PROFILE_OF=partner|own|none.
 
 # data        PERSONAS=yes GPT2=... bash scripts/prepare/chitchat.sh, or any other corpus
-data=${DATA:-$ROOT/data-bin/chitchat_personas}
-folder=${RUN:-$ROOT/runs/$(basename "$data")/persona_ours_${PROFILE_OF:-partner}}
+corpus=chitchat_personas suffix=_${PROFILE_OF:-partner}
+source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       a language model from a folder in the form of transformers, its words frozen, the top TRAIN_BLOCKS trained; the
-#             latents stand where nothing else draws all attention, and are as long as what they are mixed into
+#             latents stand where nothing else gets all attention, and are as long as what they are mixed into
 model=(--arch "${ARCH:-persona_cvae_gpt2}" ${LM_PATH:+--lm-path "$LM_PATH" --freeze-embeddings --symbols-from end})
 [[ -z ${TRAIN_BLOCKS:-} ]] || model+=(--train-blocks "$TRAIN_BLOCKS")
 # latents     of whose profile: the partner's, the speaker's own (a control with something to send), or none at all
@@ -30,7 +23,4 @@ loss=(--criterion elbo)
 optimiser=(--optimizer adam --adam-betas '(0.9, 0.999)' --clip-norm 25 --lr "${LR:-2e-4}" --lr-scheduler polynomial_decay
     --warmup-updates "$(warmup "$folder" 600 6000 "$@")" --total-num-update "${MAX_UPDATE:-6000}")
 # run         the learning rate is nothing at the end: another MAX_UPDATE is another training, with a RUN of its own
-budget=(--batch-size "${BATCH_SIZE:-8}" --update-freq "${UPDATE_FREQ:-1}" --max-update "${MAX_UPDATE:-6000}"
-    --best-checkpoint-metric prior_ppl --skip-invalid-size-inputs-valid-test --seed "${SEED:-0}")
-
-train "$data" "$folder" "${model[@]}" "${loss[@]}" "${optimiser[@]}" "${budget[@]}" "$@"
+train_row 8 1 6000 '' prior_ppl "$@"

@@ -2,7 +2,6 @@
 # The CVAE of Zhao et al. (2017), which sees no profile, without dialogue acts: Cho et al. (2022), Table 1, "CVAE".
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 19.501 .116 .405 .258.
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       embeddings of 200, GRUs of 300, 600 and 400, 200 latent dimensions; word vectors where there are any
 model=(--arch "${ARCH:-rnn_cvae}" ${VECTORS:+--encoder-embed-path "$VECTORS"})

@@ -2,7 +2,6 @@
 # TransferTransfo, which reads its own profile and chooses among candidates (Wolf et al., 2019): Cho et al. (2022), Table 1.
 # PPL, Distinct-1, Distinct-2, P.Distance reported: 18.011 .142 .400 .329; of its authors PPL, Hits@1, F1: 17.51 82.1 19.09.
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       GPT-2 of 345M, from a folder in the form of transformers; its tables are trained, unless FREEZE=yes
 model=(--arch "${ARCH:-transfertransfo}" --max-history 2 ${GPT2_PATH:+--gpt2-path "$GPT2_PATH"})

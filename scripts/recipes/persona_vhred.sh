@@ -2,7 +2,6 @@
 # VHRED, HRED with a latent per response, which sees no profile (Serban et al., 2017; the sizes of Park et al., 2018).
 # The paper has no such row.
 
-# shellcheck source=scripts/recipes/base_persona.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_persona.sh"
 # model       HRED, and 100 latent dimensions; word vectors where there are any
 model=(--arch "${ARCH:-vhred}" ${VECTORS:+--encoder-embed-path "$VECTORS"})

@@ -3,7 +3,6 @@
 # In no paper.
 # Variables: those of base_t_cvae.sh, and PODI_WEIGHT.
 
-# shellcheck source=scripts/recipes/base_t_cvae.sh
 source "$(dirname "${BASH_SOURCE[0]}")/base_t_cvae.sh"
 # loss        the best of 5 latents is trained, and the posteriors of a batch are kept apart
 loss=(--criterion speculative_elbo --k 5 --podi-weight "${PODI_WEIGHT:-1}")

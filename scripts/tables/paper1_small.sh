@@ -9,17 +9,12 @@
 # documents: RUNS DATA CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR MAX_UPDATE LR BATCH_SIZE
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-few_words 2 "$@"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task persona_dialogue)
+parse_arguments 2 "$@"
+activate persona_dialogue
 
-all=(full no_podi no_latents)
-rows=("${all[@]}")
-[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
 runs=${RUNS:-$ROOT/runs/persona_small}
-page_in "$runs" "$ROOT/docs/results_persona.md" CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR \
+choose_page "$runs" "$ROOT/docs/results_persona.md" CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR \
     MAX_UPDATE LR BATCH_SIZE
 # data        chit-chat in small letters, as ConvAI2 is written, whose pieces both share
 DATA=${DATA:-$ROOT/data-bin/convai2_small}
@@ -58,13 +53,7 @@ vectors=${VECTORS:-}
     die "VECTORS is not set; remedy: VECTORS=FILE, word vectors for P.Distance, e.g. GoogleNews-vectors-negative300.bin.gz"
 [[ -z $vectors || -f $vectors ]] || die "VECTORS=$vectors: no such file; remedy: a file of word vectors"
 
-folders=() systems=()
-rows_to_show "$runs" "${all[@]}"
-for row in "${shown[@]}"; do
-    name=$(heading "$row") || exit 2
-    systems+=("$name=$runs/$row")
-done
-for row in "${rows[@]}"; do folders+=("$runs/$row"); done
+select_rows full no_podi no_latents
 
 # few dialogues are all measured, more than 50 by a part of them that is always the same
 dialogues() { # sets `part`
@@ -92,7 +81,7 @@ show() { # scores of what is decoded, then the page, its pictures and its number
         done
     done
     if ((${#decoded[@]})); then
-        [[ -z $vectors ]] || whole "$runs/scores.json" "${responses[@]}" -- fairseq-latent score "${decoded[@]}" \
+        [[ -z $vectors ]] || make_once "$runs/scores.json" "${responses[@]}" -- fairseq-latent score "${decoded[@]}" \
             --hypothesis mean --reference "$text/test.tgt" --profiles "$text/test.partner" --vectors "$vectors" \
             --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} --format json
         [[ ! -s $runs/scores.json ]] || scores=(--scores "$runs/scores.json")
@@ -158,20 +147,20 @@ measure_row() { # RUN: responses, latents, and what the latents do
     read -ra seeds <<<"${SWEEP_SEEDS:-1}"
     dialogues
     inputs=("$checkpoint" "$DATA/test.src-tgt.src.idx")
-    whole "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
+    make_once "$1/generate.test.txt" "${inputs[@]}" -- fairseq-generate "$DATA" "${PLUGIN[@]}" ${DEVICE[@]+"${DEVICE[@]}"} \
         --path "$checkpoint" --gen-subset test --sampling --sampling-topk 4 --sampling-topp 0.8 --beam 1 --latent-samples 3 \
         --max-len-b 40 --batch-size 64 --post-process sentencepiece --seed "$SEED"
     for split in valid test; do
-        whole "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
+        make_once "$1/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$DATA" --path "$checkpoint" \
             --split "$split" --seed "$SEED" --format json ${DEVICE[@]+"${DEVICE[@]}"}
     done
     case $(basename "$1") in # they have no fader, and infer no profile
         no_latents | hred | vhred | rnn_cvae | dialogpt | transfertransfo) return ;;
     esac
-    whole "$1/sweep.json" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
+    make_once "$1/sweep.json" "${inputs[@]}" "$vectors" -- fairseq-latent sweep "$DATA" --path "$checkpoint" \
         --vectors "$vectors" --train-text "$text/train.tgt" "$text/train.partner" ${part[@]+"${part[@]}"} \
         --seeds "${seeds[@]}" --plot "$1/sweep.png" --format json ${DEVICE[@]+"${DEVICE[@]}"}
-    whole "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
+    make_once "$1/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$DATA" --path "$checkpoint" \
         --out "$1/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
 
@@ -187,7 +176,7 @@ if [[ -n ${DRY_RUN:-} ]]; then
     learn_to_chat
     printf '%q ' "${become_gpt2[@]}"
     printf '\n'
-    dry_runs train_row "${folders[@]}"
+    print_trainings train_row "${folders[@]}"
     exit 0
 fi
 say "learning to chat: $runs/chat"
@@ -196,9 +185,9 @@ learn_to_chat || exit 2
     die "$runs/gpt2 is older than $runs/chat, which went on; remedy: RUNS=another folder, or remove $runs/gpt2 and the rows"
 [[ -f $runs/gpt2/config.json ]] || run "${become_gpt2[@]}" || exit 2
 failed=0
-every_one "training" updates_done train_row "${folders[@]}"
+run_all_parallel "training" updates train_row "${folders[@]}"
 trained=()
 for folder in "${folders[@]}"; do [[ ! -f $folder/done ]] || trained+=("$folder"); done
-((!${#trained[@]})) || every_one "measuring" lines_decoded measure_row "${trained[@]}"
+((!${#trained[@]})) || run_all_parallel "measuring" responses measure_row "${trained[@]}"
 show
-((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"
+((!failed)) || die "some rows failed (see above), the page has the others; remedy: correct them and start again"

@@ -9,19 +9,14 @@
 # documents: RUNS DATA MAX_UPDATE ARCH LATENT_DIM SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE (a quarter of MAX_UPDATE) AGGRESSIVE_UPDATES
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-few_words 1 "$@"
-activate
-PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task text_vae)
+parse_arguments 1 "$@"
+activate text_vae
 
 all=(standard kla ca at bow podi_0.12 podi_0.15 podi_0.18 podi_0.21 podi_literal_0.12 podi_literal_0.15 podi_auto_0.15 best5
     best5_podi_0.15)
-rows=("${all[@]}")
-[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
-
 runs=${RUNS:-$ROOT/runs/ptb}
-page_in "$runs" "$ROOT/docs/results_ptb.md" MAX_UPDATE ARCH LATENT_DIM SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AGGRESSIVE_UPDATES
+choose_page "$runs" "$ROOT/docs/results_ptb.md" MAX_UPDATE ARCH LATENT_DIM SEED LR BATCH_SIZE KL_WARMUP KL_CYCLE AGGRESSIVE_UPDATES
 export DATA=${DATA:-$ROOT/data-bin/ptb}
 # budget      the same for all rows: eight epochs of the Penn Treebank
 MAX_UPDATE=${MAX_UPDATE:-5272}
@@ -79,19 +74,15 @@ train_row() { # RUN, named after its row: train, then measure what takes seconds
     for split in test valid; do measure "$1" "latents.$split.json" "$split"; done
 }
 
-weigh_row() { # RUN: the importance-weighted perplexity, which takes long
+weight_row() { # RUN: the importance-weighted perplexity, which takes long
     [[ ! -f $1/done ]] || measure "$1" latents.test.iw.json test \
         --importance-samples "${IMPORTANCE_SAMPLES:-500}" --importance-dtype "${autocast/none/float32}"
 }
 
 measure() { # RUN FILE SPLIT FLAGS...
     local checkpoint=$1/checkpoint_last.pt
-    whole "$1/$2" "$checkpoint" -- fairseq-latent latents "$DATA" --path "$checkpoint" --split "$3" --seed "${SEED:-1}" \
+    make_once "$1/$2" "$checkpoint" -- fairseq-latent latents "$DATA" --path "$checkpoint" --split "$3" --seed "${SEED:-1}" \
         --format json "${@:4}" ${DEVICE[@]+"${DEVICE[@]}"}
-}
-
-weighed() { # RUN
-    if [[ -s $1/latents.test.iw.json ]]; then echo weighed; else echo "in work"; fi
 }
 
 show() { # the rows as far as they are, and those that the page had before: page, numbers, curves, picture
@@ -102,13 +93,7 @@ show() { # the rows as far as they are, and those that the page had before: page
         --curves "${page%.md}_kl.csv" --updates "$MAX_UPDATE" >&2 || exit 2
 }
 
-folders=() systems=()
-rows_to_show "$runs" "${all[@]}"
-for row in "${shown[@]}"; do
-    name=$(heading "$row") || exit 2
-    systems+=("$name=$runs/$row")
-done
-for row in "${rows[@]}"; do folders+=("$runs/$row"); done
+select_rows "${all[@]}"
 if [[ ! -f $DATA/dict.txt ]]; then
     [[ -n ${1:-} ]] || die "DATA=$DATA is not prepared; remedy: bash scripts/tables/paper1_table3.sh FILE_OR_DIR of the Penn Treebank"
     run bash "$ROOT/scripts/prepare/ptb.sh" "$1" || exit 2
@@ -117,16 +102,16 @@ fi
 [[ " ${rows[*]} " != *" kla "* ]] || ((${KL_WARMUP:-5000} < MAX_UPDATE)) ||
     say "kla: its weight would be 1 after ${KL_WARMUP:-5000} updates, more than MAX_UPDATE; another: KL_WARMUP=$((MAX_UPDATE / 2))"
 if [[ -n ${DRY_RUN:-} ]]; then
-    dry_runs train_row "${folders[@]}"
+    print_trainings train_row "${folders[@]}"
     exit 0
 fi
 show
 [[ -z ${SHOW:-} ]] || exit 0
 failed=0
-every_one "training" updates_done train_row "${folders[@]}"
+run_all_parallel "training" updates train_row "${folders[@]}"
 show
 if [[ ${IMPORTANCE_SAMPLES:-500} != 0 ]]; then
-    every_one "importance weights" weighed weigh_row "${folders[@]}"
+    run_all_parallel "importance weights" importance weight_row "${folders[@]}"
     show
 fi
-((!failed)) || die "some rows failed (see above), the page has the others; remedy: mend them and start again"
+((!failed)) || die "some rows failed (see above), the page has the others; remedy: correct them and start again"

@@ -4,22 +4,35 @@
 # Variables: DATA RUNS ROWS JOBS, those of scripts/recipes/*.sh and of scripts/evaluate.sh.
 set -euo pipefail
 
-# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-few_words 0 "$@"
+parse_arguments 0 "$@"
 activate
 
-rows=(t_cvae linear cyclical spacefusion bow mc speculative_k2 speculative_k5 speculative_k10 speculative_k20
-    speculative_k40 speculative_k5_podi)
-[[ -z ${ROWS:-} ]] || read -ra rows <<<"$ROWS"
+heading() { # the row's name in the table
+    case $1 in
+        t_cvae) echo "T-CVAE" ;;
+        linear) echo "+ linear annealing" ;;
+        cyclical) echo "+ cyclical annealing" ;;
+        spacefusion) echo "SpaceFusion" ;;
+        bow) echo "+ bag of words" ;;
+        mc) echo "+ Monte Carlo, K=5" ;;
+        speculative_k5_podi) echo "+ speculative, K=5, + L_Po-di" ;;
+        speculative_k*) echo "+ speculative, K=${1#speculative_k}" ;;
+        *)
+            [[ -f $ROOT/scripts/recipes/$1.sh ]] || die "ROWS: $1 is no recipe; remedy: names from scripts/recipes"
+            echo "$1"
+            ;;
+    esac
+}
 
-for row in "${rows[@]}"; do
-    [[ -f $ROOT/scripts/recipes/$row.sh ]] || die "ROWS: $row is no recipe; remedy: names from scripts/recipes"
-done
+runs=${RUNS:-$ROOT/runs/paper2}
+select_rows t_cvae linear cyclical spacefusion bow mc speculative_k2 speculative_k5 speculative_k10 speculative_k20 \
+    speculative_k40 speculative_k5_podi
+systems=() # those of ROWS alone
+for row in "${rows[@]}"; do systems+=("$(heading "$row")=$runs/$row"); done
 
 export SEED=${SEED:-1}
 # data        packaged chit-chat, a turn and its answer, unless DATA names a folder of fairseq-preprocess
-runs=${RUNS:-$ROOT/runs/paper2}
 make_folders "$runs"
 if [[ -z ${DATA:-} ]]; then
     export DATA=$ROOT/data-bin/chitchat MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1}
@@ -37,20 +50,6 @@ case ${SIZE:=small} in base) size= ;; small | tiny) size=_$SIZE ;; *) die "SIZE=
 # precision   bfloat16 in training and in ranking latents where the processor is faster with it (AUTOCAST=none: never)
 autocast=${AUTOCAST:-$(precision "$runs/precision")}
 
-heading() { # the row's name in the table
-    case $1 in
-        t_cvae) echo "T-CVAE" ;;
-        linear) echo "+ linear annealing" ;;
-        cyclical) echo "+ cyclical annealing" ;;
-        spacefusion) echo "SpaceFusion" ;;
-        bow) echo "+ bag of words" ;;
-        mc) echo "+ Monte Carlo, K=5" ;;
-        speculative_k5_podi) echo "+ speculative, K=5, + L_Po-di" ;;
-        speculative_k*) echo "+ speculative, K=${1#speculative_k}" ;;
-        *) echo "$1" ;;
-    esac
-}
-
 train_row() { # RUN, named after its recipe
     local recipe flags=(--autocast "$autocast") arch=t_cvae
     recipe=$(basename "$1")
@@ -62,15 +61,9 @@ train_row() { # RUN, named after its recipe
         --save-interval-updates "$every" --keep-interval-updates 1
 }
 
-folders=() systems=()
-for row in "${rows[@]}"; do
-    folders+=("$runs/$row")
-    systems+=("$(heading "$row")=$runs/$row")
-done
 failed=0
-(KEEP_GOING=1 in_parallel "training" updates_done train_row "${folders[@]}") || failed=$?
-((failed == 0 || failed == 2)) || exit "$failed" # stopped by hand
+run_all_parallel "training" updates train_row "${folders[@]}"
 [[ -z ${DRY_RUN:-} ]] || exit "$failed"
 TITLE=${TITLE:-"Latent-variable dialogue models, one budget"} \
     bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "${systems[@]}"
-((!failed)) || die "some rows failed (see above), the report has the others; remedy: mend them and start again"
+((!failed)) || die "some rows failed (see above), the report has the others; remedy: correct them and start again"

@@ -17,7 +17,7 @@ PREPROCESS = ROOT / "preprocess"
 
 # Every room and file outside a room: each imports only what stands before it, and never what a later line says.
 ORDER = (
-    *("symbols", "errors", "memory", "files", "text", "ranges"),
+    *("symbols", "errors", "memory", "files", "shell", "text", "ranges"),
     *("gaussian", "schedules", "matching", "rewards", "losses", "selection", "aggressive"),
     *("decoding", "compat", "modules", "data", "models", "self_play", "criterions", "tasks"),
     *("evaluation.tables", "evaluation.runs", "evaluation.metrics", "evaluation.arguments", "evaluation.analysis"),
@@ -45,6 +45,7 @@ NEVER = {
 LARGEST = 14  # files of a folder
 FOREIGN = {"fairseq", "fairseq_cli", "torch", "numpy"}
 WITHOUT_TORCH = ("symbols", "errors", "files", "memory", "ranges")
+STANDARD_ALONE = {"fairseq_latent", *sys.stdlib_module_names}  # what scripts start several times a minute
 
 
 def sources(folder: Path) -> list[Path]:
@@ -142,6 +143,11 @@ def test_preprocess_needs_neither_torch_nor_fairseq():
 def test_the_ground_needs_no_torch():
     for name in WITHOUT_TORCH:
         assert not {part.split(".")[0] for part in imported(PLUGIN / f"{name}.py")} & {"torch", "fairseq", "numpy"}
+
+
+def test_what_scripts_call_needs_the_standard_library_alone():
+    for path in sources(PLUGIN / "shell"):
+        assert {part.split(".")[0] for part in imported(path)} <= STANDARD_ALONE, path
 
 
 def test_pure_parts_need_no_fairseq():

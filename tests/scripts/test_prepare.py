@@ -48,6 +48,7 @@ def prepare(tmp_path):
         own = {"PATH": f"{program.parent}{os.pathsep}{PATH}", "DATA": f"{tmp_path}/bin", "WHOLE": "1" if whole else ""}
         done = bash(SCRIPTS[corpus], *archives, **own | variables)
         ran = (tmp_path / "ran").read_text().splitlines() if (tmp_path / "ran").exists() else []
+        ran = [line for line in ran if line.startswith("-m preprocess.")]
         run.commands = [line.removeprefix("-m preprocess.").removeprefix("corpora ") for line in ran]
         print(done.stdout, done.stderr)
         assert done.returncode == (0 if whole else 2)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_latent.shell import progress
+
 from .test_recipes_and_evaluate import PATH, ROOT, bash, stub
 
 TRAIN_LOG = '{"epoch": 1, "loss": "5", "ups": "2.5", "lr": "0.1", "num_updates": "400", "wall": "9"}'
@@ -49,7 +51,7 @@ def test_a_recipe_tells_what_it_runs_and_how_far_it_is(trained, tmp_path):
     assert done.returncode == 0, done.stderr
     command, *lines = done.stderr.splitlines()
     assert command.startswith("+ fairseq-train data-bin/x ")
-    assert "training run  400/1000 updates, 2.5 a second, 4 min 0 s left" in lines  # 600 / 2.5 = 240
+    assert "training run  400/1000 updates, 2.5 per second, 4 min 0 s left" in lines  # 600 / 2.5 = 240
     assert lines.count("warning: training run: too short") == 1
     assert not any("theirs" in line for line in lines)
     assert lines[-1].startswith(f"== {tmp_path}/run is trained, in ")
@@ -97,22 +99,22 @@ def test_steps_of_a_preparation_tell_how_long_they_take():
     ("seconds", "said"), [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")]
 )
 def test_spans(seconds, said):
-    assert lib(f"span {seconds}").stdout == said
+    assert progress.span(seconds) == said
 
 
 @pytest.mark.parametrize(
     ("line", "most", "said"),
     [
-        (TRAIN_LOG, "1000", "400/1000 updates, 2.5 a second, 4 min 0 s left"),
-        (TRAIN_LOG, "0", "400 updates, 2.5 a second"),  # epochs are its budget
-        (TRAIN_LOG, "300", "400/300 updates, 2.5 a second, 0 s left"),
+        (TRAIN_LOG, "1000", "400/1000 updates, 2.5 per second, 4 min 0 s left"),
+        (TRAIN_LOG, "0", "400 updates, 2.5 per second"),  # epochs are its budget
+        (TRAIN_LOG, "300", "400/300 updates, 2.5 per second, 0 s left"),
         (TRAIN_LOG.replace("2.5", "0"), "1000", "400/1000 updates"),
         ("nothing logged yet", "1000", "0/1000 updates"),
     ],
 )
 def test_how_far_a_training_is(tmp_path, line, most, said):
     (tmp_path / "train.log").write_text(f"{line}\n")
-    assert lib(f"updates_done {tmp_path} {most}").stdout == said
+    assert progress.updates_done(str(tmp_path), most) == said
 
 
 # --- two processes on one folder -------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def test_two_processes_that_make_one_file(tmp_path):
     """The second waits, and finds it made: the first's part is nobody else's to remove."""
     file = tmp_path / "generate.test.txt"
     stub(tmp_path / "bin/decode", f"echo decoded >> {tmp_path}/count; sleep 1.5; echo H-0")
-    script = f'set -euo pipefail; source "{ROOT}/scripts/lib.sh"; whole {file} -- {tmp_path}/bin/decode'
+    script = f'set -euo pipefail; source "{ROOT}/scripts/lib.sh"; make_once {file} -- {tmp_path}/bin/decode'
     first = subprocess.Popen(["bash", "-c", script], stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("generate.test.txt.*.part")):
         time.sleep(0.02)
@@ -139,7 +141,7 @@ def test_what_outlives_its_script_holds_no_folder(tmp_path):
     """It publishes nothing, so nobody waits for it."""
     file = tmp_path / "generate.test.txt"
     stub(tmp_path / "bin/decode", f"test -f {tmp_path}/again || {{ touch {tmp_path}/again; sleep 4; }}; echo H-0")
-    script = f'source "{ROOT}/scripts/lib.sh"; whole {file} -- {tmp_path}/bin/decode'
+    script = f'source "{ROOT}/scripts/lib.sh"; make_once {file} -- {tmp_path}/bin/decode'
     first = subprocess.Popen(["bash", "-c", script], stderr=subprocess.DEVNULL, start_new_session=True)
     while not (tmp_path / "again").exists():
         time.sleep(0.02)
@@ -185,8 +187,8 @@ def test_options_are_written_whole(tmp_path):
     """A disk that is full by the time of the options leaves those of before."""
     options = tmp_path / "data.text/prepare.options"
     script = (
-        f'source "{ROOT}/scripts/lib.sh"; put {options} printf "%s\\n" before; full() {{ echo half; '
-        f'echo "head: write error: No space left on device" >&2; return 1; }}; put {options} full'
+        f'source "{ROOT}/scripts/lib.sh"; write_atomically {options} printf "%s\\n" before; full() {{ echo half; '
+        f'echo "head: write error: No space left on device" >&2; return 1; }}; write_atomically {options} full'
     )
     options.parent.mkdir()
     line = the_line(bash("-c", script))

@@ -584,7 +584,7 @@ def test_parallel_jobs_end_with_what_they_started(tmp_path):
     """One job fails: the other, and the program it runs, are ended; the same at SIGTERM."""
     naptime = f"97.{os.getpid()}"  # found again by its name
     job = f"""job() {{ [[ $1 != *bad ]] || {{ sleep 1; exit 2; }}; sleep {naptime}; }}
-    count() {{ echo 0; }}; source {ROOT}/scripts/lib.sh; in_parallel label count job {tmp_path}/good {tmp_path}/bad"""
+    source {ROOT}/scripts/lib.sh; run_parallel label updates job {tmp_path}/good {tmp_path}/bad"""
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
     failed = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
@@ -600,9 +600,8 @@ def test_parallel_jobs_end_with_what_they_started(tmp_path):
 def test_parallel_jobs_end_where_nobody_reads_their_progress(tmp_path):
     """`... | head`: whoever read is gone, and the jobs must not outlive the script."""
     naptime = f"96.{os.getpid()}"
-    job = f"""job() {{ command sleep {naptime}; }}; count() {{ echo 0; }}; source {ROOT}/scripts/lib.sh
-    sleep() {{ SECONDS=$((SECONDS + 40)); command sleep 0.1; }} # time for a line
-    JOBS=2; in_parallel label count job a b"""
+    job = f"""job() {{ sleep {naptime}; }}; source {ROOT}/scripts/lib.sh
+    export PROGRESS_SECONDS=1; JOBS=2; run_parallel label updates job a b"""
     read, write = os.pipe()
     os.close(read)
     running = subprocess.Popen(["bash", "-euc", job], stdout=write, stderr=write)
@@ -621,43 +620,34 @@ def test_parallel_jobs_end_where_nobody_reads_their_progress(tmp_path):
     ],
 )
 def test_results_of_other_settings_have_a_page_of_their_own(variables, page):
-    said = bash("-euc", f"source {ROOT}/scripts/lib.sh; page_in r docs/p.md SEED; echo $page", **variables)
+    said = bash("-euc", f"source {ROOT}/scripts/lib.sh; choose_page r docs/p.md SEED; echo $page", **variables)
     assert said.stdout == f"{page}\n"
 
 
 def test_parallel_jobs_say_that_they_finished():
-    job = f"source {ROOT}/scripts/lib.sh; count() {{ echo 3 lines; }}; in_parallel label count true /x/a /x/b"
+    job = f"source {ROOT}/scripts/lib.sh; run_parallel label responses true /x/a /x/b"
     done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
-    assert done.stderr == "label  a 3 lines, finished  b 3 lines, finished\n"
-
-
-def test_a_job_that_ended_is_asked_once(tmp_path):
-    """Its process number is free again: it may become that of a stranger, who would be taken for the job."""
-    job = f"""job() {{ sleep "$1"; }}; count() {{ :; }}; source {ROOT}/scripts/lib.sh
-    wait() {{ echo "$1" >>{tmp_path}/asked; builtin wait "$1"; }}; JOBS=2; in_parallel label count job 0 2"""
-    subprocess.run(["bash", "-euc", job], check=True, capture_output=True, timeout=30)
-    asked = (tmp_path / "asked").read_text().split()
-    assert len(asked) == len(set(asked)) == 2
+    assert done.stderr == "label  a 0 responses, finished  b 0 responses, finished\n"
 
 
 def test_as_many_jobs_run_at_once_as_there_are_processors(tmp_path):
     """Not as many as OMP_NUM_THREADS says, which nproc would take for their number; the others wait, and are counted."""
-    job = f"""job() {{ touch {tmp_path}/$1; sleep 1; ls {tmp_path} >&2; rm {tmp_path}/$1; }}; count() {{ :; }}
-    source {ROOT}/scripts/lib.sh; cores; in_parallel label count job a b c"""
+    job = f"""job() {{ touch {tmp_path}/$1; sleep 1; ls {tmp_path} >&2; rm {tmp_path}/$1; }}
+    source {ROOT}/scripts/lib.sh; cores; run_parallel label importance job a b c"""
     variables = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30, env=variables)
     assert int(done.stdout) == len(os.sched_getaffinity(0))
     two = subprocess.run(["bash", "-euc", f"JOBS=2; {job}"], capture_output=True, text=True, timeout=30)
     lines = two.stderr.splitlines()
     assert lines[:2] == ["a", "b"]  # what the first job lists at its end
-    assert "c" in lines and "label  a , finished  b , finished  c , finished" in lines
+    assert "c" in lines and "label  a in work, finished  b in work, finished  c in work, finished" in lines
     refused = subprocess.run(["bash", "-euc", f"JOBS=0; {job}"], capture_output=True, text=True, timeout=30)
     assert refused.returncode == 2 and "JOBS=0 is no number of jobs; remedy: JOBS=2" in refused.stderr
 
 
 def test_a_job_that_fails_may_leave_the_others_alone(tmp_path):
-    job = f"""job() {{ [[ $1 != a ]] || exit 3; sleep 1; touch {tmp_path}/$1; }}; count() {{ :; }}
-    source {ROOT}/scripts/lib.sh; JOBS=1; KEEP_GOING=1; in_parallel label count job a b c"""
+    job = f"""job() {{ [[ $1 != a ]] || exit 3; sleep 1; touch {tmp_path}/$1; }}
+    source {ROOT}/scripts/lib.sh; JOBS=1; KEEP_GOING=1; run_parallel label updates job a b c"""
     done = subprocess.run(["bash", "-euc", job], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
@@ -722,7 +712,7 @@ def test_smoke_reads_gzipped_conversations(conversations, tmp_path):
     stub(tmp_path / "bin/fairseq-preprocess", "exit 1")
     copy = tmp_path / "copy/scripts"
     copy.mkdir(parents=True)
-    for script in ("quickstart", "prepare", "lib", "files", "progress"):
+    for script in ("quickstart", "prepare", "lib"):
         (copy / f"{script}.sh").symlink_to(ROOT / f"scripts/{script}.sh")
     stub(copy / "setup.sh", "true")
     path = f"{tmp_path}/bin{os.pathsep}{PATH}"
