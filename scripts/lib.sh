@@ -29,12 +29,6 @@ parse_arguments() {
     (($# <= most)) || die "$# arguments, at most $most; remedy: bash $0 --help"
 }
 
-# one_of NAME VALUE VALUES...: refuse a variable's value that is none of the others.
-one_of() {
-    local IFS=' '
-    [[ " ${*:3} " == *" $2 "* ]] || die "$1=$2 is unknown; remedy: one of ${*:3}"
-}
-
 # check_language LANGUAGE: how words are counted in the scores, checked before anything long is computed.
 check_language() { case $1 in en | ja | none) ;; *) die "language $1 of the scores is unknown; remedy: en, ja or none" ;; esac; }
 

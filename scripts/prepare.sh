@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
              TEST=all: with --test-from, all from then on
              CLEAN_FLAGS and SPLIT_FLAGS: further flags of preprocess.clean and of preprocess.split;
              CLEAN_FLAGS=none: the conversations are clean as they are
-             SUBWORDS=DATA_BIN: the pieces of a data set that was prepared before, in place of VOCABULARY and COVERAGE:
+             SUBWORDS=DATA_BIN: the subword tokens of a data set that was prepared before, in place of VOCABULARY and COVERAGE:
              what is trained on one goes on on the other
              VECTOR_DIMENSION=512: also learn word vectors, DATA_BIN_FOLDER/vectors.txt, for the recipes' VECTORS
              PERSONAS=yes: a persona data set, from conversations with a profile of both speakers; then also
@@ -34,8 +34,9 @@ for file in "$conversations" "${VALID:=0.05}" "${TEST:=0.05}"; do
 done
 read -ra clean_flags <<<"${CLEAN_FLAGS:-}"
 read -ra split_flags <<<"${SPLIT_FLAGS:-}"
-case ${PERSONAS:=no} in yes | no) ;; *) die "PERSONAS=$PERSONAS is unknown; remedy: yes or no" ;; esac
-case ${SELF_DESCRIPTIONS:=no} in yes | no) ;; *) die "SELF_DESCRIPTIONS=$SELF_DESCRIPTIONS is unknown; remedy: yes or no" ;; esac
+for name in PERSONAS SELF_DESCRIPTIONS; do
+    case ${!name:=no} in yes | no) ;; *) die "$name=${!name} is unknown; remedy: yes or no" ;; esac
+done
 encoded=$text/spm made=$text/split.json fields=(src tgt)
 if [[ -n ${SUBWORDS:-} ]]; then
     [[ -z ${GPT2:-} ]] || die "SUBWORDS and GPT2 are both set; remedy: one of them"
@@ -77,16 +78,17 @@ COVERAGE=${COVERAGE:=1.0}
 SAMPLES=${SAMPLES:=100}
 INPUT=$(digest <"$conversations")"
 # what is not set is not noted: folders that were prepared before these variables came stay as good as they were
-[[ -z ${clean_flags[*]-} ]] || options+=$'\n'"CLEAN_FLAGS=${clean_flags[*]}"
-[[ -z ${split_flags[*]-} ]] || options+=$'\n'"SPLIT_FLAGS=${split_flags[*]}"
-[[ -z ${VECTOR_DIMENSION:-} ]] || options+=$'\n'"VECTOR_DIMENSION=$VECTOR_DIMENSION"
-[[ $PERSONAS == no ]] || options+=$'\n'"PERSONAS=yes"
-[[ -z ${persona_flags[*]-} ]] || options+=$'\n'"PERSONA_FLAGS=${persona_flags[*]}"
-[[ $SELF_DESCRIPTIONS == no ]] || options+=$'\n'"SELF_DESCRIPTIONS=yes"
-[[ -z ${description_flags[*]-} ]] || options+=$'\n'"SELF_DESCRIPTION_FLAGS=${description_flags[*]}"
-[[ -z ${WORD_VECTORS:-} ]] || options+=$'\n'"WORD_VECTORS=$(digest <"$WORD_VECTORS")"
-[[ -z ${GPT2:-} ]] || options+=$'\n'"GPT2=$(tokenizer | digest)"
-[[ -z ${SUBWORDS:-} ]] || options+=$'\n'"SUBWORDS=$(digest <"$SUBWORDS/spm.model")"
+note() { [[ -z $2 || $2 == no ]] || options+=$'\n'"$1=$2"; }
+note CLEAN_FLAGS "${clean_flags[*]-}"
+note SPLIT_FLAGS "${split_flags[*]-}"
+note VECTOR_DIMENSION "${VECTOR_DIMENSION:-}"
+note PERSONAS "$PERSONAS"
+note PERSONA_FLAGS "${persona_flags[*]-}"
+note SELF_DESCRIPTIONS "$SELF_DESCRIPTIONS"
+note SELF_DESCRIPTION_FLAGS "${description_flags[*]-}"
+note WORD_VECTORS "${WORD_VECTORS:+$(digest <"${WORD_VECTORS:-}")}"
+note GPT2 "${GPT2:+$(tokenizer | digest)}"
+note SUBWORDS "${SUBWORDS:+$(digest <"${SUBWORDS:-}/spm.model")}"
 
 # refuse_others FOLDER OPEN FILES...: a folder with any of these files must have been made with the options of now, but for
 # those named in OPEN (A|B), with which nothing in it was made yet.
@@ -113,8 +115,8 @@ clean_into() {
         run python -m preprocess.clean "$2" --out "$clean" --max-words "$MAX_WORDS" ${clean_flags[@]+"${clean_flags[@]}"}
 }
 
-# side NAME CONVERSATIONS: a file of their own becomes the side valid or test, cleaned like the others.
-side() {
+# make_split NAME CONVERSATIONS: a file of their own becomes the split valid or test, cleaned like the others.
+make_split() {
     local field
     is_file "$2" && [[ ! -f $text/$1.split.json ]] || return 0
     clean_into "$text/$1.clean.jsonl" "$2"
@@ -123,11 +125,11 @@ side() {
     for field in src tgt ids turns; do
         [[ ! -f $text/$1.part/$1.$field ]] || attempt "$text/$1.$field" mv "$text/$1.part/$1.$field" "$text/$1.$field"
     done
-    attempt "$text/$1.split.json" mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the side is made again
+    attempt "$text/$1.split.json" mv "$text/$1.part/split.json" "$text/$1.split.json" # last: without it the split is made again
     rmdir "$text/$1.part"
 }
 
-# split_pairs: turns and what is answered to them, on three sides.
+# split_pairs: turns and what is answered to them, in three splits.
 split_pairs() {
     local shares=()
     if is_file "$VALID"; then shares+=(--valid 0); else shares+=(--valid "$VALID"); fi
@@ -135,8 +137,8 @@ split_pairs() {
     [[ -f $made ]] ||
         run python -m preprocess.split "$clean" --out "$text" --seed "$SEED" --context-turns "$CONTEXT_TURNS" \
             "${shares[@]}" ${split_flags[@]+"${split_flags[@]}"}
-    side valid "$VALID"
-    side test "$TEST"
+    make_split valid "$VALID"
+    make_split test "$TEST"
 }
 
 # describe_selves NAME FLAGS...: sets `clean` to the conversations of `clean` with profiles, made again as long as `made` is not.
@@ -151,29 +153,29 @@ describe_selves() {
 # split_personas: contexts, responses, and the profiles of both.
 split_personas() {
     [[ ! -f $made ]] || return 0
-    local train=$clean shares=() sides=() side clean share
-    for side in valid test; do
-        share=$VALID
-        [[ $side == valid ]] || share=$TEST
-        if is_file "$share"; then shares+=("--$side" 0); else shares+=("--$side" "$share"); fi
+    local train=$clean shares=() splits=() split clean share
+    for split in valid test; do
+        share=${split^^}
+        share=${!share}
+        if is_file "$share"; then shares+=("--$split" 0); else shares+=("--$split" "$share"); fi
     done
-    for side in valid test; do
-        share=$VALID
-        [[ $side == valid ]] || share=$TEST
+    for split in valid test; do
+        share=${split^^}
+        share=${!share}
         if is_file "$share"; then
-            clean_into "$text/$side.clean.jsonl" "$share"
-            [[ $SELF_DESCRIPTIONS == no ]] || describe_selves "$side.profiles" --history "$train"
+            clean_into "$text/$split.clean.jsonl" "$share"
+            [[ $SELF_DESCRIPTIONS == no ]] || describe_selves "$split.profiles" --history "$train"
             share=$clean
         fi
-        sides+=("--$side" "$share")
+        splits+=("--$split" "$share")
     done
     clean=$train
     [[ $SELF_DESCRIPTIONS == no ]] || describe_selves profiles
-    run python -m preprocess.personas "$clean" --out "$text" --seed "$SEED" "${sides[@]}" ${GPT2:+--gpt2 "$GPT2"} \
+    run python -m preprocess.personas "$clean" --out "$text" --seed "$SEED" "${splits[@]}" ${GPT2:+--gpt2 "$GPT2"} \
         ${WORD_VECTORS:+--similarity embedding --vectors "$WORD_VECTORS"} ${persona_flags[@]+"${persona_flags[@]}"}
 }
 
-# subwords: all fields as tokens of GPT-2, or as pieces that are learnt from them.
+# subwords: all fields as tokens of GPT-2, or as subword tokens that are learnt from them.
 subwords() {
     [[ ! -f $encoded/dict.txt ]] || return 0
     if [[ -n ${GPT2:-} ]]; then
@@ -187,7 +189,7 @@ subwords() {
 
 # binarise FLAGS...: fairseq-preprocess with our dictionary, its output in a log.
 binarise() {
-    logged "$text/fairseq-preprocess.log" fairseq-preprocess "$@" --srcdict "$encoded/dict.txt" "${sides[@]}" \
+    logged "$text/fairseq-preprocess.log" fairseq-preprocess "$@" --srcdict "$encoded/dict.txt" "${prefixes[@]}" \
         --destdir "$text/data-bin.part" --workers "$(cores)"
 }
 
@@ -196,13 +198,13 @@ copy() { write_atomically "$text/data-bin.part/$(basename "$1")" cat "$1"; }
 
 # binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, candidates if any, and dialogues.
 binarise_personas() {
-    local field side
+    local field split
     for field in partner own; do
         binarise --only-source --source-lang "$field"
     done
     for field in fader own_fader candidates ids; do
-        for side in train valid test; do
-            [[ ! -f $text/$side.$field ]] || copy "$text/$side.$field"
+        for split in train valid test; do
+            [[ ! -f $text/$split.$field ]] || copy "$text/$split.$field"
         done
         [[ ! -f $text/test.$field ]] || write_atomically "$text/data-bin.part/test1.$field" head -n "$SAMPLES" "$text/test.$field"
     done
@@ -234,10 +236,10 @@ if [[ $PERSONAS == yes ]]; then split_personas; else split_pairs; fi
 subwords
 [[ -z ${VECTOR_DIMENSION:-} || -f $text/vectors.txt ]] ||
     run python -m preprocess.vectors "$text/spm" --out "$text/vectors.txt" --dimension "$VECTOR_DIMENSION" --seed "$SEED"
-sides=(--trainpref "$encoded/train")
-[[ ! -f $encoded/valid.src ]] || sides+=(--validpref "$encoded/valid") # none with VALID=0
+prefixes=(--trainpref "$encoded/train")
+[[ ! -f $encoded/valid.src ]] || prefixes+=(--validpref "$encoded/valid") # none with VALID=0
 if [[ -f $encoded/test.src ]]; then
-    sides+=(--testpref "$encoded/test,$encoded/samples")
+    prefixes+=(--testpref "$encoded/test,$encoded/samples")
     for field in "${fields[@]}"; do # a few test contexts, for which reports show several responses
         write_atomically "$encoded/samples.$field" head -n "$SAMPLES" "$encoded/test.$field"
     done

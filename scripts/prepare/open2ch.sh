@@ -20,9 +20,9 @@ else
     conversations=conversations
     conversations conversations "$1" -- open2ch
 fi
-# text        normalised by neologdn, words parted by MeCab with ipadic
+# text        normalised by neologdn, segmented by MeCab with ipadic
 export CLEAN_FLAGS="--japanese ${CLEAN_FLAGS:-}"
-# subwords    rare characters get no piece
+# subwords    rare characters get no subword token
 export VOCABULARY=${VOCABULARY:-16000} COVERAGE=${COVERAGE:-0.9995}
 
 prepare "$conversations"

@@ -73,21 +73,52 @@ conversations() {
     )
 }
 
-# split_of_tweets: by time and with references, or, with PERSONAS=yes, by conversation and with profiles out of what users say
-# elsewhere, and without word vectors.
-split_of_tweets() {
-    local name from test_from until references
+# shellcheck disable=SC2034 # the script's
+# official_split ARCHIVE READER VALID: reads the three splits as they were published; with OFFICIAL=0 all there is, to be split by
+# conversation. VALID is the validation split's name. Sets `conversations`, what train is made of.
+official_split() {
+    local split
+    [[ ${OFFICIAL:=1} == [01] ]] || die "OFFICIAL=$OFFICIAL is neither 0 nor 1; remedy: 0 for a split by conversation"
+    if [[ $OFFICIAL == 0 ]]; then
+        conversations=conversations
+        conversations conversations "$1" -- "$2"
+        return
+    fi
+    for split in train "$3" test; do
+        conversations "$split" "$1" -- "$2" --split "$split"
+    done
+    conversations=train
+    export VALID=${VALID:-$text/$3.jsonl} TEST=${TEST:-$text/test.jsonl}
+}
+
+# prepare_tweets LANGUAGE FLAG ARCHIVES...: reply chains of two people; tweets are cleaned as they are read, to 2 to 256 words.
+# Split by time and with references, or, with PERSONAS=yes, by conversation and with profiles out of what users say elsewhere.
+prepare_tweets() {
+    local language=$1 flag=$2 name from test_from until references
+    shift 2
+    archives 1000000 "tweets of your own, in files or folders: JSON lines of the API v1.1 or v2, or tab-separated daily files; \
+they may not be passed on, so nobody publishes them" "$@"
+    activate
+    goes_to "twitter_$language"
     if [[ ${PERSONAS:-no} == yes ]]; then
         for name in FROM TEST_FROM UNTIL REFERENCES; do
             [[ -z ${!name:-} ]] || die "$name is not for PERSONAS=yes, which splits by conversation; remedy: leave it out"
         done
-        export SELF_DESCRIPTIONS=${SELF_DESCRIPTIONS:-yes} VALID=${VALID:-0.01} TEST=${TEST:-0.01} VECTOR_DIMENSION=${VECTOR_DIMENSION-}
-        return
-    fi
-    from=${FROM-2017-01-01} test_from=${TEST_FROM-2019-01-01} until=${UNTIL-2020-01-01} references=${REFERENCES-3}
-    SPLIT_FLAGS="${from:+--from $from} ${test_from:+--test-from $test_from} ${until:+--until $until} \
+        export SELF_DESCRIPTIONS=${SELF_DESCRIPTIONS:-yes} VECTOR_DIMENSION=${VECTOR_DIMENSION-}
+        export VALID=${VALID:-0.01} TEST=${TEST:-0.01}
+    else # years; 1 % of the earlier ones is valid
+        from=${FROM-2017-01-01} test_from=${TEST_FROM-2019-01-01} until=${UNTIL-2020-01-01} references=${REFERENCES-3}
+        SPLIT_FLAGS="${from:+--from $from} ${test_from:+--test-from $test_from} ${until:+--until $until} \
 ${references:+--references $references} ${SPLIT_FLAGS:-}"
-    export SPLIT_FLAGS VALID=${VALID:-0.01} TEST=${TEST:-${test_from:+all}}
+        export SPLIT_FLAGS VALID=${VALID:-0.01} TEST=${TEST:-${test_from:+all}}
+    fi
+    resources=(${MEMORY:+--memory "$MEMORY"})
+    export MAX_WORDS=${MAX_WORDS:-256} CLEAN_FLAGS=${CLEAN_FLAGS:-none}
+    conversations conversations "$@" -- tweets --clean --lang "$language" ${flag:+"$flag"} --min-words "${MIN_WORDS:-2}" \
+        --max-words "$MAX_WORDS"
+    # subwords    16,000 of a million sentences, and their vectors
+    export VOCABULARY=${VOCABULARY:-16000} VECTOR_DIMENSION=${VECTOR_DIMENSION-512}
+    prepare conversations
 }
 
 # prepare NAME: clean, split, learn subwords, binarise.

@@ -9,18 +9,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
 archives 1 "an archive or folder of the .csv files that GitHub has as google-research-datasets/Synthetic-Persona-Chat" "$@"
 activate
 
-# data        the sides as they were published, unless they are not wanted
+# data        the splits as they were published, unless they are not wanted
 goes_to synthetic_persona_chat
-if [[ ${OFFICIAL:-1} == 1 ]]; then
-    for split in train valid test; do
-        conversations "$split" "$1" -- synthetic_persona_chat --split "$split"
-    done
-    conversations=train
-    export VALID=${VALID:-$text/valid.jsonl} TEST=${TEST:-$text/test.jsonl}
-else
-    conversations=conversations
-    conversations conversations "$1" -- synthetic_persona_chat
-fi
+official_split "$1" synthetic_persona_chat valid
 # subwords
 export VOCABULARY=${VOCABULARY:-8000}
 

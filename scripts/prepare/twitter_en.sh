@@ -8,18 +8,4 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/read.sh"
-archives 1000000 "tweets of your own, in files or folders: JSON lines of the API v1.1 or v2, or tab-separated daily files; \
-they may not be passed on, so nobody publishes them" "$@"
-activate
-
-goes_to twitter_en
-# split       years; 1 % of the earlier ones is valid
-split_of_tweets
-# data        reply chains of two people; tweets are cleaned as they are read, to 2 to 256 words
-resources=(${MEMORY:+--memory "$MEMORY"})
-export MAX_WORDS=${MAX_WORDS:-256} CLEAN_FLAGS=${CLEAN_FLAGS:-none}
-conversations conversations "$@" -- tweets --clean --lang en --min-words "${MIN_WORDS:-2}" --max-words "$MAX_WORDS"
-# subwords    16,000 of a million sentences, and their vectors
-export VOCABULARY=${VOCABULARY:-16000} VECTOR_DIMENSION=${VECTOR_DIMENSION-512}
-
-prepare conversations
+prepare_tweets en '' "$@"
