@@ -9,11 +9,11 @@ from fairseq.models import BaseFairseqModel, register_model, register_model_arch
 from torch import Tensor
 
 from ..errors import InputError
+from ..modules.language_models.pretrained import configuration
 from ..modules.sentence_encoder import (
     SENTENCE,
     UTTERANCE,
     SentenceEncoder,
-    bert_configuration,
     bert_of_configuration,
     bert_of_folder,
     fresh_bert,
@@ -102,7 +102,7 @@ class P2BotReceiver(BaseFairseqModel):
             config = model.config
             cfg.encoder_dim, cfg.encoder_layers = config.hidden_size, config.num_hidden_layers
             cfg.encoder_heads, cfg.encoder_ffn_dim = config.num_attention_heads, config.intermediate_size
-            cfg.encoder_positions, cfg.encoder_config = config.max_position_embeddings, bert_configuration(model)
+            cfg.encoder_positions, cfg.encoder_config = config.max_position_embeddings, configuration(model)
         made = cls(SentenceEncoder(model, pad))
         if cfg.encoder_config and not cfg.train_tables:
             made.encoder.freeze_tables()

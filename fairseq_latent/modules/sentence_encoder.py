@@ -1,9 +1,9 @@
 """Sentences to vectors: a BERT (Devlin et al., 2019) from a folder, from a checkpoint's configuration, or fresh."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..matching import masked_mean
 from ..text.wordpiece import WordPieces
-from .language_models.pretrained import UNSAVED, transformers
+from .language_models.pretrained import COPY_AGAIN, read_configuration, read_folder, transformers
 
 REMEDY = "remedy: the folder of a BERT, e.g. of fairseq-latent weights minilm FOLDER"
 UTTERANCE, SENTENCE = 0, 1  # segments
@@ -58,7 +58,9 @@ class SentenceEncoder(nn.Module):
         return encodings.view(*tokens.shape[:-1], -1)
 
 
-def fresh_bert(types: int, embed_dim: int, layers: int, heads: int, ffn_dim: int, positions: int, dropout: float):
+def fresh_bert(
+    types: int, embed_dim: int, layers: int, heads: int, ffn_dim: int, positions: int, dropout: float
+) -> nn.Module:
     """A BERT with random weights, N(0, 0.02)."""
     library = transformers()
     config = library.BertConfig(
@@ -69,48 +71,29 @@ def fresh_bert(types: int, embed_dim: int, layers: int, heads: int, ffn_dim: int
     return library.BertModel(config, add_pooling_layer=False)
 
 
-def bert_of_configuration(text: str, dropout: float):
-    """One with random weights, of a configuration as `bert_configuration` wrote it into a checkpoint."""
+def bert_of_configuration(text: str, dropout: float) -> nn.Module:
+    """One with random weights, of a configuration that `pretrained.configuration` wrote into a checkpoint."""
     library = transformers()
-    try:
-        config = library.BertConfig.from_dict(json.loads(text))
+
+    def build(fields: Any) -> nn.Module:
+        config = library.BertConfig.from_dict(fields)
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
         return library.BertModel(config, add_pooling_layer=False)
-    except Exception as error:  # what is no JSON, no mapping, no value of its field
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"--encoder-config: {line}; remedy: leave it to the checkpoint") from None
+
+    return read_configuration("--encoder-config", text, build)
 
 
-def bert_configuration(model: nn.Module) -> str:
-    """Its configuration as JSON, for a checkpoint that is loaded without the folder."""
-    fields = model.config.to_dict()
-    kept = {name: value for name, value in fields.items() if name not in UNSAVED and not name.startswith("_")}
-    return json.dumps(kept, sort_keys=True)
-
-
-def bert_of_folder(folder: str | Path, dropout: float):
+def bert_of_folder(folder: str | Path, dropout: float) -> nn.Module:
     """A BERT in `transformers`' form; InputError for other kinds and for damaged ones."""
-    library = transformers()
-    if not (Path(folder) / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json there; {REMEDY}")
-    try:
-        config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+    def prepare(config: Any) -> None:
         if config.model_type != "bert" or config.type_vocab_size < 2:
             raise InputError(f"{folder} has a model of type {config.model_type}, with other inputs; {REMEDY}")
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        model, report = library.BertModel.from_pretrained(
-            folder, config=config, add_pooling_layer=False, dtype=torch.float32, output_loading_info=True,
-            local_files_only=True,
-        )  # fmt: skip
-    except InputError:
-        raise
-    except Exception as error:  # safetensors, pickle, json, sizes that do not fit: each library has its own
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
-    if missing := sorted(report["missing_keys"]):
-        raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
+
+    model, _ = read_folder(folder, "BertModel", prepare, REMEDY, add_pooling_layer=False)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
+        raise InputError(f"{folder} has weights that are no finite numbers; {COPY_AGAIN}")
     return model
 
 

@@ -1,10 +1,10 @@
 """Language models of `transformers` from a folder, from a configuration in a checkpoint, or fresh: bodies without words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,10 @@ BESIDE = ("multiple_choice_head.", "score.", "classifier.", "qa_outputs.", "v_he
 MASKS = (".attn.bias", ".attn.masked_bias")  # which old versions of transformers saved
 CHECKED_TOKENS = 10
 TOLERANCE = 1e-3  # of the largest logit
+COPY_AGAIN = "remedy: copy the folder again"
 REMEDY = "remedy: a decoder-only language model, e.g. GPT-2, DialoGPT, Llama, SmolLM2, Qwen, OPT, GPT-NeoX"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,20 @@ def fresh_gpt2(
 def of_configuration(text: str, dropout: float, attention_dropout: float) -> nn.Module:
     """A body with random weights, of a configuration as `configuration` wrote it into a checkpoint."""
     library = transformers()
-    try:
-        fields = json.loads(text)
-        config = library.CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
-    except Exception as error:  # what is no JSON, no mapping, no known type, no value of its field
-        raise InputError(
-            f"--lm-config: {' '.join(str(error).split())[:200]}; remedy: leave it to the checkpoint"
-        ) from None
+    config = read_configuration(
+        "--lm-config", text, lambda fields: library.CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
+    )
     _set_dropouts(config, dropout, attention_dropout)
     config.vocab_size, config.pad_token_id = 1, None  # its words are ours
     return _without_words(library.AutoModel.from_config(config, trust_remote_code=False))
+
+
+def read_configuration(flag: str, text: str, build: Callable[[Any], T]) -> T:
+    """What `build` makes of the JSON that `configuration` wrote into a checkpoint."""
+    try:
+        return build(json.loads(text))
+    except Exception as error:  # what is no JSON, no mapping, no known type, no value of its field
+        raise InputError(f"{flag}: {_short(error)}; remedy: leave it to the checkpoint") from None
 
 
 def configuration(model: nn.Module) -> str:
@@ -93,32 +100,48 @@ def configuration(model: nn.Module) -> str:
 
 def of_folder(folder: str, positions: int, dropout: float, attention_dropout: float) -> LanguageModel:
     """Read a decoder-only model in `transformers`' form; InputError for others, and for what would be computed otherwise."""
-    library = transformers()
-    if not (Path(folder) / "config.json").is_file():
-        raise InputError(
-            f"{folder}: no config.json there; remedy: a language model's folder in the form of transformers"
-        )
-    try:
-        config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+    def prepare(config: Any) -> None:
         _refuse_other_kinds(config, folder, positions)
         _set_dropouts(config, dropout, attention_dropout)
-        model, report = library.AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True,
-            trust_remote_code=False,
-        )  # fmt: skip
+
+    remedy = "remedy: a language model's folder in the form of transformers"
+    model, unexpected = read_folder(folder, "AutoModelForCausalLM", prepare, remedy, trust_remote_code=False)
+    unknown = [name for name in unexpected if not (name.startswith(BESIDE) or name.endswith(MASKS))]
+    if unknown:
+        raise InputError(
+            f"{folder} has weights that nobody looks at, e.g. {min(unknown)}; remedy: a plain {model.config.model_type}"
+        )
+    return _taken_apart(model.eval(), folder)
+
+
+def read_folder(
+    folder: str | Path, kind: str, prepare: Callable[[Any], None], remedy: str, **options: Any
+) -> tuple[Any, list[str]]:
+    """A model of a class of `transformers`, and the names of weights it does not have; InputError for damaged folders.
+
+    `prepare` looks at its configuration, or changes it, before it is built.
+    """
+    library = transformers()
+    if not (Path(folder) / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; {remedy}")
+    try:
+        config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        prepare(config)
+        model, report = getattr(library, kind).from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True, **options
+        )
     except InputError:
         raise
     except Exception as error:  # safetensors, pickle, json, sizes that do not fit: each library has its own
-        line = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: {line}; remedy: copy the folder again") from error
+        raise InputError(f"{folder}: {_short(error)}; {COPY_AGAIN}") from error
     if missing := sorted(report["missing_keys"]):
-        raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; remedy: copy the folder again")
-    unknown = [name for name in report["unexpected_keys"] if not (name.startswith(BESIDE) or name.endswith(MASKS))]
-    if unknown:
-        raise InputError(
-            f"{folder} has weights that nobody looks at, e.g. {min(unknown)}; remedy: a plain {config.model_type}"
-        )
-    return _taken_apart(model.eval(), folder)
+        raise InputError(f"{folder} lacks weights, e.g. {missing[0]}; {COPY_AGAIN}")
+    return model, report["unexpected_keys"]
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _refuse_other_kinds(config, folder: str, positions: int) -> None:
@@ -153,7 +176,7 @@ def _taken_apart(model: nn.Module, folder: str) -> LanguageModel:
     ids = torch.linspace(0, len(words) - 1, count).long().unsqueeze(0)
     expected = model(input_ids=ids, use_cache=False).logits[0]
     if not expected.isfinite().all():
-        raise InputError(f"{folder} has weights that are no finite numbers; remedy: copy the folder again")
+        raise InputError(f"{folder} has weights that are no finite numbers; {COPY_AGAIN}")
     half = count // 2
     if not _near(model(input_ids=ids[:, :half], use_cache=False).logits[0], expected[:half]):
         raise InputError(f"{folder}: a token sees those after it, as in BERT; {REMEDY}")
@@ -194,7 +217,7 @@ def has_end(folder: str) -> bool:
     try:
         config = transformers().AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # json and hub errors of their own
-        raise InputError(f"{folder}: {' '.join(str(error).split())[:200]}; remedy: copy the folder again") from None
+        raise InputError(f"{folder}: {_short(error)}; {COPY_AGAIN}") from None
     return bool(config.eos_token_id) or config.eos_token_id == 0
 
 
