@@ -60,7 +60,7 @@ class SentenceEncoder(nn.Module):
 
 def fresh_bert(
     types: int, embed_dim: int, layers: int, heads: int, ffn_dim: int, positions: int, dropout: float
-) -> nn.Module:
+) -> Any:
     """A BERT with random weights, N(0, 0.02)."""
     library = transformers()
     config = library.BertConfig(
@@ -71,11 +71,11 @@ def fresh_bert(
     return library.BertModel(config, add_pooling_layer=False)
 
 
-def bert_of_configuration(text: str, dropout: float) -> nn.Module:
+def bert_of_configuration(text: str, dropout: float) -> Any:
     """One with random weights, of a configuration that `pretrained.configuration` wrote into a checkpoint."""
     library = transformers()
 
-    def build(fields: Any) -> nn.Module:
+    def build(fields: Any) -> Any:
         config = library.BertConfig.from_dict(fields)
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
         return library.BertModel(config, add_pooling_layer=False)
@@ -83,7 +83,7 @@ def bert_of_configuration(text: str, dropout: float) -> nn.Module:
     return read_configuration("--encoder-config", text, build)
 
 
-def bert_of_folder(folder: str | Path, dropout: float) -> nn.Module:
+def bert_of_folder(folder: str | Path, dropout: float) -> Any:
     """A BERT in `transformers`' form; InputError for other kinds and for damaged ones."""
 
     def prepare(config: Any) -> None:

@@ -30,6 +30,7 @@ STYLE = {
     "svg.hashsalt": "fairseq_latent",  # same picture, same bytes
 }
 WIDTH = 5.4
+DPI, PALETTE = 180, 128
 FORMATS = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -57,8 +58,18 @@ def encoded(figure: Figure, kind: str = "png") -> bytes:
     """The picture's bytes; kind is a key of FORMATS. They hold no date."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=180, metadata=FORMATS[kind])
-    return buffer.getvalue()
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=FORMATS[kind])
+    return _with_palette(buffer) if kind == "png" else buffer.getvalue()
+
+
+def _with_palette(png: io.BytesIO) -> bytes:
+    """PNG -> PNG of 128 colours, which no eye tells from 16 million in a figure: a third of the size."""
+    from PIL import Image  # matplotlib needs it
+
+    small = io.BytesIO()
+    image = Image.open(png).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
+    image.save(small, "png", optimize=True, dpi=(DPI, DPI))
+    return small.getvalue()
 
 
 def colour(index: int) -> str:

@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+from matplotlib.figure import Figure
 
 from fairseq_latent.cli import main
 from fairseq_latent.evaluation.plotting import style, training_curves
@@ -155,3 +156,10 @@ def test_mistakes_leave_nothing_behind(run, capsys, arguments, message):
     assert (out, err.count("\n")) == ("", 1)
     assert message in err
     assert not (run / arguments[-1]).exists()
+
+
+def test_a_png_has_a_palette():
+    """A third of the size; byte 25 is the kind of colours."""
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    assert style.encoded(figure)[25] == 3 and style.encoded(figure) == style.encoded(figure)
