@@ -1,4 +1,4 @@
-"""How much memory there is, and one line for what would need more of it."""
+"""How much memory and how many cores there are, and one line for what would need more memory."""
 
 import os
 from collections.abc import Iterator
@@ -37,6 +37,11 @@ def free_memory() -> int:
         with suppress(OSError, ValueError):
             memory = min(memory, int((CGROUPS / limit).read_text()) - int((CGROUPS / used).read_text()))
     return max(memory, 0)
+
+
+def available_cores() -> int:
+    """The cores that this process may use: what a cluster gave it, not what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_memory(needed: float, what: str, remedy: str, free: int | None = None) -> None:

@@ -5,6 +5,7 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from .errors import InputError
 from .text.json_values import loads
@@ -36,6 +37,14 @@ class Range:
         return f"from {self.least} to {self.most}" + (f", without {' and '.join(ends)}" if ends else "")
 
 
+def _literal(text: str) -> Any:
+    """A plain Python value, as fairseq reads it; None if it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
 @dataclass(frozen=True)
 class Numbers:
     """A flag with `count` numbers between commas, each in `each`."""
@@ -44,10 +53,10 @@ class Numbers:
     each: Range
 
     def __contains__(self, text: str) -> bool:
+        numbers = _literal(text)
         try:
-            numbers = ast.literal_eval(text)  # as fairseq reads it
             return len(numbers) == self.count and all(number in self.each for number in numbers)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        except TypeError:  # no sequence, no numbers
             return False
 
     def __str__(self) -> str:
@@ -73,11 +82,8 @@ class Dictionary:
     """A flag with a Python dictionary of plain values by name."""
 
     def __contains__(self, text: str) -> bool:
-        try:
-            value = ast.literal_eval(text)  # as fairseq reads it
-            return isinstance(value, dict) and all(isinstance(name, str) for name in value)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return False
+        value = _literal(text)
+        return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
     def __str__(self) -> str:
         return "names and values, e.g. \"{'dropout': 0.1}\""
@@ -115,7 +121,9 @@ def check(values: Mapping[str, object], ranges: Mapping[str, Allowed]) -> None:
             raise InputError(f"--{name.replace('_', '-')} [] holds no number; remedy: {allowed}")
         for one in value if isinstance(value, Iterable) and not isinstance(value, str) else [value]:
             if _outside(one, allowed):
-                huge = isinstance(one, int | float) and abs(one) > LARGEST and allowed.most == math.inf
+                huge = (
+                    isinstance(one, int | float) and abs(one) > LARGEST and getattr(allowed, "most", None) == math.inf
+                )
                 most = ", below 2**63" if huge else ""
                 raise InputError(f"--{name.replace('_', '-')} {one} is out of range; remedy: {allowed}{most}")
 

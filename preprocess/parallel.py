@@ -1,7 +1,8 @@
 """A file's lines through worker processes, in blocks; results in the order of the file, however many workers there are.
 
 The parent reads and, where it must, decompresses. Worker k of n gets the blocks k, k + n, ..., one at a time, through a pipe
-of its own: no threads, no queue, nothing to keep in order. A block of nothing but one long line is as large as that line.
+of its own: no threads, no queue, nothing to keep in order. (concurrent.futures has no way to end its workers at Ctrl-C
+before Python 3.14.) A block of nothing but one long line is as large as that line.
 """
 
 import gzip
@@ -12,7 +13,7 @@ import threading
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -23,9 +24,10 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.memory import TooLarge, bounded_lines
+from fairseq_latent.memory import TooLarge, available_cores, bounded_lines
 from fairseq_latent.ranges import WORKERS
 
+__all__ = ["available_cores", "block_lines", "map_blocks", "map_tasks"]
 BLOCK = 1 << 20  # bytes: some thousand conversations
 STOPS = (signal.SIGINT, signal.SIGTERM)
 BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
@@ -62,14 +64,14 @@ def map_blocks(
         raise InputError(f"--workers {workers}: out of range; remedy: {WORKERS}")
     with closing(_blocks(path, block_bytes)) as blocks, _bar(path, progress) as report:
         head = list(islice(blocks, workers))
-        blocks = chain(head, blocks)
+        every = chain(head, blocks)
         if len(head) < 2:
-            for block in blocks:
+            for block in every:
                 yield function(block.first, block.data)
                 report(block)
             return
         with _started(function, len(head)) as pipes:
-            yield from _in_turn(pipes, blocks, report)
+            yield from _in_turn(pipes, every, report)
 
 
 def map_tasks(function: Callable[..., Result], tasks: Iterable[tuple], workers: int) -> Iterator[tuple[tuple, Result]]:
@@ -77,19 +79,20 @@ def map_tasks(function: Callable[..., Result], tasks: Iterable[tuple], workers: 
 
     None of them is left however this ends, as with `map_blocks`, and what the function raises is raised here.
     """
-    tasks = iter(tasks)
-    first = list(islice(tasks, workers))
+    waiting = iter(tasks)
+    first = list(islice(waiting, workers))
     with _started(function, len(first)) as pipes:
         running = dict(zip(pipes, first, strict=True))
         for pipe, task in running.items():
             _send(pipe, task)
         while running:
-            for pipe in wait(list(running)):
+            ready = wait(list(running))
+            for pipe in [each for each in running if each in ready]:
                 failed, result = _receive(pipe)
                 if failed:
                     raise result
                 yield running.pop(pipe), result
-                if (task := next(tasks, None)) is not None:
+                for task in islice(waiting, 1):
                     running[pipe] = task
                     _send(pipe, task)
 
@@ -100,15 +103,10 @@ def block_lines(first: int, data: bytes) -> Iterator[tuple[int, bytes]]:
         yield number, line.removesuffix(b"\r")
 
 
-def available_cores() -> int:
-    """The cores that this process may use: what a cluster gave it, not what the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _blocks(path: str | Path, block_bytes: int) -> Iterator[Block]:
+def _blocks(path: str | Path, block_bytes: int) -> Generator[Block, None, None]:
     first = 1
     with open(path, "rb") as plain:
-        file = gzip.GzipFile(fileobj=plain) if str(path).endswith(".gz") else plain
+        file: Any = gzip.GzipFile(fileobj=plain) if str(path).endswith(".gz") else plain
         try:
             while data := file.read(block_bytes):
                 if not data.endswith(b"\n"):
@@ -247,7 +245,7 @@ def _bar(path: str | Path, description: str | None) -> Iterator[Callable[[Block]
         def report(block: Block) -> None:
             lines = block.first + block.lines - 1
             rate = lines / max(bar.format_dict["elapsed"], 1e-3)
-            bar.set_postfix_str(f"{lines:,} lines, {rate:,.0f} a second", refresh=False)
+            bar.set_postfix_str(f"{lines:,} lines, {rate:,.0f} per second", refresh=False)
             bar.update(block.position - bar.n)
 
         yield report

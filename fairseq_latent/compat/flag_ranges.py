@@ -4,13 +4,12 @@ They are checked where a task, an architecture or a criterion of this plugin is 
 """
 
 import argparse
-import functools
 
 from .. import ranges
 from ..decoding import generation_flags
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, POSITIVE, SHARE, SHARE_BELOW_ONE, Numbers, Range
-from .ownership import owners
+from .ownership import owners, with_flags
 
 OFF_OR_AMOUNT = Range(-1)  # -1: not at all
 BETAS = Numbers(2, SHARE_BELOW_ONE)
@@ -151,21 +150,14 @@ def check_schedule(values: dict) -> None:
             )
 
 
-def check_ranges(parse_args_and_arch):
+@with_flags
+def check_ranges(flags: argparse.Namespace) -> None:
     """Refuse numbers that no flag can mean, NaN and infinities in any. Delete when fairseq checks them."""
-
-    @functools.wraps(parse_args_and_arch)
-    def wrapped(*args, **kwargs):
-        parsed = parse_args_and_arch(*args, **kwargs)
-        flags = parsed if isinstance(parsed, argparse.Namespace) else parsed[0]
-        values = vars(flags)
-        if ours := owners(values):
-            own = {name: allowed for owner in ours for name, allowed in ranges.declared_by(owner).items()}
-            finite = {name: ranges.FINITE for name, value in values.items() if isinstance(value, float)}
-            ranges.check(values, {**finite, **RANGES, **own})
-            check_schedule(values)
-            if "beam" in values:
-                generation_flags.check_flags(flags)
-        return parsed
-
-    return wrapped
+    values = vars(flags)
+    if ours := owners(values):
+        own = {name: allowed for owner in ours for name, allowed in ranges.declared_by(owner).items()}
+        finite = {name: ranges.FINITE for name, value in values.items() if isinstance(value, float)}
+        ranges.check(values, {**finite, **RANGES, **own})
+        check_schedule(values)
+        if "beam" in values:
+            generation_flags.check_flags(flags)

@@ -1,12 +1,11 @@
 """Flags of training that want a GPU, refused on a machine without: `patches.apply` puts this in place."""
 
 import argparse
-import functools
 
 import torch
 
 from ..errors import InputError
-from .ownership import owners
+from .ownership import owners, with_flags
 
 # flag -> (its values that want a GPU, the remedy)
 NEEDS_GPU = {
@@ -22,22 +21,16 @@ NEEDS_GPU = {
 }
 
 
-def refuse_without_gpu(parse_args_and_arch):
+@with_flags
+def refuse_without_gpu(flags: argparse.Namespace) -> None:
     """fairseq trains on without what was asked for, or crashes. Delete when it refuses them.
 
     For training models of this plugin: stock models, and every model's evaluation, do what they did.
     """
-
-    @functools.wraps(parse_args_and_arch)
-    def wrapped(*args, **kwargs):
-        parsed = parse_args_and_arch(*args, **kwargs)
-        values = vars(parsed if isinstance(parsed, argparse.Namespace) else parsed[0])
-        trains = "max_update" in values
-        if trains and owners(values) and (values.get("cpu") or not torch.cuda.is_available()):
-            check(values)
-        return parsed
-
-    return wrapped
+    values = vars(flags)
+    trains = "max_update" in values
+    if trains and owners(values) and (values.get("cpu") or not torch.cuda.is_available()):
+        check(values)
 
 
 def check(values: dict) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
@@ -29,14 +29,23 @@ def owners(values: Mapping[str, object]) -> list[type]:
     return [owner for owner in found if any(kind.__module__.partition(".")[0] == PACKAGE for kind in owner.__mro__)]
 
 
-def note_owner(parse_args_and_arch):
-    """Errors of commands about our models are translated (`failures`), stock models' stay as they are."""
+def with_flags(look: Callable[[argparse.Namespace], None]) -> Callable[[Callable], Callable]:
+    """Decorates `look`, which then wraps fairseq's parse_args_and_arch: it is shown the flags that were parsed."""
 
-    @functools.wraps(parse_args_and_arch)
-    def wrapped(*args, **kwargs):
-        parsed = parse_args_and_arch(*args, **kwargs)
-        values = vars(parsed if isinstance(parsed, argparse.Namespace) else parsed[0])
-        Command.ours = bool(owners(values))
-        return parsed
+    @functools.wraps(look)
+    def wrap(parse_args_and_arch: Callable) -> Callable:
+        @functools.wraps(parse_args_and_arch)
+        def wrapped(*args, **kwargs):
+            parsed = parse_args_and_arch(*args, **kwargs)
+            look(parsed if isinstance(parsed, argparse.Namespace) else parsed[0])
+            return parsed
 
-    return wrapped
+        return wrapped
+
+    return wrap
+
+
+@with_flags
+def note_owner(flags: argparse.Namespace) -> None:
+    """Errors of commands about our models are translated (`error_messages`), stock models' stay as they are."""
+    Command.ours = bool(owners(vars(flags)))

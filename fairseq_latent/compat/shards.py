@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from ..errors import InputError
-from .ownership import owners
+from .ownership import owners, with_flags
 
 OF_GENERATE, OF_INTERACTIVE, OF_EVAL_LM = "score_reference", "buffer_size", "output_word_probs"
 
@@ -25,25 +25,18 @@ class Sharing:
 sharing = Sharing()
 
 
-def share_split(parse_args_and_arch):
+@with_flags
+def share_split(flags: argparse.Namespace) -> None:
     """Let fairseq-generate decode the share of --shard-id: it shares out by the flags of distributed training alone."""
-
-    @functools.wraps(parse_args_and_arch)
-    def wrapped(*args, **kwargs):
-        parsed = parse_args_and_arch(*args, **kwargs)
-        flags = parsed if isinstance(parsed, argparse.Namespace) else parsed[0]
-        shards, shard = getattr(flags, "num_shards", None) or 1, getattr(flags, "shard_id", None) or 0
-        generates = hasattr(flags, OF_GENERATE) and not hasattr(flags, OF_INTERACTIVE)
-        if owners(vars(flags)):
-            _check(shards, shard, generates, flags)
-        sharing.shards = shards if generates else 1
-        if sharing.shards > 1:
-            flags.distributed_world_size, flags.distributed_rank = shards, shard
-            if flags.results_path is not None:  # where each writes a file of the same name
-                flags.results_path = os.path.join(flags.results_path, f"shard-{shard}-of-{shards}")
-        return parsed
-
-    return wrapped
+    shards, shard = getattr(flags, "num_shards", None) or 1, getattr(flags, "shard_id", None) or 0
+    generates = hasattr(flags, OF_GENERATE) and not hasattr(flags, OF_INTERACTIVE)
+    if owners(vars(flags)):
+        _check(shards, shard, generates, flags)
+    sharing.shards = shards if generates else 1
+    if sharing.shards > 1:
+        flags.distributed_world_size, flags.distributed_rank = shards, shard
+        if flags.results_path is not None:  # where each writes a file of the same name
+            flags.results_path = os.path.join(flags.results_path, f"shard-{shard}-of-{shards}")
 
 
 def _check(shards: int, shard: int, generates: bool, flags: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.memory import available_cores
 
 from .processes import LOOK
 from .progress import COUNTERS, Progress, say
@@ -69,7 +70,7 @@ def run_jobs(label: str, counter: str, script: str, command: str, *folders: str)
     `counter` shows how far each is. The first that fails ends all, unless KEEP_GOING is set; so does the script's death.
     Code 2 if any failed, 128 + N at signal N.
     """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = available_cores()
     limit = min(_limit(processors), len(folders))
     state, threads = sys.stdin.buffer.read(), max(1, processors // max(1, limit))
     jobs: list[Job] = []
