@@ -32,7 +32,7 @@ model = fairseq_latent.load(run, data=data)
 # %% [markdown]
 # ## Replies
 #
-# One reply per latent, each drawn from the prior of the context. With beam search the latent alone makes the difference.
+# One reply per latent, each sampled from the prior of the context. With beam search the latent alone makes the difference.
 
 # %%
 contexts = [["hi , how are you ?"], ["do you like winter ?", "i do .", "why ?"]]

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def register() -> None:
-    """Mend fairseq (`compat`), then register all tasks, models and criterions; a second call does nothing."""
+    """Patch fairseq (`compat`), then register all tasks, models and criterions; a second call does nothing."""
     import fairseq  # noqa: F401  first: while the finder below waits, this import registers
 
     from .compat import patches

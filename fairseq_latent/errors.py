@@ -88,7 +88,7 @@ def missing_extra(package: str, extra: str) -> InputError:
 
 
 def describe(error: BaseException) -> str | None:
-    """One line for the errors a user can mend; None for those that are defects of the program and need a traceback."""
+    """One line for the errors that a user can repair; None for defects of the program, which need a traceback."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

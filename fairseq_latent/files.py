@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .errors import InputError
 
@@ -41,7 +41,7 @@ def written_whole(path: str | Path, mode: str = "w") -> Iterator[IO]:
 def written_together(paths: Iterable[str | Path], mode: str = "w") -> Iterator[list[IO]]:
     """Several files that belong together: no name changes before all of them are complete and on disk.
 
-    They are renamed in the given order, so the last one can serve as the mark that all are there. What a killed process
+    They are renamed in the given order, so the last one can serve as the sign that all are there. What a killed process
     left of the same files is removed.
     """
     targets = [_replaceable(path) for path in paths]
@@ -68,7 +68,7 @@ def written_together(paths: Iterable[str | Path], mode: str = "w") -> Iterator[l
 
 def _open_part(target: Path, mode: str, parts: list[Path]) -> IO:
     """A new file beside `target`, added to `parts`, whose lock says that its writer lives."""
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     while True:
         parts.append(target.with_name(f".{target.name}.{secrets.token_hex(4)}.part"))
         file = open(parts[-1], mode.replace("w", "x"), **text)  # noqa: SIM115 (the caller closes it)

@@ -23,7 +23,7 @@ from .evaluation.analysis.latents import measured
 from .evaluation.analysis.prior_nll import prior_nll
 from .evaluation.runs.run_folder import CHECKPOINT
 from .symbols import EOT
-from .text.tokenizers import pieces_of
+from .text.tokenizers import tokenizer_of
 from .text.vocabulary import index_of
 
 BATCH = 16  # contexts at a time
@@ -42,7 +42,7 @@ class Reply:
 class Scores:
     """Of N pairs, each an array (N,) in nats per response: -log p(response | context, z) of one posterior sample z, and KL.
 
-    prior_nll: the mean over samples of the prior, as decoding draws them. importance_weighted: an upper bound of
+    prior_nll: the mean over samples of the prior, as decoding samples them. importance_weighted: an upper bound of
     -log p(response | context), tighter the more samples (Burda et al., 2016). tokens: with the end of sentence.
     """
 
@@ -71,7 +71,7 @@ class TrainedModel:
 
     def __init__(self, trained: Trained, path: str | Path, data: str | Path):
         self.trained, self.path, self.data = trained, path, data
-        self.tokenizer = pieces_of(data)
+        self.tokenizer = tokenizer_of(data)
 
     @property
     def has_fader(self) -> bool:
@@ -184,7 +184,7 @@ class TrainedModel:
             return [None] * (size * n)
         task, encoder = self.trained.task, self.trained.model.encoder
         seeds = content_seeds(net_input["src_tokens"], task.source_dictionary.pad(), task.cfg.seed)
-        inputs = {**net_input, "noise_seed": seeds, **task.drawing()}
+        inputs = {**net_input, "noise_seed": seeds, **task.sampling_inputs()}
         inputs = expand_contexts(inputs, n) if n > 1 else inputs
         inputs.pop("prev_output_tokens", None)
         with torch.no_grad():

@@ -218,8 +218,11 @@ def _podi_per_dim(posterior: DiagonalGaussian, target: float, same: Tensor | Non
 
     chunk = max(1, PAIR_ELEMENTS // (size * latent_dim))
     parts = [part.split(chunk) for part in (posterior.mean, posterior.logvar, differ)]
-    options = {"use_reentrant": False, "preserve_rng_state": False}  # nothing here is random
-    return torch.cat([checkpoint(rows, *part, **options) for part in zip(*parts, strict=True)])
+    found = (
+        checkpoint(rows, *part, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+        for part in zip(*parts, strict=True)
+    )
+    return torch.cat(list(found))
 
 
 def pair_divergence(posterior: DiagonalGaussian, same: Tensor | None = None) -> tuple[Tensor, Tensor]:

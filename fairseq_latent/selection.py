@@ -43,7 +43,7 @@ def choose_noise(
 
     reduce="best" keeps each example's sample of least `score`; "mean" averages the K samples in latent space, which
     is one pass with their mean noise ("Monte Carlo sampling", Kruengkrai, 2019). K = 1 never calls `score`: it is
-    the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, drawn here where not given.
+    the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, sampled here where not given.
     """
     if noise is None:
         noise = torch.randn_like(posterior.mean.expand(num_latents, *posterior.mean.shape))
@@ -67,7 +67,7 @@ class VocabularyScorer:
     share, the weights in that precision and the targets' rows, is made once.
 
     `words` > 0 sums the normaliser over that many words in place of all V: the target, the first ids (a fairseq dictionary
-    begins with the frequent words) and, weighted up, a random sample of the others, drawn anew for every scorer and the
+    begins with the frequent words) and, weighted up, a random sample of the others, sampled anew for every scorer and the
     same for all latents, whose order it hardly changes (sampled softmax: Jean et al., 2015).
     """
 

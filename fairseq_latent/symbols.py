@@ -8,7 +8,7 @@ RESERVED = (BOS, PAD, EOS, UNK)
 EOT = "<eot>"  # end of turn: between the turns of a multi-turn context
 EOU = "<eou>"  # end of utterance: between the messages of one turn, where a corpus keeps them apart
 
-# What SentencePiece must keep in one piece.
+# What SentencePiece must not split.
 USER_SYMBOLS = (EOT, EOU)
 
 

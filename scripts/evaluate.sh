@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
-             (trainings on data with personas decode as Cho et al., 2022: words drawn from the 4 best within .8 of probability)
+             (trainings on data with personas decode as Cho et al., 2022: words sampled from the 4 best within .8 of probability)
              IMPORTANCE_SAMPLES=0 (latents per sentence for the importance-weighted perplexity; slow)
              TASK=dialogue (of runs that no recipe made; the others note it)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
@@ -56,7 +56,7 @@ has_fader() {
     grep -q -- '--arch persona_cvae' "$noted" 2>/dev/null && ! grep -q -- '--no-latents' "$noted"
 }
 
-# subwords    pieces are joined; GPT-2's tokens become text by the tokenizer in the data folder
+# subwords    they are joined; GPT-2's tokens become text by the tokenizer in the data folder
 joined=(--post-process sentencepiece)
 for file in encoder.json vocab.json tokenizer.json spiece.model; do [[ ! -f $data/$file ]] || joined=(); done
 

@@ -85,15 +85,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of `fairseq-latent chat`."""
     parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with its subword model")
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of a dialogue model")
-    parser.add_argument("--replies", type=int, default=3, metavar="N", help="shown a turn (default: 3)")
-    parser.add_argument("--context-turns", type=int, default=5, metavar="N", help="that it remembers (default: 5)")
+    parser.add_argument("--replies", type=int, default=3, metavar="N", help="replies shown per turn (default: 3)")
+    parser.add_argument(
+        "--context-turns",
+        type=int,
+        default=5,
+        metavar="N",
+        help="turns of the conversation that the model reads (default: 5)",
+    )
     parser.add_argument(
         "--persona",
         metavar="FILE_OR_TEXT",
-        help="what the model is to be like, of models that read a persona of their own (transfertransfo): a file with a "
-        "sentence per line, or one sentence",
+        help="persona of the model, if it reads its own (transfertransfo): "
+        "a file with a sentence per line, or one sentence",
     )
-    parser.add_argument("--fader", type=float, help="set the fader, from 0 to 1")
+    parser.add_argument("--fader", type=float, help="use this value of the fader, from 0 to 1, in place of the prior's")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
     add_word_sampling(parser, "reply")
     add_running(parser, "latents and words")

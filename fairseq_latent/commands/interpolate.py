@@ -16,11 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of a sentence VAE")
     ends = parser.add_mutually_exclusive_group(required=True)
     ends.add_argument("--example", type=int, nargs=2, metavar="ID", help="two lines of the split, from 0")
-    ends.add_argument("--text", nargs=2, metavar="TEXT", help="two sentences, in the words or pieces of the data")
+    ends.add_argument(
+        "--text", nargs=2, metavar="TEXT", help="two sentences, in the words or subword tokens of the data"
+    )
     parser.add_argument("--split", default="valid", help="valid, test, train (default: valid)")
-    parser.add_argument("--steps", type=int, default=7, help="sentences, both ends included (default: 7)")
-    parser.add_argument("--beam", type=int, default=5, help="1: greedy (default: 5)")
-    parser.add_argument("--max-length", type=int, default=60, metavar="TOKENS", help="of a sentence (default: 60)")
+    parser.add_argument("--steps", type=int, default=7, help="number of sentences, both ends included (default: 7)")
+    parser.add_argument("--beam", type=int, default=5, help="beam width; 1: greedy search (default: 5)")
+    parser.add_argument(
+        "--max-length", type=int, default=60, metavar="TOKENS", help="longest sentence, in tokens (default: 60)"
+    )
     add_running(parser)
 
 

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", metavar="DATA", help="persona data as text, DATA.text of scripts/prepare.sh, or DATA beside it")
     add("--lm-path", required=True, metavar="FOLDER", help="a decoder-only language model in transformers' form")
-    add("--split", default="test", help="measured: test, valid (default: test)")
+    add("--split", default="test", help="split that is measured: test or valid (default: test)")
     add(
         "--max-examples",
         type=typed(int, COUNT),
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=typed(int, AMOUNT),
         default=0,
         metavar="UPDATES",
-        help="measure the model a second time, after so many updates on the training split, in which each speaker of a "
-        "dialogue has no profile, the partner's or his own, at random (default: 0, as it is alone)",
+        help="measure the model again after N updates of fine-tuning on the training split, with no "
+        "profile, the partner's or the speaker's own at random (default: 0, no fine-tuning)",
     )
     add("--batch-size", type=typed(int, COUNT), default=32, metavar="N", help="responses per update (default: 32)")
     add("--lr", type=typed(float, POSITIVE), default=2e-4, help="peak learning rate of AdamW (default: 2e-4)")

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--by",
         choices=("choice", "normalised", "likelihood"),
-        help="score of a candidate: that of the head that chooses, its log-likelihood per token, or its log-likelihood "
-        "(default: choice of models that have such a head, else normalised)",
+        help="score of a candidate: that of the next-utterance head, its log-likelihood per token, or "
+        "its log-likelihood (default: choice if the model has such a head, else normalised)",
     )
     add(
         "--candidates",
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=20,
         metavar="N",
         help="candidates, the right reply among them, of examples that have none in SPLIT.candidates: replies of other "
-        "dialogues, drawn by --seed (default: 20)",
+        "dialogues, sampled by --seed (default: 20)",
     )
     add(
         "--latent-samples",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="latents of the prior per context, over which likelihoods are averaged (default: 3)",
     )
-    add_running(parser, "drawn candidates, latents and resamples")
+    add_running(parser, "sampled candidates, latents and resamples")
     add_output(parser)
 
 
@@ -71,5 +71,4 @@ def named(system: str) -> tuple[str, str]:
     name, equals, path = system.partition("=")
     if equals and name and path:
         return name, path
-    path = Path(system)
-    return path.resolve().parent.name, system
+    return Path(system).resolve().parent.name, system

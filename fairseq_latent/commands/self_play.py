@@ -12,18 +12,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data", metavar="DATA", help="persona data set, made by scripts/prepare.sh with PERSONAS=yes")
     add("--path", required=True, metavar="CHECKPOINT", help="a transmitter, of the first or of the third stage")
-    add("--receiver", required=True, metavar="CHECKPOINT", help="of the second stage: it judges persona and repetition")
+    add(
+        "--receiver",
+        required=True,
+        metavar="CHECKPOINT",
+        help="a receiver, of the second stage: it scores persona and repetition",
+    )
     add(
         "--transmitter",
         metavar="CHECKPOINT",
-        help="of the first stage: it judges the coherence (default: that of --path)",
+        help="a transmitter of the first stage: it scores coherence (default: that of --path)",
     )
-    add("--reward-lm", metavar="FOLDER", help="a language model in transformers' form: it judges the language")
-    add("--split", default="test", help="whose personas and first messages: valid, test (default: test)")
-    add("--dialogues", type=typed(int, COUNT), default=5, metavar="N", help="pairs of personas (default: 5)")
-    add("--turns", type=typed(int, COUNT), default=3, metavar="N", help="utterances of each agent (default: 3)")
-    add("--temperature", type=typed(float, Range(1e-3, 1e3)), default=0.7, help="of A's samples (default: 0.7)")
-    add("--topk", type=typed(int, AMOUNT), default=20, metavar="N", help="A samples from N words; 0: all (default: 20)")
+    add(
+        "--reward-lm", metavar="FOLDER", help="folder of a language model in transformers' form: it scores the language"
+    )
+    add("--split", default="test", help="split of the personas and first messages: valid, test (default: test)")
+    add("--dialogues", type=typed(int, COUNT), default=5, metavar="N", help="number of pairs of personas (default: 5)")
+    add("--turns", type=typed(int, COUNT), default=3, metavar="N", help="utterances per agent (default: 3)")
+    add(
+        "--temperature",
+        type=typed(float, Range(1e-3, 1e3)),
+        default=0.7,
+        help="temperature of agent A's samples (default: 0.7)",
+    )
+    add(
+        "--topk",
+        type=typed(int, AMOUNT),
+        default=20,
+        metavar="N",
+        help="agent A samples from the N best words; 0: from all (default: 20)",
+    )
     for name, weight in (("coherence", 0.1), ("persona", 0.5), ("lm", None), ("repetition", -0.1)):
         shown = "0.5 with --reward-lm, else 0" if weight is None else weight
         add(
@@ -38,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=typed(float, SHARE),
         default=0.5,
         metavar="G",
-        help="what is said next counts so much less in the persona's reward (default: 0.5)",
+        help="discount of later utterances in the persona reward (default: 0.5)",
     )
     add_running(parser, "pairs, orders of personas and samples")
     add_output(parser, ("text", "json"))

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="conversation:turn, one per line (DATA.text/test.ids): answer the contexts of 50 dialogues, always the same "
         "ones, in place of all",
     )
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="from 0 to 1 (default: 10, so 0.1 each)")
+    parser.add_argument(
+        "--steps", type=int, default=10, metavar="N", help="steps of the fader from 0 to 1 (default: 10, of 0.1 each)"
+    )
     parser.add_argument(
         "--fader-noise",
         type=float,
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
     add_word_sampling(parser, "response")
-    parser.add_argument("--batch-size", type=int, default=64, help="contexts at a time (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=64, help="contexts per batch (default: 64)")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")
     add_running(parser)
     add_output(parser, FORMATS)

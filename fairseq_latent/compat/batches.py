@@ -13,7 +13,7 @@ def restore_numpy_names() -> None:
         if name not in np.__dict__:
             setattr(np, name, python_type)
     if "compat" not in np.__dict__:
-        np.compat = types.SimpleNamespace(long=np.int64)
+        np.compat = types.SimpleNamespace(long=np.int64)  # type: ignore[attr-defined]
 
 
 def keep_last_batch(batch_by_size):

@@ -101,4 +101,4 @@ def _warn(cfg, updates_per_epoch: int | None) -> None:
 
 def _values(group) -> dict:
     """Of a group of flags, which is a namespace where the component has no dataclass."""
-    return dict(group) if hasattr(group, "keys") else vars(group or object)
+    return dict(group if hasattr(group, "keys") else vars(group or object))

@@ -96,7 +96,7 @@ def call_main_anywhere(call_main):
 
 
 def distributed_main(index: int, main, cfg, kwargs) -> None:
-    """fairseq's, of this module: a spawned process that looks it up has all mends before it meets the others.
+    """fairseq's, of this module: a spawned process that looks it up has all patches before it meets the others.
 
     Delete with `meet_in_time`.
     """
@@ -173,7 +173,7 @@ def place_of_workers(load_state_dict):
 
 
 def seed_batches_apart(train_step):
-    """All workers are seeded alike, with seed + update: each draws the same latents and drops the same units.
+    """All workers are seeded alike, with seed + update: each samples the same latents and drops the same units.
 
     Seed each batch of an update by its place among those of all workers, so that N workers are one with N times the
     --update-freq. The first keeps fairseq's seed. Delete when Trainer._set_seed counts workers and batches.

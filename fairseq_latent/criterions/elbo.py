@@ -27,7 +27,7 @@ LONGEST_NUMBER = 18  # digits
 
 @dataclass
 class ELBOConfig(LatentCriterionConfig):
-    k: int = field(default=1, metadata={"help": "latent samples an example in training (K)", "range": SAMPLES})
+    k: int = field(default=1, metadata={"help": "latent samples per example in training (K)", "range": SAMPLES})
     sample_reduction: ChoiceEnum(["best", "mean"]) = field(
         default="best",
         metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},
@@ -56,7 +56,7 @@ class ELBOConfig(LatentCriterionConfig):
         },
     )
     kl_cycle: str = field(
-        default="0", metadata={"help": "updates a cycle, or `epoch`: one cycle an epoch, computed from the data"}
+        default="0", metadata={"help": "updates per cycle, or `epoch`: one cycle per epoch, computed from the data"}
     )
     kl_first_update: int = field(
         default=0,
@@ -69,7 +69,7 @@ class ELBOConfig(LatentCriterionConfig):
         default=1.0, metadata={"help": "weight of the fader's KL, where a model has a fader", "range": AMOUNT}
     )
     free_bits: float = field(
-        default=0.0, metadata={"help": "nats per latent dimension may cost for nothing, in training", "range": AMOUNT}
+        default=0.0, metadata={"help": "nats per latent dimension that are not penalised in training", "range": AMOUNT}
     )
     loss_scale: ChoiceEnum(["elbo", "released"]) = field(
         default="elbo",

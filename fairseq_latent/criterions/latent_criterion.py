@@ -41,7 +41,7 @@ class LatentCriterionConfig(FairseqDataclass):
             "range": SHARE_BELOW_ONE,
         },
     )
-    autocast: ChoiceEnum(["none", "bfloat16"]) = field(
+    autocast: ChoiceEnum(["none", "bfloat16"]) = field(  # type: ignore[valid-type]
         default="none",
         metadata={
             "help": "precision of the model's matrix products in training, on any device; parameters, losses and validation "
@@ -83,7 +83,7 @@ class LatentCriterion(FairseqCriterion):
         """Yield (name, value of each example (B,), weight)."""
         raise NotImplementedError
 
-    def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:
+    def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | float:
         """What the loss divides a term by: a number, or one an example (B,). The log keeps the term as it is."""
         return 1
 

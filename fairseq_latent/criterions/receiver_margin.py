@@ -21,7 +21,7 @@ from ..ranges import AMOUNT, COUNT, check_config
 class ReceiverMarginConfig(FairseqDataclass):
     margin: float = field(
         default=0.5,
-        metadata={"help": "by how much the own profile's score is to be above the others'", "range": AMOUNT},
+        metadata={"help": "margin by which the own profile's score should exceed the others'", "range": AMOUNT},
     )
     sparsity_weight: float = field(
         default=0.01, metadata={"help": "weight of the mean of |score| per utterance in the loss", "range": AMOUNT}

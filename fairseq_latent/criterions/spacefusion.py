@@ -62,5 +62,6 @@ class SpaceFusionCriterion(LatentCriterion):
             yield name, smoothed / mean_length, weight
             if name == "ce_posterior":
                 yield "nll", nll.detach(), 0.0  # logged, as every latent model's
+        assert latent.prior_z is not None  # `interpolate` gives it
         fusion = fusion_distance(latent.prior_z, latent.z, self.clip, self.clip_pull)
         yield "fusion", fusion, self.fusion_weight

@@ -10,7 +10,7 @@ from .elbo import ELBOConfig, ELBOCriterion
 
 @dataclass
 class SpeculativeELBOConfig(ELBOConfig):
-    k: int = field(default=5, metadata={"help": "latent samples an example in training (K)", "range": SAMPLES})
+    k: int = field(default=5, metadata={"help": "latent samples per example in training (K)", "range": SAMPLES})
 
 
 @register_criterion("speculative_elbo", dataclass=SpeculativeELBOConfig)

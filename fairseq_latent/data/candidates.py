@@ -1,4 +1,4 @@
-"""Candidate replies: those of a corpus, or replies of other dialogues, drawn from (seed, epoch)."""
+"""Candidate replies: those of a corpus, or replies of other dialogues, sampled from (seed, epoch)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .prompt_dataset import PromptDataset
 
 DISTRACTORS = "distractors"
 DRAWS = ("random", "last")
-ATTEMPTS = 100  # to draw a reply of another dialogue that is not the right one
+ATTEMPTS = 100  # to sample a reply of another dialogue that is not the right one
 AGAIN = "remedy: PERSONAS=yes when the data is prepared, again"
 
 
@@ -67,7 +67,7 @@ def read_candidates(
 def replies_of(replies: Sequence[Tensor]) -> Candidates:
     """No pair has candidates of its own: the texts are all replies of the split, and rows (N, 0)."""
     places: dict[bytes, int] = {}
-    texts = []
+    texts: list[np.ndarray] = []
     for reply in replies:
         ids = reply.numpy().astype(np.int64)
         if places.setdefault(_key(ids), len(texts)) == len(texts):
@@ -89,9 +89,9 @@ def _table(rows: list[list[int]]) -> np.ndarray:
 class Offers:
     """Which wrong replies every pair has in an epoch: (N, C - 1) places in one list of texts, -1 where there are too few.
 
-    candidates: those of the corpus. count: C, the right reply among them; 0: all that a pair has. how: `random`, drawn from
-    (seed, epoch), or the `last` C - 1. Pairs without candidates get `drawn` replies of other dialogues (`dialogues` (N,)
-    tells which), as the whole split does where candidates is None.
+    candidates: those of the corpus. count: C, the right reply among them; 0: all that a pair has. how: `random`, sampled
+    from (seed, epoch), or the `last` C - 1. Pairs without candidates get `sampled` replies of other dialogues (`dialogues`
+    (N,) says which), as the whole split does where candidates is None.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Offers:
         replies: Sequence[Tensor],
         dialogues: Sequence[str] | None,
         count: int,
-        drawn: int,
+        sampled: int,
         how: str = "random",
         seed: int = 1,
     ):
@@ -112,7 +112,7 @@ class Offers:
         self.texts = [] if candidates is None else list(candidates.texts)
         self.rows = np.full((len(replies), 0), -1, np.int64) if candidates is None else candidates.rows
         self.lacking = np.flatnonzero(~(self.rows >= 0).any(1))
-        self.drawn = (drawn if count == 0 else count) - 1
+        self.sampled = (sampled if count == 0 else count) - 1
         if pool is not None:
             self.first = len(self.texts)
             self.texts += pool.texts
@@ -126,10 +126,10 @@ class Offers:
         """(N, C - 1)"""
         rng = np.random.default_rng([self.seed % 2**32, epoch])
         kept = self._kept(rng)
-        if len(self.lacking) and self.drawn > 0:
-            width = max(kept.shape[1], self.drawn)
+        if len(self.lacking) and self.sampled > 0:
+            width = max(kept.shape[1], self.sampled)
             kept = np.pad(kept, ((0, 0), (0, width - kept.shape[1])), constant_values=-1)
-            kept[self.lacking, : self.drawn] = self._others(rng)
+            kept[self.lacking, : self.sampled] = self._others(rng)
         return kept
 
     def _kept(self, rng: np.random.Generator) -> np.ndarray:
@@ -143,10 +143,10 @@ class Offers:
         return np.take_along_axis(padded, order, 1)
 
     def _others(self, rng: np.random.Generator) -> np.ndarray:
-        """(lacking, drawn): replies of other dialogues, not the right one and none twice; -1 where there are too few."""
+        """(lacking, sampled): replies of other dialogues, not the right one and none twice; -1 where there are too few."""
         total = len(self.reply)
-        found = np.full((len(self.lacking), self.drawn), -1, np.int64)
-        for column in range(self.drawn):
+        found = np.full((len(self.lacking), self.sampled), -1, np.int64)
+        for column in range(self.sampled):
             missing = np.arange(len(self.lacking))
             for _ in range(ATTEMPTS):
                 if not len(missing):
@@ -198,11 +198,11 @@ class CandidateDataset(PromptDataset):
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        """Lengths are those of an epoch where candidates are drawn."""
+        """Lengths are those of an epoch where candidates are sampled."""
         return super().can_reuse_epoch_itr_across_epochs and self.offers.count == 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw those of the epoch."""
+        """Sample those of the epoch."""
         if epoch != self.epoch:
             self.offered = self.offers.of_epoch(epoch)
         super().set_epoch(epoch)
@@ -216,7 +216,7 @@ def offers_of(
     replies: Sequence[Tensor],
     longest: int,
     count: int,
-    drawn: int,
+    sampled: int,
     how: str = "random",
     seed: int = 1,
 ) -> tuple[Offers, int]:
@@ -225,4 +225,4 @@ def offers_of(
     if ids is not None and len(ids) != len(replies):
         raise InputError(f"{name}: {len(ids)} ids of {len(replies)} pairs; {AGAIN}")
     dialogues = None if ids is None else [each.rpartition(":")[0] or each for each in ids]
-    return Offers(own, replies, dialogues, count, drawn, how, seed), cut
+    return Offers(own, replies, dialogues, count, sampled, how, seed), cut

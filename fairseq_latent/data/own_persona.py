@@ -94,6 +94,6 @@ def rotated(sentences: Sequence[Ids], times: int) -> list[Ids]:
 
 
 def shuffled(sentences: Sequence[Ids], *seed: int) -> list[Ids]:
-    """In an order drawn from these numbers alone, e.g. (seed, epoch, dialogue)."""
+    """In an order sampled from these numbers alone, e.g. (seed, epoch, dialogue)."""
     order = np.random.default_rng([number % 2**32 for number in seed]).permutation(len(sentences))
     return [sentences[place] for place in order]

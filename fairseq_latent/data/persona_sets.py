@@ -1,6 +1,6 @@
 """A speaker's utterances beside several profiles, one of them his own: for the training of P²BOT's receiver.
 
-The others have as many sentences, each drawn from all profiles of the split; none of his own is among them (Liu et al.,
+The others have as many sentences, each sampled from all profiles of the split; none of his own is among them (Liu et al.,
 2020).
 """
 
@@ -24,10 +24,10 @@ class PersonaSetDataset(FairseqDataset):
     Holds plain values only: DataLoader workers pickle it.
     """
 
-    def __init__(self, speakers: Sequence[Speaker], count: int, pad: int, seed: int, redrawn: bool, where: str):
+    def __init__(self, speakers: Sequence[Speaker], count: int, pad: int, seed: int, resampled: bool, where: str):
         super().__init__()
         self.speakers, self.count, self.pad = speakers, count, pad
-        self.seed, self.redrawn = seed, redrawn
+        self.seed, self.resampled = seed, resampled
         self.epoch = 1
         self.sentences = sorted({sentence for speaker in speakers for sentence in speaker.persona})
         most = max((len(set(speaker.persona)) for speaker in speakers), default=0)
@@ -49,21 +49,22 @@ class PersonaSetDataset(FairseqDataset):
     def __getitem__(self, index: int) -> dict:
         """The speaker's utterances and `count` profiles, his own first."""
         speaker = self.speakers[index]
-        draw = np.random.default_rng([self.seed, self.epoch if self.redrawn else 0, index])
-        others = [self._drawn(speaker.persona, draw) for _ in range(self.count - 1)]
+        rng = np.random.default_rng([self.seed, self.epoch if self.resampled else 0, index])
+        others = [self._sampled(speaker.persona, rng) for _ in range(self.count - 1)]
         return {"id": index, "utterances": speaker.utterances, "personas": (speaker.persona, *others)}
 
-    def _drawn(self, gold: Sequence[Text], draw: np.random.Generator) -> list[Text]:
-        """As many sentences, none of which is in `gold`: the whole set is drawn again until that is so.
+    def _sampled(self, gold: Sequence[Text], rng: np.random.Generator) -> list[Text]:
+        """As many sentences, none of which is in `gold`: the whole set is sampled again until that is so.
 
         Sentence by sentence that is the same distribution, and ends whatever the split holds.
         """
-        drawn, own = [], set(gold)
-        while len(drawn) < len(gold):
-            sentence = self.sentences[int(draw.integers(len(self.sentences)))]
+        sampled: list[Text] = []
+        own = set(gold)
+        while len(sampled) < len(gold):
+            sentence = self.sentences[int(rng.integers(len(self.sentences)))]
             if sentence not in own:
-                drawn.append(sentence)
-        return drawn
+                sampled.append(sentence)
+        return sampled
 
     def collater(self, samples: list[dict]) -> dict:
         """A batch, {} of nothing."""
@@ -96,8 +97,8 @@ class PersonaSetDataset(FairseqDataset):
         return int(self._sizes[index])
 
     def ordered_indices(self) -> np.ndarray:
-        """In training at random, drawn by fairseq's seed."""
-        return np.random.permutation(len(self)) if self.redrawn else np.arange(len(self))
+        """In training at random, sampled by fairseq's seed."""
+        return np.random.permutation(len(self)) if self.resampled else np.arange(len(self))
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:

@@ -27,7 +27,7 @@ def collate_prompts(prompts: Sequence[tuple[list[int], list[int]]], pad: int) ->
 class PromptDataset(BaseWrapperDataset):
     """Adds net_input["prompt"] (B, L) and, for layouts that have types, net_input["prompt_types"] (B, L).
 
-    personas: of each pair's speaker, d1 <eot> d2 ... </s>. order: of the sentences, as given, drawn from (seed, epoch,
+    personas: of each pair's speaker, d1 <eot> d2 ... </s>. order: of the sentences, as given, sampled from (seed, epoch,
     example), or rotated. copies: how often an epoch has each pair, each time with the persona rotated once more.
     Holds plain values only: DataLoader workers pickle it.
     """
@@ -60,7 +60,7 @@ class PromptDataset(BaseWrapperDataset):
 
     def prompt(self, row: int, source: Tensor, copy: int = 0) -> tuple[list[int], list[int]]:
         """Tokens and types of the prompt of a pair whose context is `source`."""
-        persona = texts_between(self.personas[row], self.separator, self.end)
+        persona: Sequence[Sequence[int]] = texts_between(self.personas[row], self.separator, self.end)
         if self.order == "rotate":
             persona = rotated(persona, copy)
         elif self.order == "shuffle":
@@ -141,10 +141,10 @@ class PromptDataset(BaseWrapperDataset):
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        """Not where an order is drawn: fairseq's workers would live on with that of the first epoch."""
+        """Not where an order is sampled: fairseq's workers would live on with that of the first epoch."""
         return self.order != "shuffle"
 
     def set_epoch(self, epoch: int) -> None:
-        """For what is drawn anew in every epoch."""
+        """For what is sampled anew in every epoch."""
         super().set_epoch(epoch)
         self.epoch = epoch

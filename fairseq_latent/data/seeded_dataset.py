@@ -1,4 +1,4 @@
-"""Gives every example a noise seed of its own, so that a latent does not depend on the batch it was drawn in."""
+"""Gives every example a noise seed of its own, so that a latent does not depend on the batch it was sampled in."""
 
 import numpy as np
 import torch

@@ -28,8 +28,8 @@ def speakers(
     said: dict[str, dict[int, Text]] = {}
     personas: dict[tuple[str, int], list[Text]] = {}
     for identity, (context, response, own) in zip(ids, rows, strict=True):
-        conversation, turn = identity.rsplit(":", 1)
-        turn, turns = int(turn), said.setdefault(conversation, {})
+        conversation, _, number = identity.rpartition(":")
+        turn, turns = int(number), said.setdefault(conversation, {})
         before = texts_between(context, end_of_turn, end)
         turns.update((turn - place, tuple(text)) for place, text in enumerate(reversed(before), 1))
         turns[turn] = tuple(response.tolist()[:-1])

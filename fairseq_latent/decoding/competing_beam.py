@@ -37,7 +37,7 @@ class CompetingBeam(SequenceGenerator):
         encoder_outs = self.model.forward_encoder(net_input)
         order = torch.arange(size, device=source.device).repeat_interleave(beams)
         encoder_outs = self.model.reorder_encoder_out(encoder_outs, order)
-        states = [{} for _ in self.model.models]
+        states: list[dict] = [{} for _ in self.model.models]
         tokens = torch.full((size, beams, 1), self.eos if bos_token is None else bos_token, device=source.device)
         scores = source.new_zeros(size, beams, 0, dtype=torch.float)
         found = Ended.at_the_start(size, beams, source.device)

@@ -108,7 +108,7 @@ def restrict(search: Search, forbidden: Sequence[int], repetition_penalty: float
     """Let a search never choose some words, and choose those less that a hypothesis has already.
 
     Log probabilities of the latter are multiplied by the penalty (Keskar et al., 2019, apply it to scores before softmax).
-    Sampling then draws from what is left, made probabilities again; beams keep their scores.
+    Sampling then samples from what is left, made probabilities again; beams keep their scores.
     """
     choose = search.step
 

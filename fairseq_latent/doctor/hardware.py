@@ -35,7 +35,7 @@ def gpu(machine: Machine) -> Result:
     """A GPU that is there should be seen by torch."""
     answer = machine.ask(ASK_TORCH)
     if answer.error:
-        return Result(WARN, "gpu", "unknown, torch does not import", "mend torch")
+        return Result(WARN, "gpu", "unknown, torch does not import", "repair torch")
     if answer.facts["gpus"]:
         return Result(OK, "gpu", ", ".join(answer.facts["gpus"]))
     if answer.facts["cuda"]:

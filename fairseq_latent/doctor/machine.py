@@ -19,7 +19,7 @@ SECONDS_TO_ANSWER = 180
 
 @dataclass(frozen=True)
 class Answer:
-    """What a piece of Python printed as JSON, or the last line of its error."""
+    """What some Python printed as JSON, or the last line of its error."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None

@@ -18,7 +18,8 @@ except InputError as error:
 
 def release(version: str) -> tuple[int, ...]:
     """The numbers of a version: "2.13.0+cpu" -> (2, 13, 0)."""
-    return tuple(map(int, re.match(r"\d*(\.\d+)*", version)[0].split("."))) if version[:1].isdigit() else ()
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def python(machine: Machine) -> Result:
@@ -33,7 +34,7 @@ def numpy(machine: Machine) -> Result:
     """fairseq was written for numpy 1; `compat` gives it back the names that 2 removed."""
     result = needed("numpy")(machine)
     if result.status == OK and release(result.found) >= (2,):
-        return Result(OK, "numpy", f"{result.found} (fairseq's numpy 1 names are mended)")
+        return Result(OK, "numpy", f"{result.found} (fairseq's numpy 1 names are restored)")
     return result
 
 

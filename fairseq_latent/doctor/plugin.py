@@ -39,7 +39,9 @@ def fairseq_imports(machine: Machine) -> Result:
     """A real import."""
     answer = machine.ask(ASK_FAIRSEQ)
     if answer.error:
-        return Result(FAIL, "fairseq imports", answer.error, f"mend what FAILs around this line, or {INSTALL_FAIRSEQ}")
+        return Result(
+            FAIL, "fairseq imports", answer.error, f"repair what FAILs around this line, or {INSTALL_FAIRSEQ}"
+        )
     return Result(OK, "fairseq imports", f"fairseq {answer.facts['version']}")
 
 

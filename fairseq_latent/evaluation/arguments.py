@@ -15,7 +15,7 @@ def add_running(parser: argparse.ArgumentParser, seed_of: str | None = None) -> 
     """--seed, of what it is, and --cpu."""
     if seed_of is not None:
         parser.add_argument("--seed", type=int, default=1, help=f"of {seed_of} (default: 1)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument("--cpu", action="store_true", help="compute on the CPU, even if there is a GPU")
 
 
 def add_output(parser: argparse.ArgumentParser, formats: Iterable[str] = TABLES) -> None:
@@ -35,9 +35,15 @@ def deliver(text: str, out: str | None) -> None:
 
 def add_word_sampling(parser: argparse.ArgumentParser, what: str) -> None:
     """The flags; `what` is decoded."""
-    parser.add_argument("--sampling-topk", type=int, default=4, metavar="K", help="of the K best words (default: 4)")
     parser.add_argument(
-        "--sampling-topp", type=float, default=0.8, metavar="P", help="of those with probability P (0.8)"
+        "--sampling-topk", type=int, default=4, metavar="K", help="sample from the K best words (default: 4)"
+    )
+    parser.add_argument(
+        "--sampling-topp",
+        type=float,
+        default=0.8,
+        metavar="P",
+        help="sample from the most likely words, up to probability P in all (default: 0.8)",
     )
     parser.add_argument("--max-length", type=int, default=40, metavar="TOKENS", help=f"of a {what} (default: 40)")
 
@@ -70,7 +76,7 @@ def add_word_vectors(parser: argparse.ArgumentParser, required: bool = False) ->
     parser.add_argument(
         "--stopwords",
         metavar="FILE",
-        help="words that are no keywords, one per line; default: scikit-learn's English ones",
+        help="stop words, one per line; default: scikit-learn's English ones",
     )
     parser.add_argument(
         "--train-text",

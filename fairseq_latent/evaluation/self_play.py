@@ -11,7 +11,7 @@ from ..self_play.judges import judges_of
 from ..self_play.people import people_of
 from ..self_play.rollouts import AGENTS, Greedy, Sampled, drawn_pair, play, scene_of
 from ..self_play.shown import as_fields
-from ..text.tokenizers import pieces_of
+from ..text.tokenizers import tokenizer_of
 from .analysis.checkpoint import load
 
 
@@ -24,7 +24,7 @@ def demonstrate(args: argparse.Namespace) -> tuple[list[dict], str]:
     model, task = trained.model, trained.task
     if type(model).__name__ != "P2BotTransmitterModel":
         raise InputError(f"{args.path}: {type(model).__name__} does not play with itself; remedy: a p2bot_transmitter")
-    words, decode = task.target_dictionary, pieces_of(args.data).decode
+    words, decode = task.target_dictionary, tokenizer_of(args.data).decode
 
     def text(tokens: Sequence[int]) -> str:
         return decode(" ".join(words[token] for token in tokens))

@@ -25,14 +25,14 @@ LOSS_ON = ("all-turns", "response")
 
 @dataclass
 class DialoGPTConfig(LanguageModelConfig):
-    symbols_from: ChoiceEnum(["mean", "end"]) = field(
+    symbols_from: ChoiceEnum(["mean", "end"]) = field(  # type: ignore[valid-type]
         default="end",
         metadata={
             "help": "what symbols that --lm-path lacks start as: <eot> and </s> as its end of text, which ends turns and "
             "responses in DialoGPT; or near the mean of its rows"
         },
     )
-    loss_on: ChoiceEnum(LOSS_ON) = field(
+    loss_on: ChoiceEnum(LOSS_ON) = field(  # type: ignore[valid-type]
         default="all-turns",
         metadata={
             "help": "tokens that are trained: all turns after the first one and the response, as DialoGPT, or the response "

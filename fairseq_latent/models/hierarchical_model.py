@@ -44,7 +44,7 @@ class HierarchicalConfig(FairseqDataclass):
     utterance_tokens: int = field(
         default=30,
         metadata={
-            "help": "longer turns of a context are read up to this many tokens, their end included; 0: whole",
+            "help": "longest turn of a context in tokens, its end included; longer ones are cut; 0: no limit",
             "range": AMOUNT,
         },
     )

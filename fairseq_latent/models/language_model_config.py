@@ -74,7 +74,7 @@ class LanguageModelConfig(FairseqDataclass):
         },
     )
     untied_output: bool = field(
-        default=False, metadata={"help": "set by --lm-path: words come out by another table than they go in by"}
+        default=False, metadata={"help": "set by --lm-path: the output table is not the input table"}
     )
     train_blocks: int = field(
         default=0,
@@ -84,7 +84,7 @@ class LanguageModelConfig(FairseqDataclass):
             "range": SIZE_OR_NONE,
         },
     )
-    symbols_from: ChoiceEnum(["mean", "end"]) = field(
+    symbols_from: ChoiceEnum(["mean", "end"]) = field(  # type: ignore[valid-type]
         default="mean",
         metadata={
             "help": "symbols that --gpt2-path lacks start near the mean of its rows (the authors' code); or <eot> and </s> "

@@ -1,6 +1,7 @@
 """What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
 
 from argparse import Namespace
+from typing import Any
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel
@@ -14,7 +15,7 @@ from ..text.vocabulary import check_words
 
 
 class LatentModel(FairseqEncoderDecoderModel):
-    """A child builds encoder and decoder and says what `distributions` are; the encoder draws the latent for decoding.
+    """A child builds encoder and decoder and says what `distributions` are; the encoder samples the latent for decoding.
 
     posterior_inputs: what the posterior reads beside context and response, keywords of `distributions`.
     aligns: the decoder's attention to the context is what --print-alignment asks for.
@@ -46,8 +47,8 @@ class LatentModel(FairseqEncoderDecoderModel):
     ):
         """With a target (B, T): packed logits (N, V) of its real tokens under the posterior, and {"latent": LatentOutput}.
 
-        `inputs`: those of the posterior. Without a target the encoder draws the latent, of the prior, as the other `inputs`
-        say: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of the posterior and
+        `inputs`: those of the posterior. Without a target the encoder samples the latent, of the prior, as the other
+        `inputs` say: logits (B, T, V) and extras. `interpolate` decodes three latents, of the prior, of the posterior and
         between the two: logits (3, N, V).
         """
         if target is None:
@@ -55,8 +56,8 @@ class LatentModel(FairseqEncoderDecoderModel):
                 raise InputError(
                     "this criterion never shows the latent a response; remedy: --criterion elbo, or its family"
                 )
-            drawing = {name: value for name, value in inputs.items() if name not in self.posterior_inputs}
-            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **drawing)
+            keywords = {name: value for name, value in inputs.items() if name not in self.posterior_inputs}
+            encoder_out = self.encoder(src_tokens, src_lengths, noise_seed, **keywords)
             return self.decoder(prev_output_tokens, encoder_out=encoder_out)
         prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target, **inputs)
 
@@ -66,8 +67,8 @@ class LatentModel(FairseqEncoderDecoderModel):
         noise = prior_noise = None
         if noise_seed is not None and not self.training:
             *noise, prior_noise = seeded_noise(noise_seed, num_latents + 1, self.latent_dim).unbind(1)
-        noise, chosen = choose_noise(posterior, num_latents, reduce, score, noise)
-        z, prior_z = posterior.rsample(noise), None
+        best_noise, chosen = choose_noise(posterior, num_latents, reduce, score, noise)
+        z, prior_z = posterior.rsample(best_noise), None
         latents = z
         if interpolate:
             prior_z = prior.rsample(prior_noise)
@@ -79,7 +80,7 @@ class LatentModel(FairseqEncoderDecoderModel):
         losses = self.further_losses(decoded) if self.training else {}
         return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further, losses)}
 
-    def further_losses(self, decoded: object) -> dict[str, Tensor]:
+    def further_losses(self, decoded: Any) -> dict[str, Tensor]:
         """Terms of the training loss beside the bound, of the decoded target: {name: (B,)}."""
         return {}
 
@@ -88,7 +89,7 @@ class LatentModel(FairseqEncoderDecoderModel):
         return {}
 
     def distributions(
-        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor, **inputs
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor, *args: Any, **inputs: Any
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
         """Prior and posterior of each example over (B, Z), and its target waiting for a latent; measures use it too."""
         raise NotImplementedError
@@ -98,7 +99,7 @@ class LatentModel(FairseqEncoderDecoderModel):
         """Width of what the bag-of-words head reads."""
         return self.latent_dim
 
-    def bow_input(self, z: Tensor, decoded: object) -> Tensor:
+    def bow_input(self, z: Tensor, decoded: Any) -> Tensor:
         """(B, Z) and the third of `distributions` -> what the bag-of-words head reads (B, bow_dim): z alone."""
         return z
 

@@ -40,18 +40,20 @@ class P2BotReceiverConfig(FairseqDataclass):
         },
     )
     encoder_dim: int = field(default=768, metadata={"help": "width of BERT; of --encoder-path its own", "range": SIZE})
-    encoder_layers: int = field(default=12, metadata={"help": "its layers; of --encoder-path its own", "range": DEPTH})
+    encoder_layers: int = field(
+        default=12, metadata={"help": "BERT's layers; of --encoder-path its own", "range": DEPTH}
+    )
     encoder_heads: int = field(
-        default=12, metadata={"help": "its attention heads; of --encoder-path its own", "range": SIZE}
+        default=12, metadata={"help": "BERT's attention heads; of --encoder-path its own", "range": SIZE}
     )
     encoder_ffn_dim: int = field(
-        default=3072, metadata={"help": "width of its feed-forward layers; of --encoder-path its own", "range": SIZE}
+        default=3072, metadata={"help": "width of BERT's feed-forward layers; of --encoder-path its own", "range": SIZE}
     )
     encoder_positions: int = field(
-        default=512, metadata={"help": "its longest text, in tokens; of --encoder-path its own", "range": POSITIONS}
+        default=512, metadata={"help": "BERT's longest text, in tokens; of --encoder-path its own", "range": POSITIONS}
     )
     encoder_dropout: float = field(
-        default=0.1, metadata={"help": "dropout on its states and attention weights", "range": SHARE_BELOW_ONE}
+        default=0.1, metadata={"help": "dropout on BERT's states and attention weights", "range": SHARE_BELOW_ONE}
     )
     train_tables: bool = field(
         default=False,

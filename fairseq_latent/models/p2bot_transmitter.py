@@ -45,7 +45,7 @@ class P2BotTransmitterConfig(LanguageModelConfig):
     )
     choice_dropout: float = field(
         default=0.2,
-        metadata={"help": "dropout before the head that knows the next utterance", "range": SHARE_BELOW_ONE},
+        metadata={"help": "dropout before the next-utterance head", "range": SHARE_BELOW_ONE},
     )
 
 

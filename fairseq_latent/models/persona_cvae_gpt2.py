@@ -78,11 +78,18 @@ class PersonaCVAEConfig(LanguageModelConfig):
     )
     latent_encoder_ffn_dim: int = field(
         default=2048,
-        metadata={"help": "width of their feed-forward layers", "range": SIZE, "argparse_alias": "--reader-ffn-dim"},
+        metadata={
+            "help": "width of the feed-forward layers of the prior and recognition networks",
+            "range": SIZE,
+            "argparse_alias": "--reader-ffn-dim",
+        },
     )
     latent_encoder_activation: ChoiceEnum(["relu", "gelu", "leaky_relu"]) = field(
         default="relu",
-        metadata={"help": "activation of their feed-forward layers", "argparse_alias": "--reader-activation"},
+        metadata={
+            "help": "activation in the feed-forward layers of the prior and recognition networks",
+            "argparse_alias": "--reader-activation",
+        },
     )
     latent_encoder_dropout: float = field(
         default=0.0,

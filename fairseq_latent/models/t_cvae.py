@@ -1,7 +1,7 @@
 """T-CVAE, a Transformer with one latent a response (Wang and Wan, 2019), as Sato et al. (2021) train it for dialogue.
 
 Encoder and decoder share their layers; the prior reads the context's states, the posterior the states of context and
-response; z joins the decoder's last states just before the tied output projection. The paper's text is silent on most of
+response; z joins the decoder's last states just before the tied output projection. The paper's text says nothing of most of
 this; the defaults are those of the authors' code.
 """
 
@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.activations import ACTIVATIONS
-from ..modules.drawing import draw
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.initialisation import INITS, initialise
 from ..modules.latent_head import LatentHead, add_prior_bias
+from ..modules.latent_sampling import sample_latent
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..text.vocabulary import joined_dictionary
@@ -122,7 +122,7 @@ class TCVAEEncoder(TransformerEncoderBase):
         num_latents: int = 1,
         latent_mean: bool = False,
     ) -> dict[str, list[Tensor]]:
-        """(B, S) -> encoder output with out["latent"] = [z (B, Z)] drawn from the prior, for decoding without a response.
+        """(B, S) -> encoder output with out["latent"] = [z (B, Z)] sampled from the prior, for decoding without a response.
 
         With num_latents = N, src_tokens holds every context N times in a row; each is encoded once and gets N latents.
         """
@@ -133,7 +133,7 @@ class TCVAEEncoder(TransformerEncoderBase):
         if num_latents > 1:
             rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
             out = super().reorder_encoder_out(out, rows)
-        return {**out, "latent": [draw(prior, noise_seed, num_latents, latent_mean, "dialogue")]}
+        return {**out, "latent": [sample_latent(prior, noise_seed, num_latents, latent_mean, "dialogue")]}
 
     def packing(self, tokens: Tensor) -> Packing:
         """(B, S): where the real tokens stand."""

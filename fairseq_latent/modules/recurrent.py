@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
-from .drawing import draw
+from .latent_sampling import sample_latent
 from .packed import Packing
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
@@ -36,7 +36,7 @@ def words_first(tokens: Tensor, pad: int) -> Tensor:
 
 
 class SentenceEncoder(FairseqEncoder):
-    """Reads a sentence into its posterior; for decoding it draws the latent, from there or from the prior N(0, I)."""
+    """Reads a sentence into its posterior; for decoding it samples the latent, from there or from the prior N(0, I)."""
 
     def __init__(
         self, dictionary, embed_dim: int, hidden_dim: int, latent_dim: int, layers: int, bidirectional: bool, dropout: float,
@@ -81,7 +81,7 @@ class SentenceEncoder(FairseqEncoder):
         reconstruct: bool = False,
         latent: Tensor | None = None,
     ) -> dict[str, list[Tensor]]:
-        """(B, S) -> {"latent": [z (B, Z)]} drawn from the prior, or with `reconstruct` from the posterior; or as given.
+        """(B, S) -> {"latent": [z (B, Z)]} sampled from the prior, or with `reconstruct` from the posterior; or as given.
 
         With num_latents = N, src_tokens holds every sentence N times in a row; each is read once and gets N latents.
         """
@@ -89,7 +89,7 @@ class SentenceEncoder(FairseqEncoder):
             return {"latent": [latent]}
         tokens = src_tokens[::num_latents]
         source = self.posterior(tokens) if reconstruct else self.prior(tokens)
-        return {"latent": [draw(source, noise_seed, num_latents, latent_mean, "text_vae")]}
+        return {"latent": [sample_latent(source, noise_seed, num_latents, latent_mean, "text_vae")]}
 
     def reorder_encoder_out(self, encoder_out, new_order):
         """For beams: each keeps its sentence's latent."""
@@ -122,7 +122,7 @@ class SentenceDecoder(FairseqIncrementalDecoder):
         if self.training and self.word_dropout:
             dropped = torch.rand(prev_output_tokens.shape, device=prev_output_tokens.device) < self.word_dropout
             dropped &= prev_output_tokens.ne(self.padding_idx)
-            dropped[:, 0] = False  # the mark of the beginning
+            dropped[:, 0] = False  # the token of the beginning
             prev_output_tokens = prev_output_tokens.masked_fill(dropped, self.unknown_idx)
         return F.dropout(self.embed_tokens(prev_output_tokens), self.dropout_in, self.training)
 
@@ -165,7 +165,7 @@ class SentenceDecoder(FairseqIncrementalDecoder):
 class DecodedSentence:
     """A batch of sentences waiting for latents z (..., B, Z), each of which is one pass through the GRU.
 
-    What dropout leaves out is drawn once: all latents of a sentence are compared on the same words and units.
+    What dropout leaves out is sampled once: all latents of a sentence are compared on the same words and units.
     """
 
     def __init__(self, decoder: SentenceDecoder, prev_output_tokens: Tensor, target: Tensor):

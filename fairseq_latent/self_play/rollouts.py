@@ -44,7 +44,7 @@ class Dialogues:
 
 
 def scene_of(pair: Sequence[Speaker], rollouts: int, *seed: int) -> Scene:
-    """Two people -> B copies, each with the sentences of both personas in an order of its own, drawn from `seed`."""
+    """Two people -> B copies, each with the sentences of both personas in an order of its own, sampled from `seed`."""
     personas = [
         [shuffled(person.persona, *seed, agent, rollout) for rollout in range(rollouts)]
         for agent, person in zip(AGENTS, pair, strict=True)
@@ -53,7 +53,7 @@ def scene_of(pair: Sequence[Speaker], rollouts: int, *seed: int) -> Scene:
 
 
 def drawn_pair(people: Sequence[Speaker], *seed: int) -> tuple[Speaker, Speaker]:
-    """Two people, drawn independently, as the authors do: a person can meet himself."""
+    """Two people, sampled independently, as the authors do: a person can meet himself."""
     one, other = np.random.default_rng([number % 2**32 for number in seed]).integers(len(people), size=2)
     return people[int(one)], people[int(other)]
 
@@ -74,7 +74,9 @@ def play(models: Sequence, scene: Scene, turns: int, choose: Sequence[Choose], l
     caches = [PromptCache(model.decoder) for model in models]
     rollouts = len(scene.personas[0])
     history: list[list[Ids]] = [[] for _ in range(rollouts)]
-    prompts, said, ended = ([], []), ([], []), ([], [])
+    prompts: tuple[list, list] = [], []
+    said: tuple[list, list] = [], []
+    ended: tuple[list, list] = [], []
     for _ in range(turns):
         for agent in AGENTS:
             layout = models[agent].prompt_layout
@@ -109,7 +111,7 @@ class Greedy:
 
 
 class Sampled(Greedy):
-    """A word drawn from the `topk` best at a temperature; the noise is of (seed, rollout, utterance, step) alone."""
+    """A word sampled from the `topk` best at a temperature; the noise is of (seed, rollout, utterance, step) alone."""
 
     def __init__(self, forbidden: Sequence[int], temperature: float, topk: int, *seed: int):
         super().__init__(forbidden)

@@ -28,7 +28,7 @@ from ..decoding.competing_beam import CompetingBeam
 from ..decoding.search import restrict
 from ..errors import InputError
 from ..symbols import BOS, EOT, USER_SYMBOLS
-from ..text.tokenizers import Pieces, pieces_of
+from ..text.tokenizers import SubwordTokenizer, tokenizer_of
 from ..text.vocabulary import index_of
 from .latent_task import LatentTask, LatentTaskConfig
 
@@ -187,22 +187,22 @@ class DialogueTask(LatentTask, TranslationTask):
         return self.never_said() if any(getattr(model, "says_words_alone", False) for model in models) else [], 1.0
 
     @functools.cached_property
-    def pieces(self) -> Pieces:
+    def subwords(self) -> SubwordTokenizer:
         """Text to tokens of the data folder, and back."""
-        return pieces_of(utils.split_paths(self.cfg.data)[0])
+        return tokenizer_of(utils.split_paths(self.cfg.data)[0])
 
     def encode_reply(self, text: str) -> np.ndarray:
         """Text -> ids of a reply with its end."""
-        return self.target_dictionary.encode_line(self.pieces.encode(text), add_if_not_exist=False).numpy()
+        return self.target_dictionary.encode_line(self.subwords.encode(text), add_if_not_exist=False).numpy()
 
     def decode_reply(self, line: str) -> str:
         """Tokens between spaces -> text."""
-        return self.pieces.decode(line)
+        return self.subwords.decode(line)
 
     def never_said(self) -> list[int]:
         """Ids of the special tokens and of the tokens without text, which no response has."""
-        words, silent = self.target_dictionary, self.pieces.silent
-        found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *silent))
+        words, without_text = self.target_dictionary, self.subwords.without_text
+        found = (index_of(words, word) for word in (BOS, *USER_SYMBOLS, *without_text))
         return [words.unk(), *(place for place in found if place >= 0)]
 
     def build_model(self, cfg, from_checkpoint=False):

@@ -40,9 +40,9 @@ COLLAPSED = (
 @dataclass
 class LatentTaskConfig(FairseqDataclass):
     latent_samples: int = field(
-        default=1, metadata={"help": "decoded texts an example, each from a latent of its own", "range": COUNT}
+        default=1, metadata={"help": "decoded texts per example, each from a latent of its own", "range": COUNT}
     )
-    latent: ChoiceEnum(["sample", "mean"]) = field(
+    latent: ChoiceEnum(["sample", "mean"]) = field(  # type: ignore[valid-type]
         default="sample", metadata={"help": "decode a sample of the latent's distribution, or its mean"}
     )
     aggressive: bool = field(
@@ -54,7 +54,7 @@ class LatentTaskConfig(FairseqDataclass):
     )
     aggressive_steps: int = field(
         default=100,
-        metadata={"help": "the inference network's updates before one of the rest, at most", "range": COUNT},
+        metadata={"help": "maximum number of inference-network updates before each update of the rest", "range": COUNT},
     )
     aggressive_window: int = field(
         default=15,
@@ -66,7 +66,10 @@ class LatentTaskConfig(FairseqDataclass):
     )
     aggressive_updates: int = field(
         default=0,
-        metadata={"help": "it ends after so many updates of the rest, fallen or not; 0: no limit", "range": AMOUNT},
+        metadata={
+            "help": "aggressive training ends after N updates of the rest at the latest; 0: no limit",
+            "range": AMOUNT,
+        },
     )
     context_worth: bool = field(
         default=False,
@@ -245,7 +248,7 @@ class LatentTask(FairseqTask):
         return steps
 
     def _random_batches(self, update_num: int, on_gpu: bool) -> Iterator[dict]:
-        """Batches of the training set, drawn from (seed, update): a resumed run draws the same."""
+        """Batches of the training set, sampled from (seed, update): a resumed run samples the same."""
         composed, dataset = self._train_iterator.frozen_batches, self._train_iterator.dataset
         rng = np.random.default_rng([self.cfg.seed % 2**32, update_num])
         while True:
@@ -302,8 +305,8 @@ class LatentTask(FairseqTask):
 
     # --- decoding --------------------------------------------------------------------------------------------------
 
-    def drawing(self) -> dict:
-        """How the encoder draws the latent: keywords of its `forward`."""
+    def sampling_inputs(self) -> dict:
+        """How the encoder samples the latent: keywords of its `forward`."""
         return {"latent_mean": str(self.cfg.latent) == "mean"}
 
     def build_bpe(self, args):
@@ -331,7 +334,7 @@ class LatentTask(FairseqTask):
         if "noise_seed" not in net_input:  # fairseq-interactive makes its own net_input
             pad = self.source_dictionary.pad()
             net_input["noise_seed"] = content_seeds(net_input["src_tokens"], pad, self.cfg.seed)
-        net_input.update(self.drawing())
+        net_input.update(self.sampling_inputs())
         num_latents = 1 if isinstance(generator, SequenceScorer) else self.cfg.latent_samples
         if not isinstance(generator, SequenceScorer):
             generation_flags.require_room(generator, models[0], net_input["src_tokens"], num_latents)

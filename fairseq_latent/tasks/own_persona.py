@@ -33,8 +33,8 @@ class OwnPersonaConfig(FairseqDataclass):
     persona_permutations: int = field(
         default=1,
         metadata={
-            "help": "an epoch has every example so often, each time with the sentences of the own persona rotated once "
-            "more, for models that read it",
+            "help": "copies of every example per epoch, each with the sentences of "
+            "the own persona rotated once more, for models that read it",
             "range": COUNT,
         },
     )
@@ -56,7 +56,7 @@ class OwnPersonaConfig(FairseqDataclass):
     draw_candidates: ChoiceEnum(DRAWS) = field(
         default="random",
         metadata={
-            "help": "which of an example's wrong candidates are trained: drawn from the seed and the epoch, or the last "
+            "help": "which of an example's wrong candidates are trained: sampled from the seed and the epoch, or the last "
             "ones of the file (the authors' code)"
         },
     )
@@ -103,7 +103,7 @@ class OwnPersonaTask:
         name = folder / next(iter(found))
         lines, ids = (self._lines(folder, found, times, field) for field in ("candidates", "ids"))
         longest = self._model.max_positions()[1]
-        count, drawn = (self.cfg.candidates, 0) if training else (0, self.cfg.valid_candidates)
+        count, sampled = (self.cfg.candidates, 0) if training else (0, self.cfg.valid_candidates)
         replies = [replies[row] for row in range(len(replies))]
         offers, cut = offers_of(
             name,
@@ -113,7 +113,7 @@ class OwnPersonaTask:
             replies,
             longest,
             count,
-            drawn,
+            sampled,
             str(self.cfg.draw_candidates),
             self.cfg.seed,
         )
@@ -156,7 +156,7 @@ class OwnPersonaTask:
             return []
         words = self.target_dictionary
         return [
-            words.encode_line(self.pieces.encode(text), add_if_not_exist=False, append_eos=False).tolist()
+            words.encode_line(self.subwords.encode(text), add_if_not_exist=False, append_eos=False).tolist()
             for text in persona_sentences(self.cfg.persona)
         ]
 

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
-    profile_of: ChoiceEnum(["partner", "own"]) = field(
+    profile_of: ChoiceEnum(["partner", "own"]) = field(  # type: ignore[valid-type]
         default="partner",
         metadata={
             "help": "whose profile q(Zp|P) reads, in training alone: the partner's, as in the paper, or that of who "
@@ -43,7 +43,7 @@ class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
     )
     partner: str = field(default="partner", metadata={"help": "suffix of the partner's profiles"})
     max_partner_tokens: int = field(
-        default=128, metadata={"help": "longer profiles are cut, in training", "range": Range(2)}
+        default=128, metadata={"help": "longest profile in tokens; longer ones are cut, in training", "range": Range(2)}
     )
     fader: Optional[float] = field(
         default=None,
@@ -62,7 +62,7 @@ class PersonaDialogueConfig(OwnPersonaConfig, DialogueConfig):
     repetition_penalty: float = field(
         default=1.0,
         metadata={
-            "help": "log probabilities of words that a response has already are multiplied by it (the authors' code: 2)",
+            "help": "factor on the log probabilities of words that a response already has (the authors' code: 2)",
             "range": Range(1),
         },
     )
@@ -166,10 +166,10 @@ class PersonaDialogueTask(OwnPersonaTask, DialogueTask):
         """No special token of ours within a response, and less of what it has already."""
         return self.never_said(), self.cfg.repetition_penalty
 
-    def drawing(self) -> dict:
+    def sampling_inputs(self) -> dict:
         """A fixed fader, where it was set."""
         by_hand = {"fader": self.cfg.fader, "fader_noise": self.cfg.fader_noise}
-        return super().drawing() | ({} if self.cfg.fader is None else by_hand)
+        return super().sampling_inputs() | ({} if self.cfg.fader is None else by_hand)
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Decode from the context alone: the profile stays here."""

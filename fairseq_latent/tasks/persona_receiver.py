@@ -23,7 +23,7 @@ from ..data.speakers import Speaker, Text, speakers
 from ..errors import InputError
 from ..ranges import AMOUNT, Range, check_config
 from ..symbols import EOT
-from ..text.tokenizers import pieces_of
+from ..text.tokenizers import tokenizer_of
 from ..text.vocabulary import check_words, digest, index_of
 from ..text.wordpiece import WordPieces
 from .latent_task import LatentTask, add_missing_options
@@ -38,19 +38,32 @@ class PersonaReceiverConfig(FairseqDataclass):
     data: Optional[str] = field(default=None, metadata={"help": "folder of a persona data set (scripts/prepare.sh)"})
     persona_sets: int = field(
         default=2,
-        metadata={"help": "profiles beside a speaker's utterances in training, his own among them", "range": Range(2)},
+        metadata={
+            "help": "number of profiles compared with a speaker's utterances in training, the speaker's own among them",
+            "range": Range(2),
+        },
     )
     valid_persona_sets: int = field(
-        default=32, metadata={"help": "the same of other splits, the same ones each time", "range": Range(2)}
+        default=32,
+        metadata={"help": "number of profiles in validation and test, always the same ones", "range": Range(2)},
     )
     valid_speakers: int = field(
-        default=5000, metadata={"help": "speakers of other splits that are measured, at most; 0: all", "range": AMOUNT}
+        default=5000,
+        metadata={
+            "help": "maximum number of speakers that are measured in validation and test; 0: all",
+            "range": AMOUNT,
+        },
     )
     max_text_tokens: int = field(
         default=128,
-        metadata={"help": "longer utterances and sentences are cut, in the encoder's tokens", "range": Range(2)},
+        metadata={
+            "help": "longest utterance or sentence in the encoder's tokens; longer ones are cut",
+            "range": Range(2),
+        },
     )
-    dataset_impl: Optional[ChoiceEnum(get_available_dataset_impl())] = II("dataset.dataset_impl")
+    dataset_impl: Optional[ChoiceEnum(get_available_dataset_impl())] = II(  # type: ignore[valid-type]
+        "dataset.dataset_impl"
+    )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
 
@@ -117,7 +130,7 @@ class PersonaReceiverTask(FairseqTask):
         """Texts in the data's tokens -> in the encoder's, each with its start."""
         if self.tokenizer is None:
             return [(self.dictionary.bos(), *text[: self._longest - 1]) for text in texts]
-        decode = pieces_of(utils.split_paths(self.cfg.data)[0]).decode
+        decode = tokenizer_of(utils.split_paths(self.cfg.data)[0]).decode
         words = [decode(" ".join(self.dictionary[token] for token in text)) for text in texts]
         return self.tokenizer.ids(words, self._longest)
 
@@ -178,7 +191,7 @@ class PersonaReceiverTask(FairseqTask):
         return read
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
-        """fairseq's; its workers live on from epoch to epoch with the dataset as it was, which would draw nothing anew."""
+        """fairseq's; its workers live on from epoch to epoch with the dataset as it was, which would sample nothing anew."""
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         iterator.reuse_dataloader = False
         return iterator

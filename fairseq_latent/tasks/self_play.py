@@ -1,6 +1,6 @@
 """Task `self_play`: P²BOT's third stage (Liu et al., 2020): two agents talk, and agent 0 learns from rewards.
 
-An update is an episode: `--rollouts` dialogues of one pair of personas, drawn from (seed, update). Agent 0 samples, agent 1
+An update is an episode: `--rollouts` dialogues of one pair of personas, of (seed, update). Agent 0 samples, agent 1
 answers greedily. With probability `--supervised-share` it is a supervised update instead. Data and decoding are those of
 `persona_dialogue`; the frozen models are needed to train alone.
 """
@@ -28,7 +28,7 @@ from ..self_play.judges import Judges, judges_of
 from ..self_play.people import people_of
 from ..self_play.rollouts import Dialogues, Greedy, Sampled, drawn_pair, play, scene_of
 from ..text.overlap import unigram_f1
-from ..text.tokenizers import pieces_of
+from ..text.tokenizers import tokenizer_of
 from .persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 
 logger = logging.getLogger(__name__)
@@ -41,23 +41,23 @@ FROZEN = ("transmitter", "receiver", "reward_lm")
 class SelfPlayTaskConfig(PersonaDialogueConfig):
     transmitter: Optional[str] = field(
         default=None,
-        metadata={"help": "checkpoint of the first stage, frozen: it judges the coherence; start from it by "
-                  "--finetune-from-model"},
+        metadata={"help": "checkpoint of the first stage, frozen: it scores coherence; "
+            "start from it by --finetune-from-model"},
     )  # fmt: skip
     receiver: Optional[str] = field(
-        default=None, metadata={"help": "checkpoint of the second stage, frozen: it judges persona and repetition"}
+        default=None, metadata={"help": "checkpoint of the second stage, frozen: it scores persona and repetition"}
     )
     reward_lm: Optional[str] = field(
         default=None,
-        metadata={"help": "folder of a language model in transformers' form, as it is: it judges the language"},
+        metadata={"help": "folder of a pre-trained language model in transformers' form: it scores the language"},
     )
-    rollouts: int = field(default=6, metadata={"help": "dialogues of an episode", "range": COUNT})
-    self_play_turns: int = field(default=3, metadata={"help": "utterances of each agent in a dialogue", "range": COUNT})
+    rollouts: int = field(default=6, metadata={"help": "dialogues per episode", "range": COUNT})
+    self_play_turns: int = field(default=3, metadata={"help": "utterances per agent in a dialogue", "range": COUNT})
     play_temperature: float = field(
         default=0.7, metadata={"help": "temperature of agent 0's samples", "range": Range(1e-3, 1e3)}
     )
     play_topk: int = field(
-        default=20, metadata={"help": "agent 0 samples from so many words; 0: from all", "range": AMOUNT}
+        default=20, metadata={"help": "agent 0 samples from the N best words; 0: from all", "range": AMOUNT}
     )
     coherence_reward: float = field(
         default=0.1, metadata={"help": "weight of the coherence in the reward", "range": FINITE}
@@ -73,7 +73,7 @@ class SelfPlayTaskConfig(PersonaDialogueConfig):
     )
     reward_discount: float = field(
         default=0.5,
-        metadata={"help": "what is said next counts so much less in the persona's reward", "range": SHARE},
+        metadata={"help": "discount of later utterances in the persona reward", "range": SHARE},
     )
     supervised_share: float = field(
         default=0.1,
@@ -83,7 +83,7 @@ class SelfPlayTaskConfig(PersonaDialogueConfig):
         },
     )
     self_play_dropout: bool = field(
-        default=False, metadata={"help": "dropout when the episode's utterances are scored with gradient, too"}
+        default=False, metadata={"help": "use dropout also when the episode's utterances are scored with gradient"}
     )
 
 
@@ -159,7 +159,7 @@ class SelfPlayTask(PersonaDialogueTask):
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens of the data as text."""
-        decode = pieces_of(utils.split_paths(self.cfg.data)[0]).decode
+        decode = tokenizer_of(utils.split_paths(self.cfg.data)[0]).decode
         return decode(" ".join(self.target_dictionary[token] for token in tokens))
 
     # --- training --------------------------------------------------------------------------------------------------

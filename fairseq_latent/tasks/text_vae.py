@@ -37,11 +37,13 @@ class TextVAEConfig(LatentTaskConfig):
             "range": COUNT,
         },
     )
-    decode_from: ChoiceEnum(["posterior", "prior"]) = field(
+    decode_from: ChoiceEnum(["posterior", "prior"]) = field(  # type: ignore[valid-type]
         default="posterior",
         metadata={"help": "decode latents of each sentence's posterior (reconstruction), or of the prior (sampling)"},
     )
-    dataset_impl: Optional[ChoiceEnum(get_available_dataset_impl())] = II("dataset.dataset_impl")
+    dataset_impl: Optional[ChoiceEnum(get_available_dataset_impl())] = II(  # type: ignore[valid-type]
+        "dataset.dataset_impl"
+    )
 
 
 @register_task("text_vae", dataclass=TextVAEConfig)
@@ -144,9 +146,9 @@ class TextVAETask(LatentTask):
         pairs = LanguagePairDataset(src_tokens, src_lengths, words, left_pad_source=False)
         return SeededDataset(pairs, self.cfg.seed)
 
-    def drawing(self) -> dict:
+    def sampling_inputs(self) -> dict:
         """The latent comes from the sentence, or from the prior."""
-        return {**super().drawing(), "reconstruct": str(self.cfg.decode_from) == "posterior"}
+        return {**super().sampling_inputs(), "reconstruct": str(self.cfg.decode_from) == "posterior"}
 
     def max_positions(self) -> tuple[int, int]:
         """Of both sides, which are the same sentence."""

@@ -59,7 +59,7 @@ class Gpt2:
         """Its tokens in the order of their ids."""
         return tuple(self.tokenizer.id_to_token(index) for index in range(self.size))
 
-    def silent(self) -> list[int]:
+    def without_text(self) -> list[int]:
         """Tokens that stand for no text, such as the end of one: no text has them, and no response should."""
         added = self.tokenizer.get_added_tokens_decoder()
         end = self.tokenizer.token_to_id(END_OF_TEXT)
@@ -109,18 +109,18 @@ class Gpt2:
 
 
 class SentencePieceGpt2(Gpt2):
-    """The same by SentencePiece; what it has no piece for is its unknown piece."""
+    """The same by SentencePiece; what it has no token for is its unknown token."""
 
     def text(self, ids: list[int]) -> str:
         """Of its tokens' ids."""
         return self.tokenizer.decode(ids)
 
     def types(self) -> tuple[str, ...]:
-        """Its pieces in the order of their ids."""
+        """Its tokens in the order of their ids."""
         return tuple(self.tokenizer.id_to_piece(list(range(self.size))))
 
-    def silent(self) -> list[int]:
-        """Controls, and what it has no piece for."""
+    def without_text(self) -> list[int]:
+        """Controls, and the unknown token."""
         model = self.tokenizer
         return [index for index in range(self.size) if model.is_control(index) or model.is_unknown(index)]
 

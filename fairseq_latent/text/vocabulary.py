@@ -4,12 +4,12 @@ import hashlib
 
 from ..errors import InputError
 
-PIECE = "\u2581"  # SentencePiece's mark of a word's beginning, which its special tokens have, too
+WORD_START = "\u2581"  # how SentencePiece marks a word's beginning, which its special tokens have, too
 
 
 def index_of(dictionary, symbol: str) -> int:
     """The id of a special token of ours, as GPT-2's tokens or SentencePiece's have it; -1 if the dictionary lacks it."""
-    known = [word for word in (symbol, f"{PIECE}{symbol}") if word in dictionary]
+    known = [word for word in (symbol, f"{WORD_START}{symbol}") if word in dictionary]
     return dictionary.index(known[0]) if known else -1
 
 

@@ -76,7 +76,8 @@ def last_checkpoints(folder: Path, count: int) -> list[Path]:
     """The last `count` checkpoints that were saved under a number, of an epoch or an update; the newest first."""
 
     def age(path: Path) -> tuple[int, float]:
-        epoch, within, updates = NUMBERED.fullmatch(path.name).groups()
+        found = NUMBERED.fullmatch(path.name)
+        epoch, within, updates = found.groups() if found else (0, 0, 0)
         return (int(epoch), math.inf) if epoch else (int(within), int(updates))
 
     numbered = sorted((path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)), key=age, reverse=True)

@@ -16,7 +16,7 @@ activate persona_dialogue
 runs=${RUNS:-$ROOT/runs/persona_small}
 choose_page "$runs" "$ROOT/docs/results_persona.md" CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR \
     MAX_UPDATE LR BATCH_SIZE
-# data        chit-chat in small letters, as ConvAI2 is written, whose pieces both share
+# data        chit-chat in small letters, as ConvAI2 is written, whose subword tokens both share
 DATA=${DATA:-$ROOT/data-bin/convai2_small}
 chat=${CHAT:-$ROOT/data-bin/chitchat_small}
 text=$DATA.text

@@ -8,7 +8,7 @@ import pytest
 
 from fairseq_latent.commands.chat import Conversation, Reply, shown
 from fairseq_latent.errors import InputError
-from fairseq_latent.text.tokenizers import pieces_of
+from fairseq_latent.text.tokenizers import tokenizer_of
 
 from ..helpers import programs
 
@@ -60,8 +60,8 @@ def test_without_a_fader_there_is_none_to_show():
 
 
 def test_words_where_the_folder_has_no_model(tmp_path):
-    pieces = pieces_of(tmp_path)
-    assert pieces.encode(" two  words ") == "two words" and pieces.decode("two words ") == "two words"
+    subwords = tokenizer_of(tmp_path)
+    assert subwords.encode(" two  words ") == "two words" and subwords.decode("two words ") == "two words"
 
 
 def test_sentencepiece_of_the_folder(tmp_path):
@@ -70,11 +70,11 @@ def test_sentencepiece_of_the_folder(tmp_path):
     (tmp_path / "text").write_text("tea is fine\ncoffee is fine\nno tea today\n" * 9)
     model = train_subwords([tmp_path / "text"], 30)
     (tmp_path / "spm.model").write_bytes(model.model)
-    pieces = pieces_of(tmp_path)
-    assert pieces.decode(pieces.encode("no coffee today")) == "no coffee today"
+    subwords = tokenizer_of(tmp_path)
+    assert subwords.decode(subwords.encode("no coffee today")) == "no coffee today"
     (tmp_path / "spm.model").write_bytes(b"no model")
     with pytest.raises(InputError, match="no SentencePiece model; remedy"):
-        pieces_of(tmp_path)
+        tokenizer_of(tmp_path)
 
 
 def test_gpt2_of_the_folder(tmp_path):
@@ -84,9 +84,9 @@ def test_gpt2_of_the_folder(tmp_path):
     alphabet = {chr(code): index for index, code in enumerate([*range(33, 127), 0x120])}  # the space is U+0120 there
     (tmp_path / "encoder.json").write_text(json.dumps(alphabet))
     (tmp_path / "vocab.bpe").write_text("#version: 0.2\n")
-    pieces = pieces_of(tmp_path)
-    assert pieces.encode("a b") == " ".join(str(alphabet[character]) for character in "a\u0120b")
-    assert pieces.decode(pieces.encode("a b")) == "a b" and load_gpt2(tmp_path).size == len(alphabet)
+    subwords = tokenizer_of(tmp_path)
+    assert subwords.encode("a b") == " ".join(str(alphabet[character]) for character in "a\u0120b")
+    assert subwords.decode(subwords.encode("a b")) == "a b" and load_gpt2(tmp_path).size == len(alphabet)
 
 
 def test_chatting_with_a_model_that_has_no_fader(data_bin, tmp_path):

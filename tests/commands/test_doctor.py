@@ -96,7 +96,7 @@ FAULTS = [
     ({"versions": {"torch": None}}, "torch", FAIL, "not installed", "pip install torch"),
     ({"versions": {"torch": "2.5.1"}}, "torch", FAIL, "2.5.1", "torch>=2.6"),
     ({"errors": {"torch": BROKEN}}, "torch", FAIL, BROKEN, "--force-reinstall torch"),
-    ({"errors": {"torch": BROKEN}}, "gpu", WARN, "unknown", "mend torch"),
+    ({"errors": {"torch": BROKEN}}, "gpu", WARN, "unknown", "repair torch"),
     ({"answers": {hardware.ASK_TORCH: {**TORCH, "cuda": "12.8"}}}, "gpu", WARN, "sees none", "nvidia-smi"),
     ({"commands": ("fairseq-train", "nvidia-smi")}, "gpu", WARN, "built for CPUs", "https://pytorch.org"),
     (

@@ -125,7 +125,7 @@ def test_diverse_beams_of_a_stock_model(translation):
     sample["id"] += 70
     generator = task.build_generator([model], Namespace(beam=4, diverse_beam_groups=2, max_len_a=0, max_len_b=5))
     with pytest.raises(IndexError):
-        FairseqTask.inference_step.__wrapped__(task, generator, [model], sample)  # unmended
+        FairseqTask.inference_step.__wrapped__(task, generator, [model], sample)  # unpatched
     assert len(task.inference_step(generator, [model], sample)) == len(sample["id"])
 
 
@@ -133,12 +133,12 @@ def test_top_k_counts_beside_top_p(translation):
     task, model = translation
     args = Namespace(beam=1, sampling=True, sampling_topk=2, sampling_topp=0.99)
     lprobs = torch.zeros(1, 1, len(task.target_dictionary)).log_softmax(-1)
-    unmended = FairseqTask.build_generator.__wrapped__(task, [model], args).search
-    assert type(unmended) is Sampling
-    assert unmended._sample_topp(lprobs.clone())[0].gt(0).sum() > 2
-    mended = task.build_generator([model], args).search
-    assert type(mended) is TopKTopPSampling
-    assert mended._sample_topp(lprobs.clone())[0].gt(0).sum() == 2
+    unpatched = FairseqTask.build_generator.__wrapped__(task, [model], args).search
+    assert type(unpatched) is Sampling
+    assert unpatched._sample_topp(lprobs.clone())[0].gt(0).sum() > 2
+    patched = task.build_generator([model], args).search
+    assert type(patched) is TopKTopPSampling
+    assert patched._sample_topp(lprobs.clone())[0].gt(0).sum() == 2
 
 
 @pytest.mark.parametrize("args", [

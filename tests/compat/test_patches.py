@@ -1,6 +1,6 @@
-"""Each mend of `compat`: what the unmended fairseq does wrong, and that the mend cures it.
+"""Each patch of `compat`: what the unpatched fairseq does wrong, and that the patch cures it.
 
-Where an "unmended" assertion fails, this fairseq or torch no longer needs the mend: delete both.
+Where an "unpatched" assertion fails, this fairseq or torch no longer needs the patch: delete both.
 """
 
 import argparse
@@ -52,14 +52,14 @@ def no_gpu(monkeypatch):
 # --- logs --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mended", [False, True])
-def test_a_line_of_the_log_stands_there_once(tmp_path, monkeypatch, mended):
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_line_of_the_log_stands_there_once(tmp_path, monkeypatch, patched):
     """However many epochs' bars were made before it."""
     from fairseq.logging import progress_bar
 
     monkeypatch.setattr(progress_bar.logger, "level", logging.INFO)
     progress_bar.logger.manager._clear_cache()
-    make = progress_bar.progress_bar if mended else progress_bar.progress_bar.__wrapped__
+    make = progress_bar.progress_bar if patched else progress_bar.progress_bar.__wrapped__
     before = list(progress_bar.logger.handlers)
     try:
         bars = [make([], log_format="json", log_file=str(tmp_path / "log"), epoch=epoch) for epoch in (1, 2, 3)]
@@ -68,7 +68,7 @@ def test_a_line_of_the_log_stands_there_once(tmp_path, monkeypatch, mended):
         for handler in set(progress_bar.logger.handlers) - set(before):
             progress_bar.logger.removeHandler(handler)
             handler.close()
-    assert (tmp_path / "log").read_text().count("valid_loss") == (1 if mended else 3)
+    assert (tmp_path / "log").read_text().count("valid_loss") == (1 if patched else 3)
 
 
 # --- data and batches ------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_a_line_of_the_log_stands_there_once(tmp_path, monkeypatch, mended):
 def test_numpy_names(monkeypatch, name):
     monkeypatch.delattr(np, name)
     with pytest.raises(AttributeError):
-        getattr(np, name)  # unmended
+        getattr(np, name)  # unpatched
     restore_numpy_names()
     assert hasattr(np, name)
     assert np.compat.long is np.int64
@@ -95,7 +95,7 @@ def batches(batch_by_size, count, **options):
 @pytest.mark.parametrize("count", [5, 21, 100, 1])
 @pytest.mark.parametrize("limit", [{"max_sentences": 8}, {"max_tokens": 64}, {"max_sentences": 200}])
 def test_the_last_batch_is_kept(count, limit):
-    assert len(batches(data_utils.batch_by_size.__wrapped__, count, **limit)) < count  # unmended
+    assert len(batches(data_utils.batch_by_size.__wrapped__, count, **limit)) < count  # unpatched
     assert batches(data_utils.batch_by_size, count, **limit) == list(range(count))
 
 
@@ -117,11 +117,13 @@ def composition(get_batch_iterator, task, data, epoch):
 def test_a_resumed_run_trains_on_the_same_batches(task):
     data = dataset(task, ((3, 3),) * 12)
     data.dataset.shuffle = True
-    unmended = inspect.unwrap(FairseqTask.get_batch_iterator)
-    assert composition(unmended, task, data, 1) != composition(unmended, task, data, 2)
-    mended = FairseqTask.get_batch_iterator
+    unpatched = inspect.unwrap(FairseqTask.get_batch_iterator)
+    assert composition(unpatched, task, data, 1) != composition(unpatched, task, data, 2)
+    patched = FairseqTask.get_batch_iterator
     assert (
-        composition(mended, task, data, 1) == composition(mended, task, data, 2) == composition(mended, task, data, 9)
+        composition(patched, task, data, 1)
+        == composition(patched, task, data, 2)
+        == composition(patched, task, data, 9)
     )
 
 
@@ -155,7 +157,7 @@ def test_fairseqs_checkpoints_load(checkpoint, tmp_path):
     torch.serialization.clear_safe_globals()
     try:
         with pytest.raises(pickle.UnpicklingError):
-            torch.load(old_style)  # unmended
+            torch.load(old_style)  # unpatched
         checkpoint_files.allow_checkpoint_types()
         state = torch.load(old_style)
         assert state["args"].arch == "x" and state["best"] == 1.5 and state["sizes"].tolist() == [0, 1, 2]
@@ -195,9 +197,9 @@ def test_a_malicious_checkpoint_is_refused_not_executed(checkpoint, tmp_path, wh
 def test_what_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "broken.pt"
     path.write_bytes(content)
-    with pytest.raises(Exception) as unmended:  # noqa: B017
+    with pytest.raises(Exception) as unpatched:  # noqa: B017
         inspect.unwrap(checkpoint_utils.load_checkpoint_to_cpu)(str(path))
-    assert "broken.pt" not in str(unmended.value)
+    assert "broken.pt" not in str(unpatched.value)
     with pytest.raises(InputError, match="broken.pt: truncated, or no checkpoint; remedy"):
         checkpoint_utils.load_checkpoint_to_cpu(str(path))
 
@@ -213,12 +215,12 @@ def test_a_checkpoint_is_copied_whole_or_not_at_all(monkeypatch, tmp_path):
     new, last = tmp_path / "checkpoint2.pt", tmp_path / "checkpoint_last.pt"
     new.write_bytes(b"n" * 100)
     spec = importlib.util.spec_from_file_location("unmended_file_io", fairseq.file_io.__file__)
-    unmended = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unmended)
-    monkeypatch.setattr(unmended, "IOPathManager", None)
+    unpatched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpatched)
+    monkeypatch.setattr(unpatched, "IOPathManager", None)
     monkeypatch.setattr(shutil, "copyfile", full_disk)
     for copy, error, left in (
-        (unmended.PathManager.copy, OSError, b"n" * 10),
+        (unpatched.PathManager.copy, OSError, b"n" * 10),
         (PathManager.copy, InputError, b"o" * 100),
     ):
         last.write_bytes(b"o" * 100)
@@ -238,14 +240,14 @@ class SmallDisk(io.FileIO):
 
 
 def test_a_checkpoint_is_saved_whole_or_not_at_all(monkeypatch, tmp_path, caplog):
-    """Unmended: three attempts, a traceback in the log, half a .tmp file, and an error that names no file."""
+    """Unpatched: three attempts, a traceback in the log, half a .tmp file, and an error that names no file."""
     path, state = tmp_path / "checkpoint1.pt", {"weights": torch.zeros(10_000)}
     checkpoint_utils.torch_persistent_save({"weights": torch.ones(3)}, str(path))
-    unmended = checkpoint_utils.torch_persistent_save.__wrapped__
+    unpatched = checkpoint_utils.torch_persistent_save.__wrapped__
     monkeypatch.setattr(checkpoint_utils.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(checkpoint_utils.PathManager, "open", lambda name, mode: SmallDisk(name, "w"))
     with pytest.raises((OSError, RuntimeError)):
-        unmended(state, str(path))
+        unpatched(state, str(path))
     assert "Traceback" in caplog.text and (tmp_path / "checkpoint1.pt.tmp").exists()
 
     caplog.clear()
@@ -281,13 +283,13 @@ def config(**common):
 
 
 def test_bfloat16_trains_on_a_cpu(no_gpu, data_bin, tmp_path, monkeypatch):
-    with monkeypatch.context() as unmended:
-        unmended.setattr(distributed_utils, "call_main", distributed_utils.call_main.__wrapped__)
+    with monkeypatch.context() as unpatched:
+        unpatched.setattr(distributed_utils, "call_main", distributed_utils.call_main.__wrapped__)
         with pytest.raises(Exception):  # noqa: B017  options.py takes bf16 for a TPU's; what breaks depends on torch
-            programs.fit(data_bin, tmp_path / "unmended", "--bf16", "--max-update", "1")
-    printed = programs.fit(data_bin, tmp_path / "mended", "--bf16", criterion="speculative_elbo")
+            programs.fit(data_bin, tmp_path / "unpatched", "--bf16", "--max-update", "1")
+    printed = programs.fit(data_bin, tmp_path / "patched", "--bf16", criterion="speculative_elbo")
     assert len(printed.numbers("train_inner")) == 5
-    assert (tmp_path / "mended/checkpoint_best.pt").exists()
+    assert (tmp_path / "patched/checkpoint_best.pt").exists()
 
 
 # --- distributed training --------------------------------------------------------------------------------------------
@@ -311,7 +313,7 @@ def test_torchrun_is_understood_without_a_gpu(no_gpu, monkeypatch):
         monkeypatch.setenv(name, value)
     infer = distributed_utils._infer_torch_distributed_launch_init
     with pytest.raises(ZeroDivisionError):
-        infer.__wrapped__(config().distributed_training)  # unmended
+        infer.__wrapped__(config().distributed_training)  # unpatched
     training = config().distributed_training
     infer(training)
     assert (training.distributed_world_size, training.distributed_rank, training.device_id) == (2, 1, 0)
@@ -324,7 +326,7 @@ def test_lists_are_gathered_without_cuda(no_gpu, tmp_path, monkeypatch):
         data = {"mean_sum": torch.arange(3.0), "nsentences": 2}
         if not torch.backends.cuda.is_built():
             with pytest.raises((TypeError, RuntimeError, AssertionError)):
-                distributed_utils.all_gather_list.__wrapped__(data, group=dist.group.WORLD)  # unmended
+                distributed_utils.all_gather_list.__wrapped__(data, group=dist.group.WORLD)  # unpatched
         (gathered,) = distributed_utils.all_gather_list(data, group=dist.group.WORLD)
         assert gathered["nsentences"] == 2 and gathered["mean_sum"].tolist() == [0, 1, 2]
     finally:
@@ -345,7 +347,7 @@ def test_our_own_rank_zero_may_send_configurations(monkeypatch):
     monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
     arguments = (None, 0, None, torch.device("cpu"))
     with pytest.raises(pickle.UnpicklingError):
-        distributed_utils._broadcast_object_slow.__wrapped__(*arguments)  # unmended
+        distributed_utils._broadcast_object_slow.__wrapped__(*arguments)  # unpatched
     assert distributed_utils._broadcast_object_slow(*arguments)["cfg"].arch == "t_cvae"
     assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ  # for this one call alone
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
@@ -371,11 +373,11 @@ def test_workers_draw_what_one_would_draw_for_their_batches():
     def drawing(trainer, samples):
         return [float(torch.rand(())) for _, _ in enumerate(samples)]
 
-    assert draws(drawing, 0, 2, 2) == draws(drawing, 1, 2, 2)  # unmended
-    mended = distributed.seed_batches_apart(drawing)
-    alone, first, second = draws(mended, 0, 1, 4), draws(mended, 0, 2, 2), draws(mended, 1, 2, 2)
+    assert draws(drawing, 0, 2, 2) == draws(drawing, 1, 2, 2)  # unpatched
+    patched = distributed.seed_batches_apart(drawing)
+    alone, first, second = draws(patched, 0, 1, 4), draws(patched, 0, 2, 2), draws(patched, 1, 2, 2)
     assert alone == [first[0], second[0], first[1], second[1]]
-    assert len({*alone, *draws(mended, 0, 1, 4, updates=1), *draws(mended, 0, 1, 4, seed=3)}) == 12
+    assert len({*alone, *draws(patched, 0, 1, 4, updates=1), *draws(patched, 0, 1, 4, seed=3)}) == 12
     assert alone[0] == draws(drawing, 0, 1, 1)[0]  # one worker with one batch keeps fairseq's numbers
 
     def drawing_twice(trainer, samples):  # as after an overflow, and to find a NaN
@@ -410,19 +412,19 @@ def test_another_number_of_workers_goes_on_at_the_same_batch(before, after):
         next(steps)
     state = began.state_dict()
     assert batches_left(state, after) == whole[12:]
-    unmended = {name: value for name, value in state.items() if name != "num_shards"}
-    assert (batches_left(unmended, after) == whole[12:]) == (before == after)
+    unpatched = {name: value for name, value in state.items() if name != "num_shards"}
+    assert (batches_left(unpatched, after) == whole[12:]) == (before == after)
 
 
 def test_torchs_own_parallel_model_takes_a_cpu(tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
         with pytest.raises(ValueError, match="device_ids"):
-            DistributedDataParallel(torch.nn.Linear(2, 2), device_ids=[0], output_device=0)  # unmended
-        mended = distributed_fairseq_model.DistributedDataParallel(
+            DistributedDataParallel(torch.nn.Linear(2, 2), device_ids=[0], output_device=0)  # unpatched
+        patched = distributed_fairseq_model.DistributedDataParallel(
             torch.nn.Linear(2, 2), device_ids=[0], output_device=0
         )
-        assert type(mended) is DistributedDataParallel and mended.device_ids is None
+        assert type(patched) is DistributedDataParallel and patched.device_ids is None
     finally:
         dist.destroy_process_group()
 
@@ -444,9 +446,9 @@ def test_help_lists_the_flags_of_architecture_task_and_criterion(capsys, monkeyp
         assert stop.value.code == 0
         return capsys.readouterr().out
 
-    mended = options.parse_args_and_arch
-    assert not any(flag in helped(inspect.unwrap(mended)) for flag in flags)  # unmended
-    assert all(flag in helped(mended) for flag in flags)
+    patched = options.parse_args_and_arch
+    assert not any(flag in helped(inspect.unwrap(patched)) for flag in flags)  # unpatched
+    assert all(flag in helped(patched) for flag in flags)
 
 
 def test_overrides_are_parsed_without_defaults():

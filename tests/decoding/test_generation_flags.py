@@ -110,7 +110,7 @@ def test_numbers_that_overflow(text_task, refused, args):
     for parameter in model.parameters():
         parameter.data.fill_(3e38)
     with pytest.raises(AssertionError, match="8 < 8"):
-        given = {**sample, "net_input": sample["net_input"] | text_task.drawing()}
+        given = {**sample, "net_input": sample["net_input"] | text_task.sampling_inputs()}
         generator.search.begin(sample["net_input"]["noise_seed"], 1, 1) if "sampling" in args else None
         FairseqTask.inference_step.__wrapped__(
             text_task, generator, [model], {**given, "id": torch.arange(len(sample["id"]))}

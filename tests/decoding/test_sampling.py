@@ -156,7 +156,7 @@ def test_beams_are_fairseqs_own(task, random):
     generator = task.build_generator([model], Namespace(beam=5, max_len_a=0, max_len_b=6))
     assert type(generator.search) is BeamSearch
     ours = task.inference_step(generator, [model], sample)
-    given = {**sample, "net_input": sample["net_input"] | task.drawing()}
+    given = {**sample, "net_input": sample["net_input"] | task.sampling_inputs()}
     theirs = FairseqTask.inference_step.__wrapped__(task, generator, [model], given)
     assert said(ours) == said(theirs)
     assert [[beam["score"] for beam in beams] for beams in ours] == [

@@ -166,9 +166,9 @@ def test_bfloat16_autocast_leaves_the_gaussian_alone(text_task):
 # --- decoding --------------------------------------------------------------------------------------------------------
 
 
-def drawn(model, sample, **drawing):
+def drawn(model, sample, **keywords):
     net_input = {name: value for name, value in sample["net_input"].items() if name != "prev_output_tokens"}
-    return model.encoder(**net_input, **drawing)["latent"][0]
+    return model.encoder(**net_input, **keywords)["latent"][0]
 
 
 def test_where_the_latent_comes_from(text_task):

@@ -31,7 +31,7 @@ def allow_checkpoint_types() -> None:
 
     No code in a checkpoint is executed. Delete when fairseq stores plain values.
     """
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray  # type: ignore[attr-defined]
     scalars = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.float16, np.float32, np.float64)
     torch.serialization.add_safe_globals(
         [argparse.Namespace, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype]
@@ -62,7 +62,7 @@ def naming(path: str):
     except OSError as error:
         if not error.strerror or error.errno == errno.EINVAL:  # sought before the beginning of what is cut short
             raise InputError(truncated(path)) from error
-        raise InputError(f"{path}: {UNREADABLE.get(error.errno, f'not read, {error.strerror}')}") from error
+        raise InputError(f"{path}: {UNREADABLE.get(error.errno or 0, f'not read, {error.strerror}')}") from error
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError) as error:
         if "unsupported global" in str(error).lower():
             raise InputError(

@@ -3,12 +3,14 @@
 import ast
 import operator
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from fairseq_latent.errors import InputError
 
 LONGEST = 10_000  # characters of an expression; items of a list that it makes
 OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-SIGNS = {ast.UAdd: operator.pos, ast.USub: operator.neg, ast.Not: operator.not_}
+SIGNS: dict[type, Callable[[Any], object]] = {ast.UAdd: operator.pos, ast.USub: operator.neg, ast.Not: operator.not_}
 
 
 def replace_eval() -> None:
@@ -47,7 +49,7 @@ def _value(node: ast.expr) -> object:
         case ast.Set(items):
             return set(map(_value, items))
         case ast.Dict(keys, values) if None not in keys:
-            return dict(zip(map(_value, keys), map(_value, values), strict=True))
+            return {_value(key): _value(value) for key, value in zip(keys, values, strict=True) if key is not None}
         case ast.UnaryOp(sign, operand) if type(sign) in SIGNS:
             return SIGNS[type(sign)](_value(operand))
         case ast.BinOp(left, operation, right) if type(operation) in OPERATIONS:

@@ -12,7 +12,7 @@ import fairseq_latent
 from fairseq_latent.decoding.generation_flags import require_finite
 from fairseq_latent.errors import InputError
 
-from ..runs.response_files import PIECE
+from ..runs.response_files import WORD_START
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Trained:
             )
 
     def texts(self, index: int) -> tuple[str, str]:
-        """Context and reference of an example as text, SentencePiece's pieces joined."""
+        """Context and reference of an example as text, SentencePiece's tokens joined."""
         from fairseq.data.data_utils import post_process
 
         example = self.task.dataset(self.split)[index]
@@ -74,8 +74,8 @@ class Trained:
             self.task.source_dictionary.string(example["source"]),
             self.task.target_dictionary.string(example["target"]),
         )
-        pieces = any(PIECE in text for text in sides)
-        return tuple(post_process(text, "sentencepiece" if pieces else "none").strip() for text in sides)
+        joined = not any(WORD_START in text for text in sides)
+        return tuple(post_process(text, "none" if joined else "sentencepiece").strip() for text in sides)
 
 
 def load(

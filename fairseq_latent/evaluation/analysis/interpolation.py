@@ -10,7 +10,7 @@ import numpy as np
 
 from fairseq_latent.errors import InputError
 
-from ..runs.response_files import PIECE
+from ..runs.response_files import WORD_START
 from .checkpoint import Trained
 
 FEWEST = 2
@@ -60,11 +60,11 @@ def ends_of(trained: Trained, examples: Sequence[int] | None, texts: Sequence[st
 
 
 def sentence_of(task, tokens) -> str:
-    """A sentence without its end and pads, SentencePiece's pieces joined."""
+    """A sentence without its end and pads, SentencePiece's tokens joined."""
     words = task.target_dictionary
     tokens = tokens[tokens.ne(words.pad())]
     text = words.string(tokens)
-    return words.string(tokens, bpe_symbol="sentencepiece") if PIECE in text else text
+    return words.string(tokens, bpe_symbol="sentencepiece") if WORD_START in text else text
 
 
 @dataclass(frozen=True)

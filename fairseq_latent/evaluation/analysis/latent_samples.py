@@ -102,7 +102,7 @@ def sample_pairs(
 
 
 def sample_latents(trained, example: int, num_prior: int, num_posterior: int, seed: int) -> LatentSamples:
-    """Draw latents of a `checkpoint.Trained` for one pair, score the reference under each, project all of them together."""
+    """Sample latents of a `checkpoint.Trained` for one pair, score the reference under each, project all together."""
     import torch
 
     from fairseq_latent.data.seeded_dataset import example_seeds

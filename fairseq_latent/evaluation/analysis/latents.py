@@ -35,7 +35,7 @@ def statistics(
     importance_samples: how many latents per sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
     importance_dtype: precision of the products behind `iw_ppl` alone.
     prior_samples: passes of `prior_ppl`; 0 leaves it out.
-    max_dialogues: so many dialogues, drawn by `seed`, in place of all.
+    max_dialogues: so many dialogues, sampled by `seed`, in place of all.
     """
     import torch
     from tqdm import tqdm
@@ -144,8 +144,8 @@ def some_dialogues(data: str, split: str, count: int, most: int | None, seed: in
     different = sorted(set(names))
     if most >= len(different):
         return None, ""
-    drawn = set(random.Random(seed).sample(different, most))
-    return frozenset(row for row, name in enumerate(names) if name in drawn), f"|dialogues:{most}-of-{len(different)}"
+    sampled = set(random.Random(seed).sample(different, most))
+    return frozenset(row for row, name in enumerate(names) if name in sampled), f"|dialogues:{most}-of-{len(different)}"
 
 
 def _worth(

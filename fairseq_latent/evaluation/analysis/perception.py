@@ -62,7 +62,7 @@ DRAWS = 5  # of random weights
 
 def perceive(args: argparse.Namespace) -> Perception:
     """Load, infer, classify, project."""
-    from fairseq_latent.text.tokenizers import pieces_of
+    from fairseq_latent.text.tokenizers import tokenizer_of
 
     from .checkpoint import load
     from .latent_samples import project, require_tsne
@@ -73,7 +73,7 @@ def perceive(args: argparse.Namespace) -> Perception:
     trained = load(args.path, args.data, args.split, args.seed, args.cpu)
     require_latents(trained, args.path)
     string = trained.task.target_dictionary.string
-    profiles = different(profiles_of(trained, args.data), string, pieces_of(args.data))
+    profiles = different(profiles_of(trained, args.data), string, tokenizer_of(args.data))
     if args.nli:
         labels = by_inference([profile.text for profile in profiles], list(categories), args.nli, args.cpu)
         classifier = f"nli:{Path(args.nli).name}"
@@ -98,7 +98,7 @@ def perceive(args: argparse.Namespace) -> Perception:
     )  # fmt: skip
 
 
-def different(tokens: Sequence, string, pieces) -> list[Profile]:
+def different(tokens: Sequence, string, subwords) -> list[Profile]:
     """Each profile once, in the order of the split; the order of its sentences makes no other one; blank ones are none."""
     from .persona_decoding import sentences
 
@@ -109,7 +109,7 @@ def different(tokens: Sequence, string, pieces) -> list[Profile]:
         if (key := row.numpy().tobytes()) in seen:  # before it is decoded: a profile stands with many responses
             continue
         seen.add(key)
-        text = tuple(filter(None, map(str.strip, sentences(pieces, string(row)))))
+        text = tuple(filter(None, map(str.strip, sentences(subwords, string(row)))))
         if text:
             found.setdefault(tuple(sorted(text)), Profile(example, text))
     return list(found.values())

@@ -8,7 +8,7 @@ import torch
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import EOT
-from fairseq_latent.text.tokenizers import Pieces
+from fairseq_latent.text.tokenizers import SubwordTokenizer
 
 from .checkpoint import Trained
 
@@ -31,9 +31,9 @@ def profiles_of(trained: Trained, data: str):
     return profiles
 
 
-def sentences(pieces: Pieces, line: str) -> list[str]:
+def sentences(subwords: SubwordTokenizer, line: str) -> list[str]:
     """Tokens between spaces, with a symbol between sentences -> text, a sentence each."""
-    return [pieces.decode(part.strip()) for part in line.split(EOT)]
+    return [subwords.decode(part.strip()) for part in line.split(EOT)]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Speaker:
     """A persona model that answers contexts of its data."""
 
     trained: Trained
-    pieces: Pieces
+    subwords: SubwordTokenizer
     generator: object
     batch_size: int
 
@@ -63,7 +63,7 @@ class Speaker:
             with torch.no_grad():
                 beams = task.inference_step(self.generator, [model], batch)
             for example, (best, *_) in zip(batch["id"].tolist(), beams, strict=True):
-                found[example] = self.pieces.decode(task.target_dictionary.string(best["tokens"]))
+                found[example] = self.subwords.decode(task.target_dictionary.string(best["tokens"]))
         return [found[example] for example in examples]
 
     def inferred_fader(self, examples: Sequence[int], seed: int) -> float:
@@ -74,8 +74,8 @@ class Speaker:
         for batch in self._batches(examples):
             seeds = example_seeds(batch["id"], seed).to(self.trained.device)
             with torch.no_grad():
-                drawn = encoder(batch["net_input"]["src_tokens"], noise_seed=seeds)
-            total += encoder.latents.number(drawn["fader"][0]).sum().item()
+                sampled = encoder(batch["net_input"]["src_tokens"], noise_seed=seeds)
+            total += encoder.latents.number(sampled["fader"][0]).sum().item()
         return total / len(examples)
 
     def _batches(self, examples: Sequence[int]):

@@ -1,6 +1,6 @@
-"""What a response costs where the latent knows nothing of it: its NLL under samples of the prior, as decoding draws them.
+"""What a response costs where the latent knows nothing of it: its NLL under samples of the prior, as decoding samples them.
 
-Cho et al. (2022) draw three latents per context; their perplexity is read as the mean of three passes' perplexities.
+Cho et al. (2022) sample three latents per context; their perplexity is read as the mean of three passes' perplexities.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from fairseq_latent.losses import sequence_nll
-from fairseq_latent.text.tokenizers import pieces_of
+from fairseq_latent.text.tokenizers import tokenizer_of
 
-from ..runs.response_files import PIECE
+from ..runs.response_files import WORD_START
 from .checkpoint import posterior_inputs
 
 LOGITS = 2**26  # scores of words held at once, floats
 
 
 def prior_nll(model, batch: dict, pad: int, samples: int) -> Tensor:
-    """(N, B) nats per response, unsmoothed: all that the encoder draws, it draws from the context alone, as in decoding.
+    """(N, B) nats per response, unsmoothed: all that the encoder samples, it samples from the context alone, as in decoding.
 
     Latents are those of `fairseq-generate --latent-samples N`.
     """
@@ -77,11 +77,11 @@ def word_counter(data: str | Path, dictionary) -> Callable[[Tensor], int]:
     from fairseq import utils
     from fairseq.data.data_utils import post_process
 
-    pieces = pieces_of(utils.split_paths(str(data))[0])
+    subwords = tokenizer_of(utils.split_paths(str(data))[0])
 
     def words(tokens: Tensor) -> int:
-        text = pieces.decode(dictionary.string(tokens[tokens.ne(dictionary.pad())]))
-        if PIECE in text:  # the data's folder lacks its subword model
+        text = subwords.decode(dictionary.string(tokens[tokens.ne(dictionary.pad())]))
+        if WORD_START in text:  # the data's folder lacks its subword model
             text = post_process(text, "sentencepiece")
         return len(text.split()) + 1
 

@@ -68,8 +68,8 @@ def some_of(examples: Sequence[Example], dialogues: int | None, most: int | None
     """All examples of so many dialogues at random, and of these `most` examples at random, in their order."""
     names = sorted({example.dialogue for example in examples})
     if dialogues is not None and dialogues < len(names):
-        drawn = set(random.Random(seed).sample(names, dialogues))
-        examples = [example for example in examples if example.dialogue in drawn]
+        sampled = set(random.Random(seed).sample(names, dialogues))
+        examples = [example for example in examples if example.dialogue in sampled]
     if most is not None and most < len(examples):
         examples = [examples[place] for place in sorted(random.Random(seed).sample(range(len(examples)), most))]
     return list(examples)

@@ -19,7 +19,7 @@ from fairseq_latent.text.strangers import read_dialogues
 
 from ..metrics.registry import METRICS
 from ..metrics.worth import RESAMPLES, worth
-from ..tables import Column, Estimate, render
+from ..tables import Column, Estimate, Value, render
 from .checkpoint import Trained
 from .prior_nll import replies_nll
 
@@ -69,7 +69,7 @@ class Ranked:
 
 def table(rows: Sequence[Ranked], style: str, seed: int = 1) -> str:
     """A line per system."""
-    values = [
+    values: list[list[Value]] = [
         [row.name, row.by, *row.measures(seed).values(), float(row.candidates.mean()), float(len(row.ranks))]
         for row in rows
     ]
@@ -85,8 +85,8 @@ def as_fields(row: Ranked, seed: int = 1) -> dict:
     return found | {"signature": row.signature}
 
 
-def offers(trained: Trained, data: str, drawn: int, seed: int) -> tuple[Offers, list[str] | None, int]:
-    """Candidates of the split: those of SPLIT.candidates, else `drawn` with the right one, and what dialogues they are of.
+def offers(trained: Trained, data: str, sampled: int, seed: int) -> tuple[Offers, list[str] | None, int]:
+    """Candidates of the split: those of SPLIT.candidates, else `sampled` with the right one, and what dialogues they are of.
 
     Candidates longer than the model's replies are cut, the third result says how many.
     """
@@ -101,7 +101,7 @@ def offers(trained: Trained, data: str, drawn: int, seed: int) -> tuple[Offers, 
     dialogues = None if ids is None else read_dialogues(folder / f"{trained.split}.ids", len(replies))
     path = folder / f"{trained.split}.candidates"
     longest = trained.model.max_positions()[1]
-    found, cut = offers_of(path, _lines(path), ids, task.encode_reply, replies, longest, 0, drawn, seed=seed)
+    found, cut = offers_of(path, _lines(path), ids, task.encode_reply, replies, longest, 0, sampled, seed=seed)
     return found, dialogues, cut
 
 
@@ -156,11 +156,11 @@ def rank(
     order = sorted(rows)
     ranks, counts = (np.array(column) for column in zip(*(rows[row] for row in order), strict=True))
     used = by or ("choice" if with_head else "normalised")
-    drawn = f"|drawn:{len(found.lacking)}" if len(found.lacking) else ""
+    sampled = f"|drawn:{len(found.lacking)}" if len(found.lacking) else ""
     latents = f"|latents:{samples}" if trained.model.latent_dim and used != "choice" else ""
     pairs = len(places)
     signature = (
-        f"rank|by:{used}|split:{trained.split}|ties:against|normalised:parlai{latents}{drawn}|cut:{cut}|"
+        f"rank|by:{used}|split:{trained.split}|ties:against|normalised:parlai{latents}{sampled}|cut:{cut}|"
         f"too-long:{pairs - len(order)}|interval:percentile|bs:{RESAMPLES}|seed:{seed}"
     )
     return Ranked(name, used, ranks, counts, dialogues and [dialogues[row] for row in order], signature)

@@ -146,7 +146,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     from fairseq.dataclass.configs import GenerationConfig
     from tqdm import tqdm
 
-    from fairseq_latent.text.tokenizers import pieces_of
+    from fairseq_latent.text.tokenizers import tokenizer_of
 
     from ..metrics.dialogue_subset import read_subset
     from .checkpoint import load
@@ -155,7 +155,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     trained = load(args.path, args.data, args.split, args.seeds[0], args.cpu, latent_samples=1)
     require_latents(trained, args.path)
     trained.task.cfg.fader_noise = args.fader_noise
-    tokens, pieces, words = profiles_of(trained, args.data), pieces_of(args.data), tokenizer(args.lang)
+    tokens, subwords, words = profiles_of(trained, args.data), tokenizer_of(args.data), tokenizer(args.lang)
     string = trained.task.target_dictionary.string
     examples, part = range(len(tokens)), "all"
     if args.dialogues:
@@ -165,13 +165,13 @@ def sweep(args: argparse.Namespace) -> Sweep:
         beam=1, sampling=True, sampling_topk=args.sampling_topk, sampling_topp=args.sampling_topp, max_len_a=0,
         max_len_b=args.max_length,
     )  # fmt: skip
-    speaker = Speaker(trained, pieces, trained.task.build_generator([trained.model], generation), args.batch_size)
+    speaker = Speaker(trained, subwords, trained.task.build_generator([trained.model], generation), args.batch_size)
     chosen = speaker.fitting(examples)
     if len(chosen) < len(examples):
         print(f"{len(examples) - len(chosen)} of {len(examples)} contexts are too long for the model", file=sys.stderr)
     if not chosen:
         raise InputError(f"{args.data}: split {args.split}: every context is too long for the model")
-    profiles = [" ".join(sentences(pieces, string(tokens[example]))) for example in chosen]
+    profiles = [" ".join(sentences(subwords, string(tokens[example]))) for example in chosen]
     if args.lang == "ja":
         profiles = words(profiles)
     metric = p_distance.p_distance(
@@ -179,7 +179,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
         *((words, words.signature) if args.lang == "ja" else ()),
     )  # fmt: skip
     dataset = trained.task.dataset(args.split)
-    references = [pieces.decode(string(dataset[example]["target"])) for example in chosen]
+    references = [subwords.decode(string(dataset[example]["target"])) for example in chosen]
     signature = (
         f"sweep|split:{args.split}|dialogues:{part}|contexts:{len(chosen)}|topk:{args.sampling_topk}|"
         f"topp:{args.sampling_topp:g}|max-length:{args.max_length}"

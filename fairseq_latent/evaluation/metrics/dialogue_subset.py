@@ -33,7 +33,7 @@ class Subset:
 
 
 def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Subset:
-    """Draw dialogues from a file that has `conversation:turn` a line, for `count` contexts."""
+    """Sample dialogues from a file that has `conversation:turn` a line, for `count` contexts."""
     names = read_dialogues(path, count)
     different = sorted(set(names))
     if len(different) <= dialogues:
@@ -41,5 +41,5 @@ def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Sub
             f"{path}: {len(different)} dialogues, no more than the subset's {dialogues}; remedy: without --dialogues, "
             "all of them are measured"
         )
-    drawn = set(random.Random(SEED).sample(different, dialogues))
-    return Subset(tuple(line for line, name in enumerate(names) if name in drawn), dialogues, len(different))
+    sampled = set(random.Random(SEED).sample(different, dialogues))
+    return Subset(tuple(line for line, name in enumerate(names) if name in sampled), dialogues, len(different))

@@ -65,7 +65,7 @@ def purity(
 
     value = share(numbers)
     if not shuffles:
-        return Purity(value, *[math.nan] * 4, len(labels), shuffles=0)
+        return Purity(value, math.nan, math.nan, math.nan, math.nan, len(labels), shuffles=0)
     random = np.random.default_rng(seed)
     chance = np.array([share(random.permutation(numbers)) for _ in range(shuffles)])
     low, high = np.quantile(chance, (0.025, 0.975))

@@ -29,7 +29,7 @@ from fairseq_latent.evaluation.runs.response_files import (
 from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
 
-UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown piece in a T- line
+UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown token in a T- line
 
 
 @dataclass(frozen=True)

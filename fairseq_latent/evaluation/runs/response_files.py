@@ -17,7 +17,7 @@ FAIRSEQ_LOG = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| ")
 LAST_LINE = re.compile(r"Generate .* with beam=\d+: ")
 TRANSLATED = re.compile(r"Translated ([0-9,]{1,25}) sentences")
 GPT2_IDS = re.compile(r"\d+( \d+)*")
-PIECE = "\u2581"  # SentencePiece's mark of a word's beginning
+WORD_START = "\u2581"  # how SentencePiece marks a word's beginning
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _ending(lines: list[str]) -> str:
 
 
 def _generation(number: int, block: _Block) -> Generation:
-    scored = block.D or block.H  # D- is detokenised, H- may still be pieces
+    scored = block.D or block.H  # D- is detokenised, H- may still be subword tokens
     source, reference = (entries[0] if entries else None for entries in (block.S, block.T))
     return Generation(number, source, reference, tuple(text for _, text in scored), tuple(score for score, _ in scored))
 
@@ -219,9 +219,9 @@ def _refuse_gpt2_ids(path: str | Path, generations: Sequence[Generation]) -> Non
 
 
 def _without_pieces(generations: list[Generation]) -> list[Generation]:
-    """Join SentencePiece pieces where the run did not (no --post-process sentencepiece); other text is left alone.
+    """Join SentencePiece tokens if the run did not (no --post-process sentencepiece); other text is left alone.
 
-    Nearly every line of pieces carries their mark; in plain text it is a rare drawing character: the majority decides.
+    Nearly every line of subword tokens has this character; in plain text it is rare: the majority decides.
     """
     texts = [
         text
@@ -229,18 +229,18 @@ def _without_pieces(generations: list[Generation]) -> list[Generation]:
         for text in (generation.source, generation.reference, *generation.hypotheses)
         if text
     ]
-    if 2 * sum(PIECE in text for text in texts) <= len(texts):
+    if 2 * sum(WORD_START in text for text in texts) <= len(texts):
         return generations
     return [
         replace(
             generation,
-            source=_joined(generation.source),
-            reference=_joined(generation.reference),
+            source=generation.source and _joined(generation.source),
+            reference=generation.reference and _joined(generation.reference),
             hypotheses=tuple(map(_joined, generation.hypotheses)),
         )
         for generation in generations
     ]
 
 
-def _joined(text: str | None) -> str | None:
-    return None if text is None else text.replace(" ", "").replace(PIECE, " ").strip()
+def _joined(text: str) -> str:
+    return text.replace(" ", "").replace(WORD_START, " ").strip()

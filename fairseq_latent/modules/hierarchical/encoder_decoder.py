@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
-from ..drawing import draw
+from ..latent_sampling import sample_latent
 from ..recurrent import DecodedSentence
 from .latent import ContextLatent
 from .turns import Ragged, TurnReader, Turns
@@ -57,7 +57,7 @@ class DialogueEncoder(FairseqEncoder):
         """(B, S), (B, T) -> contexts (B, C), p(z|x) and q(z|x, y) over (B, Z); one pass over all turns and responses."""
         if self.latent is None:
             context = self.contexts(src_tokens)
-            return context, *[self.nothing(context)] * 2
+            return context, self.nothing(context), self.nothing(context)
         turns, said = self.reader.contexts(src_tokens), self.reader.responses(target)
         words, lengths = torch.cat([turns.words, said.words]), torch.cat([turns.lengths, said.lengths])
         vectors, responses = self._turns(words, lengths).split([len(turns.lengths), len(said.lengths)])
@@ -83,7 +83,7 @@ class DialogueEncoder(FairseqEncoder):
         """
         context = self.contexts(src_tokens[::num_latents])
         prior = self.nothing(context) if self.latent is None else self.latent.prior(context)
-        z = draw(prior, noise_seed, num_latents, latent_mean or self.latent is None, "dialogue")
+        z = sample_latent(prior, noise_seed, num_latents, latent_mean or self.latent is None, "dialogue")
         return {"context": [context.repeat_interleave(num_latents, dim=0)], "latent": [z]}
 
     def reorder_encoder_out(self, encoder_out, new_order):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
-from ..drawing import draw
+from ..latent_sampling import sample_latent
 from ..persona_latents import PersonaEmbedding, PersonaLatents, Tokens
 from .decoder import LanguageModelDecoder
 from .word_table import WordTable
@@ -63,7 +63,7 @@ class PersonaEncoder(FairseqEncoder):
         tokens = src_tokens[::num_latents]
         context = self.embedding.context(tokens, with_end=True)
         prior = self.prior(context)
-        z = draw(prior, noise_seed, num_latents, latent_mean, "persona_dialogue")
+        z = sample_latent(prior, noise_seed, num_latents, latent_mean, "persona_dialogue")
         rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
         if self.latents is None:
             chosen = z
@@ -75,7 +75,7 @@ class PersonaEncoder(FairseqEncoder):
                 seeds = None if noise_seed is None else noise_seed ^ OF_FADER
                 logvar = torch.full_like(prior.mean, 2 * math.log(fader_noise))
                 around_one = DiagonalGaussian(torch.ones_like(logvar), logvar)
-                chosen = chosen * draw(around_one, seeds, num_latents, False, "persona_dialogue")
+                chosen = chosen * sample_latent(around_one, seeds, num_latents, False, "persona_dialogue")
         return {"src_tokens": [src_tokens], "latent": [z], "fader": [chosen]}
 
     def reorder_encoder_out(self, encoder_out, new_order):

@@ -91,7 +91,7 @@ def rows_for(
     """A table (len(symbols), D) of rows of the language model's `table` (V, D), and the symbols that it lacks.
 
     `rows` says where symbols stand; the others are the language model's ids ("15496"), where there are rows that `rows` does
-    not name. Symbols that it lacks are copies of the row that `copies` names, or drawn from N(mean row, 1e-5 * covariance of
+    not name. Symbols that it lacks are copies of the row that `copies` names, or samples of N(mean row, 1e-5 * covariance of
     the rows), as the authors' code of Cho et al. (2022) does.
     """
     rows, copies = rows or {}, copies or {}

@@ -40,7 +40,7 @@ def bucket(monkeypatch):
 
 
 def test_other_places_than_folders_are_their_handlers(bucket, tmp_path):
-    """fairseq's own calls, as without the mend."""
+    """fairseq's own calls, as without the patch."""
     checkpoint_utils.torch_persistent_save({"model": {}}, "mem://run/checkpoint1.pt")
     assert PathManager.copy("mem://run/checkpoint1.pt", "mem://run/checkpoint_last.pt", overwrite=True)
     assert bucket.asked == [
@@ -156,17 +156,17 @@ def kept(folder, metric, losses, maximize, count=2) -> list:
 @pytest.mark.parametrize("maximize, best", [(True, [-0.2, 0.5]), (False, [-0.9, -0.7])])
 def test_the_best_of_a_metric_below_zero_are_kept(tmp_path, monkeypatch, maximize, best):
     values = [-0.4, -0.7, 0.5, -0.9, -0.2, -0.5]
-    assert kept(tmp_path / "mended", "mi", values, maximize) == best
+    assert kept(tmp_path / "patched", "mi", values, maximize) == best
     paths = checkpoint_utils.checkpoint_paths
     monkeypatch.setattr(checkpoint_utils, "checkpoint_paths", paths.__wrapped__)
     falling = sorted((value for value in values if value < 0), reverse=not maximize)
-    assert kept(tmp_path / "unmended", "mi", falling, maximize) == sorted(falling)
+    assert kept(tmp_path / "unpatched", "mi", falling, maximize) == sorted(falling)
 
 
 def test_other_names_are_listed_as_fairseq_does(tmp_path, monkeypatch):
     values = [4.0, 3.0, 5.0, 2.5]
-    mended = kept(tmp_path / "mended", "loss", values, False)
-    assert mended == [2.5, 3.0]
+    patched = kept(tmp_path / "patched", "loss", values, False)
+    assert patched == [2.5, 3.0]
     for name in ("checkpoint1.pt", "checkpoint12.pt", "checkpoint_2_30.pt"):
         (tmp_path / name).touch()
     paths = checkpoint_utils.checkpoint_paths

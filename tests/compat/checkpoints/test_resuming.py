@@ -1,4 +1,4 @@
-"""What a checkpoint must hold so that a training goes on as if it had not stopped: each mend beside what fairseq does."""
+"""What a checkpoint must hold so that a training goes on as if it had not stopped: each patch beside what fairseq does."""
 
 import logging
 import shutil
@@ -138,14 +138,14 @@ def test_a_plateau_is_seen_by_a_training_that_stops_at_epochs(data_bin, tmp_path
 
 
 def test_a_stock_training_and_its_checkpoint_are_fairseqs(data_bin, tmp_path, monkeypatch):
-    programs.fit(data_bin, tmp_path / "mended", *STOCK, "--max-update", "3")
+    programs.fit(data_bin, tmp_path / "patched", *STOCK, "--max-update", "3")
     monkeypatch.setattr(Trainer, "state_dict", Trainer.state_dict.__wrapped__)
     monkeypatch.setattr(Trainer, "load_checkpoint", Trainer.load_checkpoint.__wrapped__.__wrapped__)
     programs.fit(data_bin, tmp_path / "fairseq", *STOCK, "--max-update", "3")
-    one, other = last(tmp_path / "mended"), last(tmp_path / "fairseq")
+    one, other = last(tmp_path / "patched"), last(tmp_path / "fairseq")
     assert one.keys() == other.keys() and one["extra_state"].keys() == other["extra_state"].keys()
     assert one["last_optimizer_state"].keys() == other["last_optimizer_state"].keys()
-    programs.assert_same_parameters(*(tmp_path / name / "checkpoint_last.pt" for name in ("mended", "fairseq")))
+    programs.assert_same_parameters(*(tmp_path / name / "checkpoint_last.pt" for name in ("patched", "fairseq")))
 
 
 def test_the_moving_average_of_untied_weights_is_fairseqs(random):

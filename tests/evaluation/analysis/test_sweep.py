@@ -154,13 +154,13 @@ def test_responses_are_those_of_generate(data, checkpoint):
 
     from fairseq_latent.evaluation.analysis.checkpoint import load
     from fairseq_latent.evaluation.analysis.persona_decoding import Speaker
-    from fairseq_latent.text.tokenizers import pieces_of
+    from fairseq_latent.text.tokenizers import tokenizer_of
 
     flags = ("--sampling", "--sampling-topk", "4", "--beam", "1", "--max-len-a", "0", "--max-len-b", "8")
     printed = programs.decode(data, checkpoint, "--task", "persona_dialogue", *flags, "--fader", "0.75").hypotheses()
     trained = load(checkpoint, data, "test", cpu=True)
     generation = GenerationConfig(beam=1, sampling=True, sampling_topk=4, max_len_a=0, max_len_b=8)
-    speaker = Speaker(trained, pieces_of(data), trained.task.build_generator([trained.model], generation), 4)
+    speaker = Speaker(trained, tokenizer_of(data), trained.task.build_generator([trained.model], generation), 4)
     found = speaker.respond(range(13), 0.75, 1)
     assert found == [printed[str(example)][0] for example in range(13)]
     assert found != speaker.respond(range(13), 0.75, 2)  # another seed, other responses

@@ -1,4 +1,4 @@
-"""How an encoder draws its latents for decoding."""
+"""How an encoder samples its latents for decoding."""
 
 from torch import Tensor
 
@@ -6,7 +6,9 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian, seeded_noise
 
 
-def draw(source: DiagonalGaussian, noise_seed: Tensor | None, num_latents: int, latent_mean: bool, task: str) -> Tensor:
+def sample_latent(
+    source: DiagonalGaussian, noise_seed: Tensor | None, num_latents: int, latent_mean: bool, task: str
+) -> Tensor:
     """N latents (B * N, Z) of each Gaussian over (B, Z): its mean, or samples that each example's own seed decides.
 
     noise_seed (B * N,) holds every example's N times in a row; only the first is looked at. Without any, latents would
@@ -18,5 +20,5 @@ def draw(source: DiagonalGaussian, noise_seed: Tensor | None, num_latents: int, 
     elif noise_seed is not None:
         noise = seeded_noise(noise_seed[::num_latents], num_latents, latent_dim)
     else:
-        raise InputError(f"no noise seeds to draw latents; remedy: --task {task}")
+        raise InputError(f"no noise seeds to sample latents; remedy: --task {task}")
     return source.unsqueeze(1).rsample(noise).flatten(0, 1)
