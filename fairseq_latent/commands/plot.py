@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         picture.add_argument("--out", required=True, metavar="FILE", help="the picture: .png, .svg or .pdf")
         if name == "latents":
             picture.add_argument("--data", required=True, metavar="DATA", help="folder made by fairseq-preprocess")
-            picture.add_argument("--split", default="test", help="default: test")
+            picture.add_argument("--split", default="test", help="split that is read (default: test)")
             picture.add_argument(
                 "--example", type=int, nargs="+", default=[0], metavar="ID", help="lines of the split (default: 0)"
             )
@@ -66,7 +66,7 @@ def _add_perception(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the picture: .png, .svg or .pdf; its numbers go beside it, to .json",
     )
-    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument("--split", default="train", help="split that is read (default: train)")
     parser.add_argument(
         "--categories", metavar="FILE", help='JSON {"food": ["pizza", ...], ...}; default: six of the package\'s own'
     )

@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="per cell (default: 1000)",
     )
-    plan.add_argument("--format", choices=TABLES, default="text", help="of the plan (default: text)")
+    plan.add_argument("--format", choices=TABLES, default="text", help="format of the plan (default: text)")
 
 
 def main(args: argparse.Namespace) -> None:

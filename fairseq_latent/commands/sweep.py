@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="folder made by fairseq-preprocess, with profiles")
     parser.add_argument("--path", required=True, metavar="FILE", help="a checkpoint of persona_cvae_gpt2")
     add_word_vectors(parser, required=True)
-    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("--split", default="test", help="split that is read (default: test)")
     parser.add_argument(
         "--dialogues",
         metavar="FILE",
@@ -35,7 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="each dimension varies by normal noise of this share of the fader (the authors' code: 0.25; default: 0)",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        metavar="SEED",
+        help="seeds of the latents and of sampling (default: 1 2 3)",
+    )
     add_word_sampling(parser, "response")
     parser.add_argument("--batch-size", type=int, default=64, help="contexts per batch (default: 64)")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")

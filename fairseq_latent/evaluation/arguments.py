@@ -14,7 +14,7 @@ TABLES = ("text", "markdown", "latex", "json")
 def add_running(parser: argparse.ArgumentParser, seed_of: str | None = None) -> None:
     """--seed, of what it is, and --cpu."""
     if seed_of is not None:
-        parser.add_argument("--seed", type=int, default=1, help=f"of {seed_of} (default: 1)")
+        parser.add_argument("--seed", type=int, default=1, help=f"seed of {seed_of} (default: 1)")
     parser.add_argument("--cpu", action="store_true", help="compute on the CPU, even if there is a GPU")
 
 
@@ -45,7 +45,9 @@ def add_word_sampling(parser: argparse.ArgumentParser, what: str) -> None:
         metavar="P",
         help="sample from the most likely words, up to probability P in all (default: 0.8)",
     )
-    parser.add_argument("--max-length", type=int, default=40, metavar="TOKENS", help=f"of a {what} (default: 40)")
+    parser.add_argument(
+        "--max-length", type=int, default=40, metavar="TOKENS", help=f"longest {what}, in tokens (default: 40)"
+    )
 
 
 def check_word_sampling(args: argparse.Namespace) -> None:
@@ -60,8 +62,10 @@ def check_word_sampling(args: argparse.Namespace) -> None:
 
 def add_latent_sampling(parser: argparse.ArgumentParser) -> None:
     """How a picture of latents samples."""
-    parser.add_argument("--prior", type=int, default=300, metavar="N", help="prior samples (default: 300)")
-    parser.add_argument("--posterior", type=int, default=50, metavar="N", help="posterior samples (default: 50)")
+    parser.add_argument("--prior", type=int, default=300, metavar="N", help="number of prior samples (default: 300)")
+    parser.add_argument(
+        "--posterior", type=int, default=50, metavar="N", help="number of posterior samples (default: 50)"
+    )
     add_running(parser, "the samples and of t-SNE")
 
 
