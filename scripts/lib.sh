@@ -116,7 +116,7 @@ make_once() { helper make "$@" 9>&- || exit; }
 
 show_command() { printf '+ %s\n' "$(printf '%q ' "$@")" >&2; }
 
-# Print a command, then run it; a script shows its own progress.
+# Print a command, then run it, with the standard input alone: no <(…); a script shows its own progress.
 run() {
     if [[ $1 != bash ]]; then
         helper run '' "$@"

@@ -21,7 +21,7 @@ run codespell --toml "$ROOT/pyproject.toml" "$ROOT"
 run mypy --config-file "$ROOT/pyproject.toml" "$ROOT/fairseq_latent" "$ROOT/preprocess" &
 types=$!
 bash_files() { printf '%s\0' "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables/}*.sh "$ROOT/.ci/run"; }
-run xargs -0 -a <(bash_files) -n 4 -P "$(cores)" shellcheck --external-sources --source-path="$ROOT"
+bash_files | run xargs -0 -n 4 -P "$(cores)" shellcheck --external-sources --source-path="$ROOT"
 wait "$types"
 say "testing"
 # one thread a pytest worker
