@@ -93,7 +93,7 @@ def test_the_hook_of_fairseqs_commands_writes_it_out_too(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "main, words", [(cli.main, ["personas", "a=b"]), (corpora.main, ["pairs", "a", "b", "--out", "c"])]
+    "main, words", [(cli.main, ["table", "personas", "a=b"]), (corpora.main, ["pairs", "a", "b", "--out", "c"])]
 )
 def test_what_argparse_complains_of_is_one_printable_line(main, words, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -199,7 +199,7 @@ def test_several_latents_read_a_sentence_once(text_task):
 
 def test_without_seeds_nothing_is_drawn(text_task):
     model, sample = model_of(text_task).eval(), sentence_batch(text_task)
-    with pytest.raises(InputError, match="no noise seeds to draw latents; remedy: --task text_vae"):
+    with pytest.raises(InputError, match="no noise seeds to sample latents; remedy: --task text_vae"):
         model.encoder(sample["net_input"]["src_tokens"])
 
 

@@ -64,7 +64,7 @@ def people(count=6, sentences=3):
 
 
 def test_others_profiles_are_drawn_anew_each_epoch():
-    dataset = PersonaSetDataset(people(), 3, 1, seed=1, redrawn=True, where="here")
+    dataset = PersonaSetDataset(people(), 3, 1, seed=1, resampled=True, where="here")
     first = [dataset[0]["personas"] for _ in range(2)]
     assert first[0] == first[1]
     gold, *others = first[0]
@@ -72,7 +72,7 @@ def test_others_profiles_are_drawn_anew_each_epoch():
     assert all(len(other) == len(gold) and not set(other) & set(gold) for other in others)
     dataset.set_epoch(2)
     assert dataset[0]["personas"] != first[0]
-    measured = PersonaSetDataset(people(), 3, 1, seed=1, redrawn=False, where="here")
+    measured = PersonaSetDataset(people(), 3, 1, seed=1, resampled=False, where="here")
     before = measured[0]["personas"]
     measured.set_epoch(2)
     assert measured[0]["personas"] == before
