@@ -194,3 +194,12 @@ def refused(capsys):
         return line
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One for all tests of a file; it may be missing, and then so are they."""
+    from .helpers.browser import launched
+
+    with launched() as opened:
+        yield opened

@@ -10,7 +10,7 @@ from fairseq_latent.human_evaluation.sheets.build import build, files
 from fairseq_latent.human_evaluation.sheets.selection import Material
 from fairseq_latent.human_evaluation.study import Context, write_study
 
-from ..helpers.browser import STICKING_OUT, launched, unreadable, visit
+from ..helpers.browser import STICKING_OUT, unreadable, visit
 from .made_up import study, written
 
 PHONE, DESKTOP = 390, 1280
@@ -22,12 +22,6 @@ HOSTILE = (
     "a" * 300,
     "",
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,6 @@ PHONE, DESKTOP = 360, 1280
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """One for all tests here; it may be missing, and then so are they."""
-    with launched() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A report of seven runs, more than one panel can show, whose names and responses are hostile; none was trained."""
     folder = tmp_path_factory.mktemp("hostile")
