@@ -182,11 +182,15 @@ def introduction(
 
     names = listed([system.name for system in systems])
     paragraphs = [f"Compared: {names}. {kind.lead}"]
-    trained = next((system for system in systems if system.settings), None)
-    if trained is None:
+    known = ((system, system.settings) for system in systems)
+    trained, settings = next(((system, each) for system, each in known if each), (None, None))
+    if trained is None or settings is None:
         return paragraphs
+    data = Path(args.data)
+    if (data / "dict.txt").is_file() != (kind is OF_SENTENCES):  # of another kind of system: what these were trained on
+        data = Path(settings.flag("data"))
     sizes = attempt(
-        lambda: corpus_sizes(trained.run.file(CHECKPOINT), args.data), trained.name, "sizes of the data", None, missing
+        lambda: corpus_sizes(trained.run.file(CHECKPOINT), data), trained.name, "sizes of the data", None, missing
     )
     if sizes:
         uses = {"train": "for training", "valid": "for validation", "test": "for testing"}

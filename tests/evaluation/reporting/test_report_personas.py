@@ -177,6 +177,7 @@ def test_kinds_have_sections_of_their_own(mixed):
     ]
     beside = {row[0]: row[1:] for row in tables["Beside the paper's numbers (Autoencoders of sentences)"]}
     assert beside["vae"] == ["80.00", "53.56", "2", "3", "3.50", "2.51", "GRU-VAE + linear annealing"]
+    assert "Sentences: 120 for training" in html and "sizes of the data" not in html
     said = "vae: KLD 3.50 nats (3.50 on test), MI 1.25 nats, 2 of 8 dimensions active. The posterior has not collapsed"
     for text in (html, markdown):
         assert said in text.replace("\\", "") and "nats about the sentence pass" in text
