@@ -196,18 +196,24 @@ binarise() {
 # copy FILE: into the folder that is made.
 copy() { write_atomically "$text/data-bin.part/$(basename "$1")" cat "$1"; }
 
-# binarise_personas: what fairseq has no name for: profiles of their own, plain numbers, candidates if any, and dialogues.
-binarise_personas() {
+# copy_lines FIELD...: what fairseq has no name for, a line per pair, into the folder that is made.
+copy_lines() {
     local field split
-    for field in partner own; do
-        binarise --only-source --source-lang "$field"
-    done
-    for field in fader own_fader candidates ids; do
+    for field in "$@"; do
         for split in train valid test; do
             [[ ! -f $text/$split.$field ]] || copy "$text/$split.$field"
         done
         [[ ! -f $text/test.$field ]] || write_atomically "$text/data-bin.part/test1.$field" head -n "$SAMPLES" "$text/test.$field"
     done
+}
+
+# binarise_personas: profiles of their own, plain numbers, and candidates if any.
+binarise_personas() {
+    local field
+    for field in partner own; do
+        binarise --only-source --source-lang "$field"
+    done
+    copy_lines fader own_fader candidates
     copy "$text/personas.json"
 }
 
@@ -247,6 +253,7 @@ fi
 rm -rf "$text/data-bin.part" "$text/fairseq-preprocess.log"
 binarise --source-lang src --target-lang tgt --joined-dictionary
 [[ $PERSONAS == no ]] || binarise_personas
+copy_lines ids # the dialogue of each pair: strangers are of others, and intervals over dialogues
 copy "$text/prepare.options"
 for file in spm.model "${tokenizer_files[@]}"; do
     [[ ! -f $encoded/$file ]] || copy "$encoded/$file"

@@ -394,6 +394,7 @@ def test_prepare_refuses_other_options_and_another_input(conversations, tmp_path
     (tmp_path / "bin").mkdir()  # empty
     assert prepare().returncode == 0
     assert (tmp_path / "bin/dict.src.txt").is_file()
+    assert (tmp_path / "bin/test.ids").read_bytes() == (tmp_path / "bin.text/test.ids").read_bytes()  # dialogues
     assert "is prepared" in prepare().stderr
     assert "not VOCABULARY=80; remedy: " in prepare(VOCABULARY="80").stderr
     conversations.write_text(conversations.read_text().replace("winter", "summer"))
