@@ -73,7 +73,7 @@ def training_settings(path: str | Path) -> TrainingSettings:
     try:
         updates = int(state["optimizer_history"][-1]["num_updates"])
         seconds = float(state["extra_state"].get("previous_training_time", 0))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise InputError(f"{path}: damaged: its number of updates or its time is no number") from None
     return TrainingSettings(
         arch=arch,

@@ -91,8 +91,8 @@ def _record(line: str) -> dict:
 def _update(value: object, where: str) -> int:
     """fairseq writes numbers as strings."""
     try:
-        update = int(value) if isinstance(value, str) else whole(value)
-    except (TypeError, ValueError):
+        update = whole(int(value) if isinstance(value, str) else value)
+    except (OverflowError, TypeError, ValueError):
         update = -1
     if not 0 <= update < LIMIT:
         raise InputError(f"{where}: {UPDATES} is no number of updates; remedy: the log as fairseq-train wrote it")

@@ -89,3 +89,10 @@ def test_lines_that_cannot_be_read_are_passed_over(read):
 def test_a_log_without_updates_is_an_error(read, lines):
     with pytest.raises(InputError, match="train.log: no logged update; remedy: fairseq-train --log-format json"):
         read(*lines)
+
+
+@pytest.mark.parametrize("update", [10**30, str(10**30), "5" * 5000, -1, 1.5, None, "x"])
+def test_a_number_that_counts_no_updates_is_named(read, update):
+    line = json.dumps({"epoch": 1, "kl": "3", "num_updates": update})
+    with pytest.raises(InputError, match="train.log:1: num_updates is no number of updates; remedy: "):
+        read(line, train(20, kl=3))
