@@ -70,3 +70,14 @@ def bert_folder(folder: Path, text: Path) -> Path:
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(known), max_position_embeddings=32, **sizes)).save_pretrained(folder)
     return folder
+
+
+def bert_of_words(here, words: str):
+    """A folder of a tiny BERT that knows these words, and that BERT and its tokenizer as `transformers` reads them."""
+    import transformers
+
+    (here / "train.src").write_text(f"{words}\n")
+    (here / "train.own").write_text("")
+    folder = bert_folder(here / "bert", here)
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    return folder, model, transformers.AutoTokenizer.from_pretrained(folder)

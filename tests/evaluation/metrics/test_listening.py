@@ -124,17 +124,13 @@ def test_relevance_by_a_sentence_encoder(answered, capsys):
 
 def test_text_vectors_are_those_of_the_model(tmp_path):
     """Against `transformers` itself: the mean over [CLS], words and [SEP]; texts too long keep their newest words."""
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     import torch
 
     from fairseq_latent.modules.sentence_encoder import TextEncoder
-    from tests.helpers.speakers import bert_folder
+    from tests.helpers.speakers import bert_of_words
 
-    (tmp_path / "train.src").write_text("tea coffee sea\n")
-    (tmp_path / "train.own").write_text("")
-    folder = bert_folder(tmp_path / "bert", tmp_path)
-    model = transformers.BertModel.from_pretrained(folder).eval()
-    tokens = transformers.AutoTokenizer.from_pretrained(folder)
+    folder, model, tokens = bert_of_words(tmp_path, "tea coffee sea")
     long = " ".join(["tea"] * 50 + ["sea"] * 29 + ["coffee"])
     with torch.no_grad():
         expected = [

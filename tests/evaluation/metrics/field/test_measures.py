@@ -79,17 +79,13 @@ def test_the_best_reference_counts_and_unknown_words_have_nothing(tmp_path):
 
 
 def test_token_vectors_are_those_of_the_model(tmp_path):
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     import torch
 
     from fairseq_latent.modules.sentence_encoder import TextEncoder
-    from tests.helpers.speakers import bert_folder
+    from tests.helpers.speakers import bert_of_words
 
-    (tmp_path / "train.src").write_text("tea coffee sea\n")
-    (tmp_path / "train.own").write_text("")
-    folder = bert_folder(tmp_path / "bert", tmp_path)
-    model = transformers.BertModel.from_pretrained(folder).eval()
-    tokens = transformers.AutoTokenizer.from_pretrained(folder)
+    folder, model, tokens = bert_of_words(tmp_path, "tea coffee sea")
     found = TextEncoder(folder, torch.device("cpu")).of_tokens(["tea sea coffee", "", "sea"])
     assert [len(each) for each in found] == [3, 0, 1]
     with torch.no_grad():
