@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +16,7 @@ from fairseq.search import Sampling
 from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import FairseqTask
 from omegaconf import II, OmegaConf, open_dict
-from torch import nn
 
-from ..aggressive import AggressivePhase, InnerLoop
 from ..data.with_strangers import WithStrangers
 from ..decoding import generation_flags
 from ..decoding.search import SeededSampling, content_seeds, expand_contexts, regroup
@@ -27,6 +24,7 @@ from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, check_config
 from ..text.tokenizers import gpt2_tokens
 from ..text.vocabulary import check_words, digest
+from .aggressive_training import AggressiveTraining
 from .strangers import WORTHS, validate_with_strangers
 
 logger = logging.getLogger(__name__)
@@ -121,12 +119,7 @@ class LatentTask(FairseqTask):
         self._generation = None  # the settings whose nbest was multiplied by the number of latents
         self._model = None
         self._warned_of_collapse = False
-        self._inner_loop = InnerLoop(cfg.aggressive_steps, cfg.aggressive_window)
-        self._phase = AggressivePhase(cfg.aggressive_updates) if cfg.aggressive else None
-        self._judged = False  # whether this validation's mutual information was looked at
-        self._train_iterator = None
-        self._inner_of: int | None = None  # the update whose inner loop has run
-        self._inner_steps = 0
+        self._aggressive = AggressiveTraining(cfg) if cfg.aggressive else None
 
     @classmethod
     def load_dictionary(cls, filename):
@@ -150,7 +143,8 @@ class LatentTask(FairseqTask):
         dataset = self._validated(dataset)
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
         if dataset is self.datasets.get(self.cfg.train_subset):
-            self._train_iterator = iterator
+            if self._aggressive is not None:
+                self._aggressive.iterator = iterator
             _refuse_short_batches(iterator, dataset, kwargs.get("max_tokens"))
             if len(utils.split_paths(self.cfg.data)) == 1:
                 update_freq = self.cfg.update_freq or [1]
@@ -185,100 +179,38 @@ class LatentTask(FairseqTask):
         self._validates = True
         if self._model is not None and hasattr(criterion, "equip"):
             criterion.equip(self._model)
-        if self._model is not None and self._phase is not None:
-            self._check_aggressive(self._model)
+        if self._model is not None and self._aggressive is not None:
+            self._aggressive.check(self._model)
         return criterion
-
-    def _check_aggressive(self, model: nn.Module) -> None:
-        """Refuse what aggressive training can't do, before anything is trained."""
-        if self.cfg.fp16 or self.cfg.bf16 or self.cfg.amp:
-            raise InputError(
-                "--aggressive updates parts of the model alone, which --fp16, --bf16 and --amp cannot; "
-                "remedy: --autocast bfloat16"
-            )
-        if self.cfg.disable_validation and not self.cfg.aggressive_updates:
-            raise InputError(
-                "--aggressive ends when validation says so, and --disable-validation leaves that out; "
-                "remedy: --aggressive-updates, or with validation"
-            )
-        if self.cfg.distributed_world_size > 1:
-            raise InputError(
-                "--aggressive trains in one process; remedy: --distributed-world-size 1, --update-freq for large batches"
-            )
-        inference_parameters(model)
 
     # --- training --------------------------------------------------------------------------------------------------
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's; while training is aggressive the inference network first, and then all but it."""
-        if self._phase is not None and self._phase.trained(update_num):
-            logger.info(f"aggressive training ends: --aggressive-updates {self.cfg.aggressive_updates}")
-        if self._phase is None or not self._phase.active:
-            return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
-        inference = inference_parameters(model)
-        if self._inner_of != update_num:  # once an update, whatever --update-freq
-            self._inner_of, self._inner_steps = (
-                update_num,
-                self._train_inference_network(inference, model, criterion, optimizer, update_num),
-            )
-        with frozen(inference):
-            loss, sample_size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
-        return loss, sample_size, {**log, "inner_steps": float(self._inner_steps * log["nsentences"])}
 
-    def _train_inference_network(self, inference: list, model, criterion, optimizer, update_num: int) -> int:
-        """Update the inference network on fresh random batches until its loss no longer falls; returns the updates."""
-        model.train()
-        model.set_num_updates(update_num)
-        kept = {id(parameter) for parameter in inference}
-        batches = self._random_batches(update_num, next(model.parameters()).is_cuda)
+        def step():
+            return super(LatentTask, self).train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
-        def step() -> tuple[float, int]:
-            sample = next(batches)
-            optimizer.zero_grad()
-            loss, sample_size, log = criterion(model, sample)
-            optimizer.backward(loss)
-            optimizer.multiply_grads(1.0 / sample_size)
-            optimizer.clip_grad_norm(self.cfg.clip_norm)
-            optimizer.step()
-            return float(log["loss"]), int(log["ntokens"])
-
-        with frozen(parameter for parameter in model.parameters() if id(parameter) not in kept):
-            steps = self._inner_loop.run(step)
-        optimizer.zero_grad()
-        return steps
-
-    def _random_batches(self, update_num: int, on_gpu: bool) -> Iterator[dict]:
-        """Batches of the training set, sampled from (seed, update): a resumed run samples the same."""
-        composed, dataset = self._train_iterator.frozen_batches, self._train_iterator.dataset
-        rng = np.random.default_rng([self.cfg.seed % 2**32, update_num])
-        while True:
-            rows = composed[int(rng.integers(len(composed)))]
-            batch = dataset.collater([dataset[index] for index in rows])
-            yield utils.move_to_cuda(batch) if on_gpu else batch
+        if self._aggressive is None or not self._aggressive.trained(update_num):
+            return step()
+        return self._aggressive.train_step(step, model, criterion, optimizer, update_num)
 
     def begin_valid_epoch(self, epoch, model):
-        """Of several validation sets the first one judges."""
+        """fairseq's; aggressive training looks at the first validation set of several."""
         super().begin_valid_epoch(epoch, model)
-        self._judged = False
+        if self._aggressive is not None:
+            self._aggressive.begin_validation()
 
     def post_validate(self, model, stats, agg):
-        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured; end aggression.
-
-        Only the end of an epoch is judged: a stop, or a checkpoint in between, must change nothing.
-        """
+        """Warn once of a collapsed posterior; refuse to pick the best checkpoint by what is not measured; end aggression."""
         if self.cfg.best_checkpoint_metric not in stats:
             known = ", ".join(sorted(name for name, value in stats.items() if not name.startswith("best_")))
             raise InputError(f"--best-checkpoint-metric {self.cfg.best_checkpoint_metric}; remedy: one of {known}")
         if stats.get("au") == 0 and getattr(self._model, "latent_dim", 1) and not self._warned_of_collapse:
             self._warned_of_collapse = True
             logger.warning(COLLAPSED)
-        if self._phase is not None and not self._judged and self._train_iterator.end_of_epoch():
-            self._judged = True
-            before = self._phase.mutual_information
-            if self._phase.validated(float(stats["mi"])):
-                logger.info(
-                    f"aggressive training ends: mutual information {float(stats['mi']):.4f} nats, {before:.4f} before"
-                )
+        if self._aggressive is not None:
+            self._aggressive.validated(stats)
 
     def state_dict(self) -> dict:
         """Whether training is aggressive belongs to a checkpoint, and which words its weights are of.
@@ -286,8 +218,8 @@ class LatentTask(FairseqTask):
         The words stand here and not among the weights, all of which an average or --store-ema takes for numbers.
         """
         state = {**super().state_dict(), "dictionary_digest": digest(self.target_dictionary)}
-        if self._phase is not None:
-            state["aggressive"] = self._phase.state_dict()
+        if self._aggressive is not None:
+            state["aggressive"] = self._aggressive.phase.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -296,8 +228,8 @@ class LatentTask(FairseqTask):
         state = {name: value for name, value in state_dict.items() if name != "dictionary_digest"}
         phase = state.pop("aggressive", None)
         super().load_state_dict(state)
-        if phase is not None and self._phase is not None:
-            self._phase = AggressivePhase.from_state(phase, self.cfg.aggressive_updates)
+        if phase is not None and self._aggressive is not None:
+            self._aggressive.load_state_dict(phase)
 
     def check_state(self, state_dict: dict) -> None:
         """Refuse the checkpoint of a model that was trained with other words."""
@@ -383,27 +315,3 @@ def add_missing_options(cfg) -> None:
         for option, default in {**vars(MODEL_DATACLASS_REGISTRY[name]()), **vars(of_arch)}.items():
             if option not in cfg:
                 setattr(cfg, option, default)
-
-
-def inference_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of the posterior alone, where a model has any that nothing else uses."""
-    if not hasattr(model, "inference_parameters"):
-        raise InputError(
-            f"--aggressive trains an encoder that only the posterior uses, {type(model).__name__} has none; "
-            "remedy: --arch gru_vae, rnn_cvae or vhred, or another remedy against collapse: --k 5, "
-            "--kl-schedule cyclical, --podi-weight 1"
-        )
-    return list(model.inference_parameters())
-
-
-@contextlib.contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Leave these parameters without a gradient, so that no optimiser moves them."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
