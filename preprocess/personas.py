@@ -126,6 +126,13 @@ def _add_example_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="of --filter similarity (default: 0.3)",
     )
+    of.add_argument(
+        "--per-dialogue",
+        type=typed(int, COUNT),
+        metavar="N",
+        help="validation and test have at most N responses of each dialogue, sampled by --seed: more dialogues, and so "
+        "narrower intervals over them, for the same time (default: all)",
+    )
     of.add_argument("--filter-test", action="store_true", help="filter validation and test too")
     of.add_argument(
         "--whole-test",
@@ -143,8 +150,9 @@ def _report(options: argparse.Namespace) -> dict:
 def _sides(options: argparse.Namespace) -> dict[int, tuple[ExampleOptions, bool]]:
     """Of each side, its examples and whether the filter is for it."""
     wanted = ExampleOptions(options.min_turns, options.min_response_words, options.max_tokens, options.sides == "both")
-    whole = replace(wanted, min_turns=1, min_response_words=1) if options.whole_test else wanted
-    sides = {TRAIN: (wanted, True), VALID: (wanted, options.filter_test), TEST: (whole, options.filter_test)}
+    measured = replace(wanted, per_dialogue=options.per_dialogue)
+    whole = replace(measured, min_turns=1, min_response_words=1) if options.whole_test else measured
+    sides = {TRAIN: (wanted, True), VALID: (measured, options.filter_test), TEST: (whole, options.filter_test)}
     shares = {TRAIN: 1, VALID: options.valid, TEST: options.test}
     return {code: of for code, of in sides.items() if shares[code] != 0}
 
@@ -179,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     if vectors:
         report["vectors_sha256"] = vectors.sha256
         report["vectors_coverage"] = round(coverage(frequencies, vectors), 4)
-    writer = Writer(corpus, measure, lengths, _drop(options, measure), options.filter)
+    writer = Writer(corpus, measure, lengths, _drop(options, measure), options.filter, options.seed)
     print(*write(options.out, writer, sides, report), sep="\n")
     for side, found in report["splits"].items():
         fader = found["fader"]

@@ -8,6 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
              (trainings on data with personas decode as Cho et al., 2022: words sampled from the 4 best within .8 of probability)
              IMPORTANCE_SAMPLES=0 (latents per sentence for the importance-weighted perplexity; slow)
+             PRIOR_SAMPLES=3 (latents per context for the perplexity under the prior)
+             PRECISION=none (bfloat16: of the matrix products of decoding and of the measures of latents)
              TASK=dialogue (of runs that no recipe made; the others note it)
              SAMPLES=100 (contexts with several responses, where DATA has no split test1)
              VECTORS=FILE (of trainings on data with personas: word vectors, for P.Distance and for a fixed fader)
@@ -36,6 +38,10 @@ fi
 train_text=()
 [[ ! -f $data.text/train.tgt || ! -f $data.text/train.partner ]] ||
     train_text=(--train-text "$data.text/train.tgt" "$data.text/train.partner")
+
+[[ ${PRECISION:-none} =~ ^(none|bfloat16)$ ]] || die "PRECISION=$PRECISION; remedy: none or bfloat16"
+measured_in=(--autocast "${PRECISION:-none}") decoded_in=(--decoding-autocast "${PRECISION:-none}")
+[[ ${PRECISION:-none} != none ]] || measured_in=() decoded_in=()
 
 # task_of RUN: that of its training, by whose rules it decodes.
 task_of() {
@@ -73,7 +79,8 @@ decode_and_measure() {
     for split in valid test; do
         make_once "$folder/latents.$split.json" "${inputs[@]}" -- fairseq-latent latents "$data" \
             --path "$folder/checkpoint_best.pt" --split "$split" --seed "${SEED:-1}" --format json \
-            --importance-samples "${IMPORTANCE_SAMPLES:-0}" \
+            --importance-samples "${IMPORTANCE_SAMPLES:-0}" --prior-samples "${PRIOR_SAMPLES:-3}" \
+            ${measured_in[@]+"${measured_in[@]}"} \
             ${DEVICE[@]+"${DEVICE[@]}"}
     done
     [[ -z ${CANDIDATES:-} ]] || of_sentences "$folder" || make_once "$folder/rank.test.json" "${inputs[@]}" -- \
@@ -83,7 +90,7 @@ decode_and_measure() {
     [[ -z ${VECTORS:-} ]] || make_once "$folder/sweep.json" "${inputs[@]}" "$VECTORS" -- fairseq-latent sweep "$data" \
         --path "$folder/checkpoint_best.pt" --vectors "$VECTORS" ${train_text[@]+"${train_text[@]}"} \
         --steps "${SWEEP_STEPS:-10}" --seeds "${seeds[@]}" --batch-size "${BATCH_SIZE:-64}" --lang "${SCORE_LANGUAGE:-en}" \
-        --format json ${DEVICE[@]+"${DEVICE[@]}"}
+        ${measured_in[@]+"${measured_in[@]}"} --format json ${DEVICE[@]+"${DEVICE[@]}"}
     make_once "$folder/perception.txt" "${inputs[@]}" -- fairseq-latent plot perception "$data" \
         --path "$folder/checkpoint_best.pt" --out "$folder/perception.png" ${DEVICE[@]+"${DEVICE[@]}"}
 }
@@ -93,7 +100,8 @@ decode() {
     local folder=$1 options responses=()
     shift
     options=("${PLUGIN[@]}" --task "$(task_of "$folder")" ${DEVICE[@]+"${DEVICE[@]}"} --path "$folder/checkpoint_best.pt"
-        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" ${joined[@]+"${joined[@]}"} --seed "${SEED:-1}")
+        --max-len-b "${MAX_LENGTH:-60}" --batch-size "${BATCH_SIZE:-64}" ${joined[@]+"${joined[@]}"} --seed "${SEED:-1}"
+        ${decoded_in[@]+"${decoded_in[@]}"})
     if of_personas "$folder"; then
         options+=(--beam 1 --sampling --sampling-topk 4 --sampling-topp 0.8)
         responses=(--latent-samples "${TEST_RESPONSES:-3}")

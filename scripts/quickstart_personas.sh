@@ -4,8 +4,8 @@
 
 # The budget is meant for twenty minutes and 6 GB on two CPU cores with bfloat16; every variable can be set from outside.
 # shellcheck disable=SC2154 # quickstart.sh sets smoke, name, out, conversations and seconds
-export VALID=${VALID:-12} TEST=${TEST:-24} SEED=${SEED:-1} PERSONAS=yes
-export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-2}
+export VALID=${VALID:-12} TEST=${TEST:-60} SEED=${SEED:-1} PERSONAS=yes SAMPLES=${SAMPLES:-12} PRIOR_SAMPLES=${PRIOR_SAMPLES:-1}
+export MAX_UPDATE=${MAX_UPDATE:-60} BATCH_SIZE=${BATCH_SIZE:-8} MAX_LENGTH=${MAX_LENGTH:-30} SWEEP_STEPS=${SWEEP_STEPS:-1}
 most=${CONVERSATIONS:-2000}
 body=()
 if ((smoke)); then
@@ -24,10 +24,10 @@ if [[ $conversations == "$runs"/* ]] || ((smoke)); then take_few "$most"; fi
 export SELF_DESCRIPTIONS
 if (($(gzip -dcf -- "$conversations" | grep -c '[{,] *"personas" *:' || true))); then
     SELF_DESCRIPTIONS=no
-    export PERSONA_FLAGS=${PERSONA_FLAGS:---max-tokens 120}
+    export PERSONA_FLAGS=${PERSONA_FLAGS:---max-tokens 120 --per-dialogue 6}
 else
     SELF_DESCRIPTIONS=yes
-    export SELF_DESCRIPTION_FLAGS=${SELF_DESCRIPTION_FLAGS:---strict} PERSONA_FLAGS=${PERSONA_FLAGS:---filter none --max-tokens 120}
+    export SELF_DESCRIPTION_FLAGS=${SELF_DESCRIPTION_FLAGS:---strict} PERSONA_FLAGS=${PERSONA_FLAGS:---filter none --max-tokens 120 --per-dialogue 6}
 fi
 # body        a language model of 135 million pre-trained weights, out of a package; or LM_PATH, another one
 if ((!smoke)); then
@@ -53,10 +53,12 @@ train_persona() {                                    # RUN, named after whose pr
         bash "$ROOT/scripts/recipes/persona_ours.sh" ${body[@]+"${body[@]}"} --autocast "$autocast" --num-workers 0 \
         --validate-interval-updates "$MAX_UPDATE" --save-interval-updates "$(((MAX_UPDATE + 1) / 2))" --keep-interval-updates 1
 }
-((smoke)) || export JOBS=${JOBS:-1} # two at a time would need 8 GB
+at_once=${JOBS:-}
+((smoke)) || export JOBS=${at_once:-1} # two at a time would need 8 GB
 run_parallel "training" updates train_persona "$runs/none" "$runs/own" "$runs/partner"
 
-export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=64 SAMPLES=${SAMPLES:-24} TEST_RESPONSES=${TEST_RESPONSES:-1}
+export TITLE=${TITLE:-"What is a profile worth? ($name)"} BATCH_SIZE=64 TEST_RESPONSES=${TEST_RESPONSES:-1}
+((smoke)) || export JOBS=${at_once:-2} PRECISION=${PRECISION:-$autocast}
 bash "$ROOT/scripts/evaluate.sh" "$DATA" "$runs/report" "no latents=$runs/none" "speaker's own profile=$runs/own" \
     "profile of the partner=$runs/partner"
 say "finished in $((SECONDS - seconds)) s after set-up. Open $runs/report/report.html"

@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seeds of the latents and of sampling (default: 1 2 3)",
     )
     add_word_sampling(parser, "response")
+    parser.add_argument(
+        "--autocast",
+        choices=("none", "bfloat16"),
+        default="none",
+        help="precision of matrix products; bfloat16 is faster on many processors (default: none, float32)",
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="contexts per batch (default: 64)")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="words, as in `score`; default: en")
     add_running(parser)

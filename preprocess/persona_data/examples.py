@@ -26,12 +26,13 @@ Drop = Callable[["Example"], bool]
 
 @dataclass(frozen=True)
 class ExampleOptions:
-    """Which turns become responses, and with which contexts."""
+    """Which turns become responses, and with which contexts. per_dialogue: of each dialogue so many at random; None: all."""
 
     min_turns: int = 4
     min_response_words: int = 5
     max_tokens: int = 200
     both_sides: bool = True
+    per_dialogue: int | None = None
 
 
 @dataclass(frozen=True)

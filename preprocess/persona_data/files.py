@@ -1,6 +1,7 @@
 """The files of a persona data set, and the table of what became of the turns that they were made of."""
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,13 +34,14 @@ SUMS = (
 
 @dataclass(frozen=True)
 class Writer:
-    """Makes the lines of one side after another."""
+    """Makes the lines of one side after another. seed: of what is sampled from a dialogue."""
 
     corpus: Corpus
     similarity: Similarity
     lengths: Lengths
     drop: Drop | None
     filter: str
+    seed: int
 
     def lines(self, code: int, wanted: ExampleOptions, filtered: bool, counts: Counter[str]) -> Iterator[list[str]]:
         """The fields of the examples of a side; counts turns by reason, "kept", and the faders' sums."""
@@ -59,14 +61,19 @@ class Writer:
         kept = (example for dialogue in offered for example in self._kept(dialogue, wanted, filtered, Counter()))
         return FIELDS if any(example.candidates for example in kept) else FIELDS[:-1]
 
-    def _kept(
-        self, dialogue: Dialogue, wanted: ExampleOptions, filtered: bool, counts: Counter[str]
-    ) -> Iterator[Example]:
+    def _kept(self, dialogue: Dialogue, wanted: ExampleOptions, filtered: bool, counts: Counter[str]) -> list[Example]:
+        kept = []
         for example in examples(dialogue, wanted, self.lengths, counts):
             if filtered and self.drop and self.drop(example):
                 counts[f"self-centred ({self.filter})"] += 1
             else:
-                yield example
+                kept.append(example)
+        most = wanted.per_dialogue
+        if most is None or len(kept) <= most:
+            return kept
+        counts[f"beyond {most} per dialogue"] += len(kept) - most
+        sampled = random.Random(f"{self.seed} {dialogue.id}").sample(range(len(kept)), most)
+        return [kept[index] for index in sorted(sampled)]
 
 
 def columns(example: Example, fader: float, own_fader: float) -> list[str]:

@@ -198,3 +198,17 @@ def test_fairseq_generate_has_no_constraints(task, refused):
     models = [build_model(task)]
     generator = task.build_generator(models, Namespace(beam=2, constraints="ordered"))
     assert "fairseq-interactive" in refused(task.inference_step, generator, models, batch(task))
+
+
+def test_decoding_in_bfloat16(data_bin, tmp_path):
+    """Scores move a little, as rounded products make them, and stay ordered."""
+    programs.fit(data_bin, tmp_path, "--max-update", "3")
+    found = []
+    for flags in ((), ("--decoding-autocast", "bfloat16")):
+        printed = programs.decode(data_bin, tmp_path / "checkpoint_last.pt", "--beam", "3", "--nbest", "3", *flags)
+        scores = [float(line.split("\t")[1]) for line in printed.text.splitlines() if line.startswith("H-")]
+        found.append(torch.tensor(scores).view(-1, 3))
+    exact, rounded = found
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+    assert (rounded.diff(dim=1) <= 0).all()

@@ -29,6 +29,7 @@ def statistics(
     importance_dtype: str = "float32",
     prior_samples: int = 0,
     max_dialogues: int | None = None,
+    autocast: str = "none",
 ) -> LatentStatistics:
     """Run the model over a split; noise comes from (seed, example id), so that batches don't matter.
 
@@ -36,6 +37,7 @@ def statistics(
     importance_dtype: precision of the products behind `iw_ppl` alone.
     prior_samples: passes of `prior_ppl`; 0 leaves it out.
     max_dialogues: so many dialogues, sampled by `seed`, in place of all.
+    autocast: precision of the matrix products of all passes but those of `iw_ppl`; "none" is float32.
     """
     import torch
     from tqdm import tqdm
@@ -63,7 +65,8 @@ def statistics(
     rows: dict[str, list] = {}
     only, of_part = some_dialogues(data, split, len(trained.task.dataset(split)), max_dialogues, seed)
     pairs = len(trained.task.dataset(split)) if only is None else len(only)
-    with torch.no_grad(), tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
+    precision = torch.autocast(trained.device.type, torch.bfloat16, enabled=autocast == "bfloat16")
+    with torch.no_grad(), precision, tqdm(total=pairs, desc=f"latents of {split}", unit="pair", disable=None) as bar:
         for batch in trained.batches(only=only):
             part = measured(trained.model, batch, pad, importance_samples, importance_dtype)
             part["words"] = torch.tensor([count_words(row) for row in batch["target"]])
@@ -106,7 +109,7 @@ def statistics(
     signature = (
         f"split:{split}{of_part}|z:posterior|K:1|seed:{seed}|au:0.01|mi-sentences:{len(posterior.mean)}{of_prior}{of_strangers}"
         f"|too-long:{skipped}{given}{of_dialogues}"
-        f"{_of_importance(importance_samples, importance_dtype)}"
+        f"{f'|precision:{autocast}' if autocast != 'none' else ''}{_of_importance(importance_samples, importance_dtype)}"
     )
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
     mi = mutual_information(posterior, columns["z"][mixture]).mean().item()

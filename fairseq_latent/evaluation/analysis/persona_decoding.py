@@ -73,7 +73,7 @@ class Speaker:
         encoder, total = self.trained.model.encoder, 0.0
         for batch in self._batches(examples):
             seeds = example_seeds(batch["id"], seed).to(self.trained.device)
-            with torch.no_grad():
+            with torch.no_grad(), self.trained.task.decoding_precision(self.trained.device.type):
                 sampled = encoder(batch["net_input"]["src_tokens"], noise_seed=seeds)
             total += encoder.latents.number(sampled["fader"][0]).sum().item()
         return total / len(examples)

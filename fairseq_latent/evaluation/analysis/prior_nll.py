@@ -21,8 +21,10 @@ LOGITS = 2**26  # scores of words held at once, floats
 def prior_nll(model, batch: dict, pad: int, samples: int) -> Tensor:
     """(N, B) nats per response, unsmoothed: all that the encoder samples, it samples from the context alone, as in decoding.
 
-    Latents are those of `fairseq-generate --latent-samples N`.
+    Latents are those of `fairseq-generate --latent-samples N`. Without any, one pass stands for all.
     """
+    if not model.latent_dim and samples > 1:
+        return prior_nll(model, batch, pad, 1).expand(samples, -1)
     encoded = _encoded(model, batch, samples)
     previous, target = batch["net_input"]["prev_output_tokens"], batch["target"]
     rows = torch.arange(len(target), device=target.device)

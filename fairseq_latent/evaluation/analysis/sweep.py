@@ -152,7 +152,9 @@ def sweep(args: argparse.Namespace) -> Sweep:
     from .checkpoint import load
     from .persona_decoding import Speaker, profiles_of, require_latents, sentences
 
-    trained = load(args.path, args.data, args.split, args.seeds[0], args.cpu, latent_samples=1)
+    trained = load(
+        args.path, args.data, args.split, args.seeds[0], args.cpu, latent_samples=1, decoding_autocast=args.autocast
+    )
     require_latents(trained, args.path)
     trained.task.cfg.fader_noise = args.fader_noise
     tokens, subwords, words = profiles_of(trained, args.data), tokenizer_of(args.data), tokenizer(args.lang)
@@ -184,6 +186,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
         f"sweep|split:{args.split}|dialogues:{part}|contexts:{len(chosen)}|topk:{args.sampling_topk}|"
         f"topp:{args.sampling_topp:g}|max-length:{args.max_length}"
         f"{f'|fader-noise:{args.fader_noise:g}' if args.fader_noise else ''}"
+        f"{f'|precision:{args.autocast}' if args.autocast != 'none' else ''}"
     )
     found = measured(
         lambda fader, seed: speaker.respond(chosen, fader, seed), references, metric, profiles, words,

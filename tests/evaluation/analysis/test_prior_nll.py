@@ -125,6 +125,26 @@ def test_without_latents_all_perplexities_are_one(persona_bin, tmp_path):
     assert found.prior_ppl == pytest.approx(found.rec_ppl) and found.elbo_ppl == pytest.approx(found.rec_ppl)
 
 
+@needs_gpt2
+def test_without_latents_one_pass_stands_for_all(persona_bin, tmp_path):
+    flags = ("--task", "persona_dialogue", "--no-latents", "--max-update", "2")
+    programs.fit(persona_bin, tmp_path, *flags, arch="persona_cvae_gpt2_tiny", criterion="elbo")
+    trained = load(tmp_path / "checkpoint_last.pt", persona_bin, "valid", cpu=True)
+    batch, read = trained.examples([3, 1]), []
+    trained.model.encoder.register_forward_hook(lambda *passed: read.append(passed))
+    with torch.no_grad():
+        found = prior_nll.prior_nll(trained.model, batch, 1, 3)
+    assert found.shape == (3, 2) and torch.equal(found[0], found[2]) and len(read) == 1
+
+
+def test_in_bfloat16_all_is_nearly_the_same(data_bin, spread):
+    exact, rounded = (statistics(data_bin, spread, prior_samples=2, autocast=each) for each in ("none", "bfloat16"))
+    assert exact.signature + "|precision:bfloat16" == rounded.signature
+    for name in ("prior_ppl", "rec_ppl", "kl"):
+        assert getattr(rounded, name) == pytest.approx(getattr(exact, name), rel=0.02), name
+        assert getattr(rounded, name) != getattr(exact, name), name
+
+
 def test_what_is_printed(data_bin, spread, capsys):
     def printed(*flags):
         code = main(["latents", str(data_bin), "--path", str(spread), "--cpu", *flags])

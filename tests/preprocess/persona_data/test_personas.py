@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,6 +208,23 @@ def test_only_training_is_filtered_unless_asked(prepare):
     assert {side: self_centred(fields) for side, fields in strict.items()} == {"train": 0, "valid": 0, "test": 0}
     whole = prepare(many(9), "--whole-test", "--sides", "second", "--filter", "none", valid=2, test=2)
     assert len(whole["test"]["ids"]) == 2 * 4 and len(whole["valid"]["ids"]) == 2 * 1
+
+
+def test_at_most_so_many_responses_of_each_dialogue_but_in_training(prepare):
+    def of_each(side):
+        return set(Counter(line.rpartition(":")[0] for line in side["ids"]).values())
+
+    flags = ("--whole-test", "--min-turns", "1", "--min-response-words", "1", "--filter", "none")
+    whole = prepare(many(9), *flags, valid=2, test=2)
+    few = prepare(many(9), *flags, "--per-dialogue", "3", valid=2, test=2)
+    assert min(of_each(whole["test"])) > 3 and of_each(few["test"]) == of_each(few["valid"]) == {3}
+    assert few["train"] == whole["train"]
+    rows = list(zip(*(whole["test"][name] for name in ("ids", "src", "tgt")), strict=True))
+    sampled = list(zip(*(few["test"][name] for name in ("ids", "src", "tgt")), strict=True))
+    assert sampled == [row for row in rows if row in sampled]  # whole rows, in their order
+    other = prepare(many(9), *flags, "--per-dialogue", "3", "--seed", "2", valid=2, test=2)
+    again = prepare(many(9), *flags, "--per-dialogue", "3", valid=2, test=2)
+    assert again["test"] == few["test"] and other["test"] != few["test"]
 
 
 def test_a_file_can_be_a_side(prepare, tmp_path):
