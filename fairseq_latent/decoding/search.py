@@ -74,6 +74,7 @@ class SeededSampling(Sampling):
             lprobs = renormalised(lprobs) if topk else lprobs
             before = F.pad(lprobs.exp().cumsum(-1)[..., :-1], (1, 0))  # the word that crosses p belongs to it
             nucleus = before < self.sampling_topp
+            nucleus[..., 0] = True  # a p of 1e-300 is 0 in float32
             width = int(nucleus.sum(-1).max())
             lprobs, words = lprobs.masked_fill(~nucleus, -math.inf)[..., :width], words[..., :width]
         return lprobs, words

@@ -116,13 +116,14 @@ class AggressiveTraining:
 
 def inference_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters of the posterior alone, where a model has any that nothing else uses."""
-    if not hasattr(model, "inference_parameters"):
+    parameters = getattr(model, "inference_parameters", None)
+    if parameters is None:
         raise InputError(
             f"--aggressive trains an encoder that only the posterior uses, {type(model).__name__} has none; "
             "remedy: --arch gru_vae, rnn_cvae or vhred, or another remedy against collapse: --k 5, "
             "--kl-schedule cyclical, --podi-weight 1"
         )
-    return list(model.inference_parameters())
+    return list(parameters())
 
 
 @contextlib.contextmanager

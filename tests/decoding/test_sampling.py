@@ -99,6 +99,14 @@ def test_a_word_at_the_edge_changes_only_where_it_is_sampled(words):
         assert all({one, two} & {3, 4} for one, two in zip(first, second, strict=True) if one != two)
 
 
+@pytest.mark.parametrize("kind", [{}, {"sampling_topk": 4}], ids=str)
+def test_the_smallest_p_leaves_the_best_word(words, kind, random):
+    lprobs = torch.randn(5, 1, len(words)).log_softmax(-1)
+    search = SeededSampling(words, **kind, sampling_topp=1e-300)
+    search.begin(torch.arange(5), 1, 1)
+    assert search.step(0, lprobs, None, None, torch.arange(5))[1].equal(lprobs.argmax(-1))
+
+
 def test_where_no_word_is_possible_the_score_says_so(words):
     search = SeededSampling(words, 4, 0.8)
     search.begin(torch.arange(2), 1, 1)
