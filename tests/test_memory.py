@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 from fairseq_latent import memory
 from fairseq_latent.errors import InputError
@@ -157,6 +158,22 @@ def test_more_resamples_than_memory_holds(monkeypatch):
     with pytest.raises(InputError, match="--bootstrap 1000000000000: needs about 16 TB of memory, .*; remedy: 1000"):
         Bootstrap(10**12).sums([np.ones((3, 2))])
     assert Bootstrap(40).sums([np.ones((3, 2))])[0].shape == (40, 2)
+    with pytest.raises(InputError, match="--bootstrap 2147483648: needs about .*; remedy: 1000"):
+        Bootstrap(2**31).all_weights(6)  # what `agreement` reads
+    assert Bootstrap(40).all_weights(6).sum(1).tolist() == [6.0] * 40 and Bootstrap(0).all_weights(6).shape == (0, 6)
+
+
+def test_more_candidates_than_there_are_replies_and_than_memory_holds(monkeypatch):
+    import fairseq  # noqa: F401  first: it registers the plugin
+
+    from fairseq_latent.data.candidates import Offers
+
+    replies = [torch.tensor([number, 2]) for number in (4, 5, 6, 6)]
+    few = Offers(None, replies, list("abcd"), 0, 3, seed=1).of_epoch(1)
+    assert np.array_equal(Offers(None, replies, list("abcd"), 0, 2**31, seed=1).of_epoch(1), few)
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    with pytest.raises(InputError, match="3 candidates of 4 pairs: needs about .*; remedy: fewer candidates"):
+        Offers(None, replies, list("abcd"), 0, 20)
 
 
 def test_more_samples_for_a_picture_than_memory_holds(monkeypatch):

@@ -9,6 +9,7 @@ from fairseq.data import data_utils
 from torch import Tensor
 
 from ..errors import InputError
+from ..memory import require_memory
 from .prompt_dataset import PromptDataset
 
 DISTRACTORS = "distractors"
@@ -116,6 +117,11 @@ class Offers:
         if pool is not None:
             self.first = len(self.texts)
             self.texts += pool.texts
+            self.sampled = min(self.sampled, len(pool.texts) - 1)  # none twice
+            needed = 16.0 * len(self.lacking) * self.sampled
+            require_memory(
+                needed, f"{self.sampled + 1:,} candidates of {len(self.lacking):,} pairs", "fewer candidates"
+            )
             place = {_key(text): number for number, text in enumerate(pool.texts)}
             self.reply = np.array([self.first + place[_key(reply.numpy())] for reply in replies])
             names = np.arange(len(replies)) if dialogues is None else np.unique(dialogues, return_inverse=True)[1]

@@ -38,11 +38,19 @@ class Bootstrap:
             drawn = generator.choice(contexts, size=(min(CHUNK, self.resamples - start), contexts), replace=True)
             yield np.stack([np.bincount(row, minlength=contexts) for row in drawn]).astype(np.float64)
 
+    def all_weights(self, contexts: int) -> np.ndarray:
+        """(resamples, contexts); InputError where memory cannot hold them."""
+        self._require(16.0 * contexts)
+        return np.concatenate([np.empty((0, contexts)), *self.weights(contexts)])
+
+    def _require(self, each: float) -> None:
+        """Bytes of one resample."""
+        require_memory(self.resamples * each, f"--bootstrap {self.resamples}", "1000, or 10000 for small p-values")
+
     def sums(self, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each (contexts, k) table its sums in each resample, (resamples, k)."""
         joined = np.concatenate(tables, axis=1)
-        needed = self.resamples * joined.shape[1] * joined.itemsize
-        require_memory(needed, f"--bootstrap {self.resamples}", "1000, or 10000 for small p-values")
+        self._require(joined.shape[1] * joined.itemsize)
         sums = np.concatenate([weights @ joined for weights in self.weights(len(joined))])
         return np.split(sums, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
 

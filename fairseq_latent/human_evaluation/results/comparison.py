@@ -47,7 +47,7 @@ def bootstrap_means(cube: Floats, bootstrap: Bootstrap) -> Floats:
     systems, contexts, raters = cube.shape
     given = ~np.isnan(cube)
     filled = np.where(given, cube, 0.0)
-    of_contexts = np.concatenate(list(bootstrap.weights(contexts)))  # (B, I)
+    of_contexts = bootstrap.all_weights(contexts)  # (B, I)
     generator = np.random.default_rng([bootstrap.seed, 1])
     drawn = generator.integers(0, raters, (len(of_contexts), raters))
     of_raters = np.stack([(drawn == rater).sum(axis=1) for rater in range(raters)], axis=1).astype(np.float64)  # (B, R)

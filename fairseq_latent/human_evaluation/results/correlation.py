@@ -92,9 +92,7 @@ def correlations(
         means[str(average)] = np.mean(list(means.values()), axis=0)
     bootstrap = Bootstrap(resamples, seed)
     contexts = len(results.study.contexts)
-    weights = (
-        np.concatenate(list(bootstrap.weights(contexts))) if resamples and contexts > 1 else np.empty((0, contexts))
-    )
+    weights = bootstrap.all_weights(contexts) if contexts > 1 else np.empty((0, contexts))
     found = []
     for metric, values in _item_values(results, scores, language or results.study.language).items():
         found += [_over_items(metric, name, values, rated, weights) for name, rated in means.items()]
