@@ -45,6 +45,11 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+OUT_OF_MEMORY = re.compile(  # torch's allocators and numpy's
+    r"can't allocate memory: you tried to allocate (\d+ bytes)|CUDA out of memory|Unable to allocate ([\d.]+ \w+)"
+)
+
+
 class Page:
     """A stream that a person reads: its text keeps lines and tabs, everything else of it is `printable`."""
 
@@ -98,6 +103,10 @@ def describe(error: BaseException) -> str | None:
         return f"{where}{error.strerror}{remedy}"
     if isinstance(error, UnicodeDecodeError):
         return f"invalid UTF-8 at byte {error.start}; remedy: convert the file, e.g. iconv -f LATIN1 -t UTF-8"
+    if (found := OUT_OF_MEMORY.search(str(error))) or isinstance(error, MemoryError):
+        asked = next((size for size in found.groups() if size), None) if found else None
+        lacking = f", {asked} more are not to be had" if asked else ""
+        return f"out of memory{lacking}; remedy: smaller numbers, batches or files"
     return None
 
 

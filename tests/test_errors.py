@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from fairseq_latent.errors import EXIT_CODE, InputError, missing_extra, run
 
@@ -35,6 +37,20 @@ def test_a_users_mistake_is_one_line(capsys, error, line):
     assert output.out == ""
     assert output.err.startswith(line)
     assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "line"),
+    [
+        (lambda: np.empty((13, 2**50)), "error: out of memory, 104. PiB more are not to be had; remedy: smaller"),
+        (lambda: torch.empty(2**50), "error: out of memory, 4503599627370496 bytes more are not to be had; remedy: "),
+        (lambda: "x" * 2**60, "error: out of memory; remedy: smaller numbers, batches or files"),
+    ],
+    ids=["numpy", "torch", "python"],
+)
+def test_no_memory_is_one_line(capsys, ask, line):
+    assert run(ask) == 2
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_invalid_utf8_names_the_remedy(capsys):

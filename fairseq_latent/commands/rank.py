@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..evaluation.arguments import add_output, add_running, deliver
+from ..memory import require_memory
 from ..ranges import COUNT, Range, typed
 
 
@@ -55,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"{path} writes its sentence again, it does not answer; remedy: a dialogue model")
         given = offers(trained, args.data, args.candidates, args.seed)
         samples = args.latent_samples if trained.model.latent_dim else 1
+        require_memory(12.0 * samples, f"--latent-samples {samples}", "fewer")  # of one pair
         with tqdm(desc=name, unit=" replies", total=len(given[0].rows), disable=None) as bar:
             rows.append(rank(trained, name, given, args.by, samples, args.seed, bar.update))
     if args.format == "json":
