@@ -5,6 +5,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [[ $# -ge 3 ]] || die "usage: bash scripts/evaluate.sh DATA REPORT_FOLDER NAME=RUN [NAME=RUN ...]
+  Trainings that differ in their seed alone are one system of the report, as are those of NAME=RUN,RUN,...
+  NAME=FILE.jsonl: responses of a system that was not trained here, joined by order or by IDS=DATA.text/test.ids
   variables: SCORE_LANGUAGE=en|ja|none BEAM=5 LENPEN=1.2 MAX_LENGTH=60 LATENT_SAMPLES=5 BATCH_SIZE=64 SEED=1 TITLE=...
              (trainings on data with personas decode as Cho et al., 2022: words sampled from the 4 best within .8 of probability)
              IMPORTANCE_SAMPLES=0 (latents per sentence for the importance-weighted perplexity; slow)
@@ -115,16 +117,25 @@ decode() {
 }
 
 trained=$(python -m fairseq_latent.evaluation.runs.trained_runs "$@") || exit 2
-systems=() folders=()
+folders=() answering=() alike=() # runs, each once; systems with their responses, those of several seeds behind commas
+before=""
 while IFS=$'\t' read -r system folder; do
-    systems+=("$system")
-    [[ $'\n'$(printf '%s\n' ${folders[@]+"${folders[@]}"})$'\n' == *$'\n'"$folder"$'\n'* ]] || folders+=("$folder")
+    responses=$folder
+    if [[ -d $folder ]]; then
+        responses=$folder/generate.test.txt
+        [[ $'\n'$(printf '%s\n' ${folders[@]+"${folders[@]}"})$'\n' == *$'\n'"$folder"$'\n'* ]] || folders+=("$folder")
+        ! of_sentences "$folder" || continue
+    else
+        alike=(--equal-length)
+    fi
+    if [[ ${#answering[@]} -gt 0 && $system == "$before" ]]; then
+        answering[${#answering[@]} - 1]+=",$responses"
+    else
+        answering+=("$system=$responses")
+    fi
+    before=$system
 done <<<"$trained"
 
-answering=() # runs that have responses
-for index in "${!systems[@]}"; do
-    of_sentences "${systems[index]#*=}" || answering+=("${systems[index]}/generate.test.txt")
-done
 samples=$data # prepare.sh makes its split test1; a folder of plain fairseq-preprocess has none
 if ((${#answering[@]})) && [[ ! -f $data/test1.src-tgt.src.idx ]]; then
     samples=$report/first${SAMPLES:-100}
@@ -156,8 +167,8 @@ scores=()
 if ((${#answering[@]})); then
     scores=(--scores "$report/scores.json")
     run fairseq-latent score "${answering[@]}" --lang "${SCORE_LANGUAGE:-en}" --json-out "$report/scores.json" \
-        ${references[@]+"${references[@]}"} ${measures[@]+"${measures[@]}"}
+        ${references[@]+"${references[@]}"} ${measures[@]+"${measures[@]}"} ${alike[@]+"${alike[@]}"} ${IDS:+--ids "$IDS"}
 fi
 run fairseq-latent report "$@" --out "$report" --data "$data" --lang "${SCORE_LANGUAGE:-en}" ${TITLE:+--title "$TITLE"} \
-    ${scores[@]+"${scores[@]}"} ${references[@]+"${references[@]}"} ${profiles[@]+"${profiles[@]}"}
+    ${scores[@]+"${scores[@]}"} ${references[@]+"${references[@]}"} ${profiles[@]+"${profiles[@]}"} ${IDS:+--ids "$IDS"}
 say "report: $report/report.html and $report/report.md"

@@ -17,11 +17,30 @@ NOTES = 12  # on the terminal; the page has all
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `fairseq-latent report`."""
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="NAME=RUN",
+        help="a system's name and the folder of its training; NAME=RUN,RUN,…: its trainings with several seeds; "
+        "NAME=FILE.jsonl: responses of a system that was not trained here, as `score` reads them",
+    )
+    parser.add_argument(
+        "--seeds",
+        choices=("together", "apart"),
+        default="together",
+        help="trainings that differ in nothing but --seed: one row, means with intervals over contexts and seeds and the "
+        "standard deviation over seeds, or a row each (default: together)",
+    )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for report.html, report.md and the pictures"
     )
     parser.add_argument("--data", required=True, metavar="DATA", help="folder made by fairseq-preprocess")
+    parser.add_argument("--ids", metavar="FILE", help="ids of the test set, for JSON lines, as in `score`")
+    parser.add_argument(
+        "--equal-length",
+        action="store_true",
+        help="a second table, of responses cut to equal lengths, as in `score`; always where a system is from a .jsonl",
+    )
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="of the responses, as in `score` (default: en)")
     parser.add_argument("--reference", nargs="+", action="extend", default=[], metavar="FILE", help="as in `score`")
     parser.add_argument(

@@ -1,7 +1,6 @@
 """`fairseq-latent score`: BLEU, dist-n, F1, relevance, duplicates and more of several systems' responses in one table."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,14 +125,13 @@ def main(args: argparse.Namespace) -> None:
         )
 
     rows = measured(systems)
+    samples = 1 if args.hypothesis == "first" else None
+    alike = measured(cut_alike(systems, args.lang, samples)) if args.equal_length else []
     if args.json_out is not None:
         with written_whole(args.json_out) as file:
-            file.write(as_json(rows))
-    alike = measured(cut_alike(systems, args.lang)) if args.equal_length else []
+            file.write(as_json(rows, alike))
     if args.format == "json":
-        text = as_json(rows)
-        if alike:
-            text = json.dumps({**json.loads(text), "equal_length": json.loads(as_json(alike))["rows"]}, indent=2) + "\n"
+        text = as_json(rows, alike)
     else:
         text = as_text(rows, args.format) + _further_notes(rows, args.format)
         if alike:

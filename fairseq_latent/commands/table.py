@@ -12,7 +12,7 @@ from fairseq_latent.files import written_together
 from ..evaluation.reporting.page import with_part
 from ..evaluation.reporting.page_part import PARTS
 from ..evaluation.reporting.score_table import read_rows
-from ..evaluation.reporting.table_rows import as_csv, joined, people, written_rows
+from ..evaluation.reporting.table_rows import as_csv, joined, people, rows_of, written_rows
 from ..evaluation.runs.run_folder import run_folders
 
 
@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs",
         nargs="+",
         metavar="NAME=RUN",
-        help="a row's name and the folder of its training as scripts/tables leaves it: train.log, done, latents.test.json",
+        help="a row's name and the folder of its training as scripts/tables leaves it: train.log, done, latents.test.json; "
+        "NAME=RUN,RUN,…: its trainings with several seeds",
     )
     add("--scores", metavar="FILE", help="personas: `fairseq-latent score --format json` of rows of the same names")
     add("--page", metavar="FILE", help="a Markdown page to put the tables into, between its two marks")
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     """Print the tables; write what was asked for."""
     part = PARTS[args.kind]
     scores = read_rows(args.scores) if args.scores else {}
-    new = people(scores) + [part.layout.read(run, scores) for run in run_folders(args.runs, all_there=False)]
+    new = people(scores) + rows_of(part.layout, run_folders(args.runs, all_there=False), scores)
     written = written_rows(part.layout, Path(args.csv), args.curves and Path(args.curves)) if args.csv else []
     rows = joined(part.layout, new, written, args.updates)
     files: dict[str, bytes] = {}

@@ -32,11 +32,15 @@ LATEX_MARKS = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its 95 % interval, and whether it differs significantly from the baseline's."""
+    """A number, its 95 % interval, and whether it differs significantly from the baseline's.
+
+    deviation: of a mean over seeds their standard deviation.
+    """
 
     value: float
     interval: tuple[float, float] | None = None
     significant: bool = False
+    deviation: float | None = None
 
 
 Value = float | str | Estimate | None
@@ -59,39 +63,46 @@ class Column:
     decimals: int | None = None
 
     def cell(self, value: Value, style: str = "text") -> str:
-        """A value as it is printed; the interval as ± half its width."""
+        """A value as it is printed; the interval as ± half its width, then the standard deviation over seeds."""
         estimate = value if isinstance(value, Estimate) else Estimate(value)
         if estimate.value is None or estimate.value != estimate.value:
             return escaped(MISSING, style)
         if self.decimals is None:
             return escaped(str(estimate.value), style)
         number = decimal(estimate.value, self.decimals) if abs(estimate.value) < HUGE else f"{estimate.value:.1e}"
-        margin = None
+        spreads = self.spreads(estimate)
+        return SPREADS[style](number, spreads, SIGNIFICANT if estimate.significant else "")
+
+    def spreads(self, estimate: Estimate) -> list[str]:
+        """±, of the interval, and sd, over seeds: what there is."""
+        found = []
         if estimate.interval is not None:
             low, high = estimate.interval
-            margin = f"{(high - low) / 2:.{self.decimals}f}"
-        return INTERVALS[style](number, margin, SIGNIFICANT if estimate.significant else "")
+            found.append(f"±{(high - low) / 2:.{self.decimals}f}")
+        if estimate.deviation is not None:
+            found.append(f"sd {estimate.deviation:.{max(1, self.decimals or 0)}f}")
+        return found
 
 
-def _text_interval(number: str, margin: str | None, mark: str) -> str:
-    """Two lines, so that a table with intervals is no wider; the mark in front, so that decimals stay aligned."""
-    return f"{mark}{number}" if margin is None else f"{mark}{number}\n±{margin}"
+def _text_spreads(number: str, spreads: Sequence[str], mark: str) -> str:
+    """A line each, so that a table with intervals is no wider; the mark in front, so that decimals stay aligned."""
+    return "\n".join([f"{mark}{number}", *spreads])
 
 
-def _inline_interval(number: str, margin: str | None, mark: str) -> str:
-    return f"{number}{mark}" if margin is None else f"{number}{mark} ±{margin}"
+def _inline_spreads(number: str, spreads: Sequence[str], mark: str) -> str:
+    return " ".join([f"{number}{mark}", *spreads])
 
 
-def _latex_interval(number: str, margin: str | None, mark: str) -> str:
-    subscript, superscript = margin and rf"_{{\pm {margin}}}", mark and f"^{{{mark}}}"
-    return f"${number}{superscript}{subscript or ''}$"
+def _latex_spreads(number: str, spreads: Sequence[str], mark: str) -> str:
+    subscript = r",\ ".join(each.replace("±", r"\pm ").replace("sd", r"\mathrm{sd}") for each in spreads)
+    return f"${number}{mark and f'^{{{mark}}}'}{subscript and f'_{{{subscript}}}'}$"
 
 
-INTERVALS: dict[str, Callable[[str, str | None, str], str]] = {
-    "text": _text_interval,
-    "markdown": lambda number, margin, mark: _inline_interval(number, margin, mark and f"\\{mark}"),
-    "html": _inline_interval,
-    "latex": _latex_interval,
+SPREADS: dict[str, Callable[[str, Sequence[str], str], str]] = {
+    "text": _text_spreads,
+    "markdown": lambda number, spreads, mark: _inline_spreads(number, spreads, mark and f"\\{mark}"),
+    "html": _inline_spreads,
+    "latex": _latex_spreads,
 }
 
 

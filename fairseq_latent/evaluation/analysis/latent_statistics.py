@@ -1,12 +1,16 @@
 """What `fairseq-latent latents` measures of a checkpoint, as it is written, read back and shown."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+
+import numpy as np
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text, whole
 
+from ..metrics.bootstrap import interval_over_seeds
 from ..metrics.registry import STATISTICS
 from ..tables import Column, Estimate, render
 
@@ -72,6 +76,43 @@ class LatentStatistics:
         """A statistic with its interval, if it has one; None if it was not measured."""
         value, low, high = (getattr(self, each, None) for each in (name, f"{name}_low", f"{name}_high"))
         return None if value is None else Estimate(value, None if low is None or high is None else (low, high))
+
+
+@dataclass(frozen=True)
+class OverSeeds(LatentStatistics):
+    """Means of the statistics of several trainings; deviations: their standard deviations, by name."""
+
+    deviations: Mapping[str, float] = field(default_factory=dict)
+
+    def shown(self, name: str) -> Estimate | None:
+        """With the standard deviation; the interval is of the mean, over dialogues and seeds."""
+        found = super().shown(name)
+        return found and replace(found, deviation=self.deviations.get(name))
+
+
+COUNTED = ("sentences", "tokens", "words", "dialogues")  # of the data
+
+
+def over_seeds(found: Sequence[LatentStatistics]) -> LatentStatistics:
+    """One training's as they are; of several the means of what all of them have."""
+    first = found[0]
+    if len(found) == 1:
+        return first
+    means, deviations = {}, {}
+    measured = [each.name for each in fields(LatentStatistics) if each.name not in (*COUNTED, "signature")]
+    for name in measured:
+        values = [value for each in found if (value := getattr(each, name)) is not None]
+        if len(values) < len(found):
+            means[name] = None
+            continue
+        means[name], deviations[name] = float(np.mean(values)), float(np.std(values, ddof=1))
+    for name in (name for name in measured if f"{name}_low" in measured and means[name] is not None):
+        shown = [each.shown(name) for each in found]
+        ends = interval_over_seeds([each.value for each in shown], [each.interval for each in shown])
+        means[f"{name}_low"], means[f"{name}_high"] = ends or (None, None)
+    counts = {name: getattr(first, name) for name in COUNTED}
+    signature = f"{first.signature}|seeds:{len(found)}"
+    return OverSeeds(**means, **counts, signature=signature, deviations=deviations)
 
 
 def read_statistics(path: str | Path) -> LatentStatistics:

@@ -4,6 +4,7 @@ A metric hands in a table of additive statistics, a row for each context; what a
 sums, so that nothing is tokenised or counted again. Contexts are resampled, with all their responses and references.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,26 @@ def interval(scores: np.ndarray) -> tuple[float, float]:
     ordered = np.sort(scores)
     cut = len(ordered) // 40
     return float(ordered[cut]), float(ordered[-cut - 1])
+
+
+NORMAL = 1.96  # standard deviations to either end of a 95 % interval
+
+
+def interval_over_seeds(
+    values: Sequence[float], intervals: Sequence[tuple[float, float] | None]
+) -> tuple[float, float] | None:
+    """Of the mean of S seeds' values, each with its interval over the same contexts (None: there is none, nor of the mean).
+
+    Half its width is the root of two squares' sum: the mean of theirs, as what one context does it does to all seeds alike,
+    and 1.96 standard errors of the mean over seeds.
+    """
+    known = [each for each in intervals if each is not None]
+    if len(known) < len(values):
+        return None
+    over_contexts = float(np.mean([(high - low) / 2 for low, high in known]))
+    over_seeds = NORMAL * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    middle, half = float(np.mean(values)), math.hypot(over_contexts, over_seeds)
+    return middle - half, middle + half
 
 
 def p_value(difference: float, resampled: np.ndarray) -> float:

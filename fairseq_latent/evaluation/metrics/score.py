@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.metrics.bootstrap import FEWEST, Bootstrap
@@ -23,6 +22,7 @@ from fairseq_latent.evaluation.runs.outside_systems import is_outside, read_outs
 from fairseq_latent.evaluation.runs.response_files import (
     Generation,
     named_paths,
+    of_seeds,
     read_generations,
     with_references,
 )
@@ -65,26 +65,21 @@ def read_systems(
     return read_named(files, references, ids)
 
 
-def of_seeds(given: str) -> list[str]:
-    """FILE,FILE,… -> the files of several seeds; a path that exists is one file, whatever commas it has."""
-    parts = given.split(",")
-    return [given] if len(parts) == 1 or Path(given).exists() else [part for part in parts if part]
-
-
 def read_named(
     files: Sequence[tuple[str, str]], references: Sequence[str] = (), ids: Sequence[str] | None = None
 ) -> list[System]:
     """Read each (name, file); all must answer the same test set. Files of one name are its seeds."""
-    systems = [_read(name, file, references, ids) for name, file in files]
+    systems = [read_system(name, file, references, ids) for name, file in files]
     known = next((system for system in systems if system.references is not None), None)
     if known is not None:
-        systems = [_joined(system, known) if is_outside(system.file) else system for system in systems]
+        systems = [joined(system, known) if is_outside(system.file) else system for system in systems]
     for system in systems[1:]:
         _check_same_test_set(systems[0], system, references_given=bool(references))
     return systems
 
 
-def _read(name: str, file: str, references: Sequence[str], ids: Sequence[str] | None) -> System:
+def read_system(name: str, file: str, references: Sequence[str] = (), ids: Sequence[str] | None = None) -> System:
+    """Read one file."""
     if not is_outside(file):
         return System(name, file, tuple(read_generations(file, references)))
     found = read_outside(file, ids)
@@ -92,7 +87,7 @@ def _read(name: str, file: str, references: Sequence[str], ids: Sequence[str] | 
     return System(name, file, tuple(generations), found.settings)
 
 
-def _joined(system: System, known: System) -> System:
+def joined(system: System, known: System) -> System:
     """An outside system with the contexts and references of another system's file, in the same order."""
     if len(system.generations) != len(known.generations) or system.references is not None:
         return system
@@ -108,11 +103,14 @@ def _joined(system: System, known: System) -> System:
     )
 
 
-def cut_alike(systems: Sequence[System], language: str) -> list[System]:
+def cut_alike(systems: Sequence[System], language: str, samples: int | None = None) -> list[System]:
     """The systems with each response cut to the words of the shortest one that any system gives in its place.
 
-    Distinct n-grams, BLEU and F1 depend on length: what differs here does not come from it.
+    samples: only so many responses of each context, the first ones. Distinct n-grams, BLEU and F1 depend on length: what
+    differs here does not come from it. InputError where systems give different numbers of responses.
     """
+    if samples is not None:
+        systems = [_first(system, samples) for system in systems]
     if len({system.samples for system in systems}) > 1:
         raise InputError(
             "--equal-length: systems give different numbers of responses per context; remedy: as many of each"
@@ -133,6 +131,13 @@ def cut_alike(systems: Sequence[System], language: str) -> list[System]:
         )
         for system, of_system in zip(systems, split, strict=True)
     ]
+
+
+def _first(system: System, samples: int) -> System:
+    """The system with the first responses to each context alone."""
+    return replace(
+        system, generations=tuple(replace(each, hypotheses=each.hypotheses[:samples]) for each in system.generations)
+    )
 
 
 def _check_same_test_set(first: System, other: System, references_given: bool) -> None:

@@ -172,7 +172,7 @@ def resampled(
 def over_seeds(rows: Sequence[Row]) -> list[Row]:
     """One row for the rows of a name, which are its seeds: means, with the seeds' values and their standard deviation.
 
-    What else a score consists of is that of the first seed.
+    Numbers that a score consists of are means, too, what else it consists of is that of the first seed.
     """
     merged = []
     for group in _groups(rows):
@@ -184,7 +184,11 @@ def over_seeds(rows: Sequence[Row]) -> list[Row]:
         for name in first.scores:
             each = [rows[seed].scores[name] for seed in group]
             values = [score.value for score in each]
-            extra = {**each[0].extra, "seeds": values, "sd": float(np.std(values, ddof=1))}
+            extra = {
+                part: float(np.mean([score.extra[part] for score in each])) if isinstance(of_first, float) else of_first
+                for part, of_first in each[0].extra.items()
+            }
+            extra |= {"seeds": values, "sd": float(np.std(values, ddof=1))}
             signature = f"{each[0].signature}|seeds:{len(group)}"
             scores[name] = replace(each[0], value=float(np.mean(values)), signature=signature, extra=extra)
         files = ",".join(str(rows[seed].file) for seed in group)

@@ -17,18 +17,19 @@ from fairseq_latent.text.word_tokenizers import tokenizer
 from ..metrics.listening import Answer
 from ..metrics.p_distance import read_profiles
 from ..metrics.persona_metrics import NOTHING, persona_measures
-from ..runs.response_files import Generation
+from ..runs.response_files import Generation, read_lines
 from ..runs.run_folder import CHECKPOINT, LOG, MADE_BY, OPTIONAL, run_folders
 from ..runs.side_by_side import Dialogue, dialogue, spread_contexts
 from .collect import Measured, Scoring, attempt, grouped, measured
 from .comparisons import listed
 from .figures import Picture, pictures
 from .kinds import OF_SENTENCES, Kind, shown_columns
-from .observations import Findings, findings, listening
+from .observations import Findings, findings, from_elsewhere, listening, seeds_of
 from .score_table import read_rows
-from .systems import MeasuredSystem, Missing
+from .systems import MeasuredSystem, Missing, trainings
 from .tables import (
     Table,
+    at_equal_length,
     beside_paper,
     budget,
     flags_that_differ,
@@ -48,6 +49,7 @@ class Section:
     introduction: list[str]
     listening: list[Answer]
     results: Table
+    alike: Table  # the same at equal lengths, without rows where it was not measured
     marks: list[str]
     meanings: Sequence[tuple[str, str]]
     findings: Findings
@@ -82,7 +84,7 @@ def assemble(args: argparse.Namespace) -> Report:
     """Measure all runs and put the page together; refuse only where nothing at all can be shown."""
     from ..plotting import style
 
-    runs = run_folders(args.runs, all_there=False)
+    runs = run_folders(args.runs, all_there=False, files=True)
     if not Path(args.data).is_dir():
         raise InputError(f"--data {args.data}: no such folder; remedy: the folder made by fairseq-preprocess")
     scoring = Scoring(
@@ -92,13 +94,20 @@ def assemble(args: argparse.Namespace) -> Report:
         args.reference,
         lambda contexts: persona_measures(args, contexts, tokenizer(args.lang)) if args.vectors else NOTHING,
         read_rows(args.scores) if args.scores else None,
+        args.seeds == "apart",
+        read_lines(args.ids) if args.ids else None,
+        args.equal_length,
+        read_rows(args.scores, "equal_length") if args.scores else None,
     )
     missing: list[Missing] = []
     found = [measured(kind, members, scoring, missing) for kind, members in grouped(runs, missing).items()]
     order = {run.name: place for place, run in enumerate(runs)}
     missing.sort(key=lambda each: order[each.system])
-    systems = sorted((system for of_kind in found for system in of_kind.systems), key=lambda each: order[each.name])
-    if all(system == MeasuredSystem(system.run) for system in systems):
+    systems = sorted(
+        (system for of_kind in found for system in of_kind.systems),
+        key=lambda each: min(order[training.name] for training in each.trainings),
+    )
+    if all(training == MeasuredSystem(training.run) for training in trainings(systems)):
         raise InputError(f"nothing to report of {len(runs)} runs: {missing[0].problem}; remedy: {missing[0].remedy}")
     sections: list[Section] = []
     examples: list[int] = []
@@ -140,6 +149,7 @@ def _section(
         introduction=introduction(args, kind, systems, missing),
         listening=listening(systems, found.reference),
         results=results(kind.shown, found.reference, systems),
+        alike=at_equal_length(kind.shown, found.alike),
         marks=marks(systems),
         meanings=meanings(kind.shown, systems),
         findings=findings(kind, systems, found.reference),
@@ -181,7 +191,7 @@ def introduction(
     from ..analysis.checkpoint import corpus_sizes
 
     names = listed([system.name for system in systems])
-    paragraphs = [f"Compared: {names}. {kind.lead}"]
+    paragraphs = [f"Compared: {names}. {kind.lead}", *seeds_of(systems), *from_elsewhere(systems)]
     known = ((system, system.settings) for system in systems)
     trained, settings = next(((system, each) for system, each in known if each), (None, None))
     if trained is None or settings is None:
@@ -218,18 +228,19 @@ def signatures(
     metrics = {score.signature: None for row in rows for name, score in row.scores.items() if name in shown}
     tests = {row.comparison.signature: None for row in rows if row.comparison}
     latent = {of.signature: None for system in systems for of in (system.valid, system.test) if of}
-    runs = [f"{system.name}={system.run.folder}" for system in systems]
-    command = ["fairseq-latent", "report", *runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
+    command = ["fairseq-latent", "report", *args.runs, "--out", "DIR", "--data", args.data, "--lang", args.lang]
     command += ["--contexts", args.contexts, "--example", *examples, "--prior", args.prior]
     command += ["--posterior", args.posterior, "--bootstrap", args.bootstrap, "--seed", args.seed]
-    for flag in ("scores", "agreement", "reference", "profiles", "vectors", "stopwords", "train_text"):
+    command += ["--seeds", args.seeds] if args.seeds != "together" else []
+    command += ["--equal-length"] if args.equal_length else []
+    for flag in ("scores", "ids", "agreement", "reference", "profiles", "vectors", "stopwords", "train_text"):
         given = getattr(args, flag)
         command += [f"--{flag.replace('_', '-')}", *([given] if isinstance(given, str) else given)] if given else []
     made = [
-        system.run.made_by(name)
-        for system in systems
+        training.run.made_by(name)
+        for training in trainings(systems)
         for name in (*MADE_BY, *OPTIONAL)
-        if name != LOG and (system.run.folder / name).is_file()
+        if name != LOG and (training.run.folder / name).is_file()
     ]
     versions = [f"Python {platform.python_version()}", f"fairseq_latent {__version__}", *_versions()]
     parts = [

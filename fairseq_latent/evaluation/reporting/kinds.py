@@ -50,10 +50,11 @@ def estimate(row: Row | None, metric: str, extra: str | None = None) -> Estimate
     """A score with its interval and whether it differs from the baseline's."""
     if row is None or metric not in row.scores:
         return None
+    score = row.scores[metric]
     if extra is not None:
-        return Estimate(row.scores[metric].extra[extra], None)
+        return Estimate(score.extra[extra], None)
     p_values = row.comparison.p_values if row.comparison else {}
-    return Estimate(row.scores[metric].value, row.scores[metric].interval, p_values.get(metric, 1.0) < LEVEL)
+    return Estimate(score.value, score.interval, p_values.get(metric, 1.0) < LEVEL, score.extra.get("sd"))
 
 
 def shown_columns(columns: Sequence[Shown], systems: Sequence[MeasuredSystem]) -> list[Shown]:

@@ -14,7 +14,7 @@ from ..runs.side_by_side import distinct_responses
 from ..tables import Estimate, decimal
 from .comparisons import FEW, closeness, compared, listed, rising_k
 from .kinds import OF_SENTENCES, Kind
-from .systems import MeasuredSystem
+from .systems import MeasuredSystem, trainings
 
 COIN = math.log(2)  # nats of a fair coin's toss: a yardstick for readers who don't think in nats
 FLAT = 0.005  # nats per token: less is nothing in two decimals
@@ -39,7 +39,7 @@ def findings(kind: Kind, systems: Sequence[MeasuredSystem], reference: Row | Non
         single = [latent(system, "sentence") for system in systems if system.valid]
     else:
         single = [latent(system) for system in systems if system.valid]
-        single += [sampled(system) for system in systems if system.samples and len(system.samples[0].hypotheses) > 1]
+        single += [sampled(system) for system in systems if _several_answers(system)]
     points, each = (single, []) if len(systems) <= FEW or kind.personas else (collapse(systems), single)
     scored = [system for system in systems if system.row]
     for metric, unit, most, more in kind.compared:
@@ -70,11 +70,25 @@ def listening(systems: Sequence[MeasuredSystem], reference: Row | None) -> list[
     return answers
 
 
+def from_elsewhere(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Systems that were not trained here: where their responses are from, and how they were sampled."""
+    sentences = []
+    for system in systems:
+        if system.run.outside:
+            files = listed([str(training.run.folder) for training in system.trainings])
+            how = system.row.settings if system.row else None
+            sentences.append(
+                f"{system.name} was not trained here: its responses are those of {files}"
+                f"{f', decoded with {how}' if how else ''}."
+            )
+    return sentences
+
+
 def perceived(system: MeasuredSystem) -> str:
     """What Zp knows of the person whose profile it was inferred from, and whether that is more than chance."""
     found = system.test
     measured = (
-        f"KL(Zp) {decimal(found.kl, 2)} nats, MI {decimal(found.mi, 2)} nats, {found.au} dimensions active on test"
+        f"KL(Zp) {decimal(found.kl, 2)} nats, MI {decimal(found.mi, 2)} nats, {found.au:.3g} dimensions active on test"
     )
     if not found.au:
         state = "Zp has collapsed: it is alike for all profiles."
@@ -129,7 +143,7 @@ def latent(system: MeasuredSystem, of: str = "response") -> str:
         )
     size = system.settings.flags.get("latent_dim") if system.settings else None
     of_all = f" of {size}" if size else ""
-    carried = f"MI {decimal(found.mi, 2)} nats, {found.au}{of_all} dimensions active"
+    carried = f"MI {decimal(found.mi, 2)} nats, {found.au:.3g}{of_all} dimensions active"
     if found.kl is None:
         return (
             f"{system.name}: {carried}. It has no KLD: prior and "
@@ -161,9 +175,10 @@ def compare_with_coin(nats: float) -> str:
 
 
 def sampled(system: MeasuredSystem) -> str:
-    """How much the latent changes what is said."""
-    mean, same = distinct_responses(system.samples)
-    latents, contexts = len(system.samples[0].hypotheses), len(system.samples)
+    """How much the latent changes what is said, in all trainings of the system."""
+    samples = [generation for training in _several_answers(system) for generation in training.samples]
+    mean, same = distinct_responses(samples)
+    latents, contexts = len(samples[0].hypotheses), len(samples)
     noise, drawn = "", "latents"
     every = "both" if latents == 2 else f"all {latents}"
     if not system.has_latents:
@@ -176,10 +191,17 @@ def sampled(system: MeasuredSystem) -> str:
     )
 
 
+def _several_answers(system: MeasuredSystem) -> list[MeasuredSystem]:
+    """The trainings that gave as many responses as the first of these to each context, and more than one."""
+    found = [training for training in system.trainings if training.samples]
+    counts = [len(training.samples[0].hypotheses) for training in found]
+    return [each for each, count in zip(found, counts, strict=True) if count == counts[0] > 1]
+
+
 def unfinished(systems: Sequence[MeasuredSystem]) -> list[str]:
     """Trainings that did not use up their updates: numbers of unequal budgets don't compare."""
     found = []
-    for system in systems:
+    for system in trainings(systems):
         wanted = system.settings and system.settings.number("max_update")
         if system.log and wanted and system.log.updates < wanted:
             found.append(f"{system.name} at {system.log.updates:,} of {wanted:,.0f}")
@@ -189,7 +211,7 @@ def unfinished(systems: Sequence[MeasuredSystem]) -> list[str]:
 def still_rising(systems: Sequence[MeasuredSystem]) -> list[str]:
     """Trainings that ended before their learning rate or KL weight had reached its peak: their numbers say little."""
     found: dict[str, list[str]] = {}
-    for system in systems:
+    for system in trainings(systems):
         if system.settings:
             updates = system.log.updates if system.log else system.settings.updates
             for rise in cut_short(system.settings.flags, updates):
@@ -200,18 +222,34 @@ def still_rising(systems: Sequence[MeasuredSystem]) -> list[str]:
 
 def care(systems: Sequence[MeasuredSystem]) -> list[str]:
     """What the intervals and tests do not say."""
-    known = [system for system in systems if system.settings]
+    known = [system for system in systems if system.settings and not system.seeds]
     if not known:
         return []
     seeds = sorted({system.settings.flag("seed") for system in known}, key=lambda seed: (len(seed), seed))
-    tested = any(score.interval for system in systems if system.row for score in system.row.scores.values())
+    tested = any(score.interval for system in known if system.row for score in system.row.scores.values())
     words = (
         "intervals and tests say what other test contexts could change, not what another training could"
         if tested
         else "and no significance test was made: a difference in the last digits may be chance"
     )
-    once = f"Each system was trained once (seed {', '.join(seeds)}){':' if tested else ''} {words}."
+    who = "Each system was" if len(known) == len(systems) else f"{listed([system.name for system in known])}:"
+    once = f"{who} trained once (seed {', '.join(seeds)}){':' if tested else ''} {words}."
     return [once, *_trained_again(known)]
+
+
+def seeds_of(systems: Sequence[MeasuredSystem]) -> list[str]:
+    """Which trainings a system's numbers are means of, and what else differs in them."""
+    sentences = []
+    for system in systems:
+        if system.seeds:
+            names = listed([f"{training.seed or 'unknown'} ({training.run.folder.name})" for training in system.seeds])
+            differ = f" They differ in {', '.join(system.differ)}, too." if system.differ else ""
+            sentences.append(
+                f"{system.name} was trained with {len(system.seeds)} seeds, {names}: its numbers are means over them, its "
+                f"intervals and tests say what other contexts and other seeds could change; its samples and pictures are of "
+                f"the first.{differ}"
+            )
+    return sentences
 
 
 def _trained_again(systems: Sequence[MeasuredSystem]) -> list[str]:

@@ -48,11 +48,9 @@ class Cell:
 
 def cell(column: Column, value: Value) -> Cell:
     """A number with half of its interval's width, or words."""
-    if not isinstance(value, Estimate) or value.interval is None:
+    if not isinstance(value, Estimate) or not (spreads := column.spreads(value)):
         return Cell(column.cell(value))
-    low, high = value.interval
-    plain = column.cell(value.value)
-    return Cell(plain, f"±{(high - low) / 2:.{column.decimals}f}", SIGNIFICANT if value.significant else "")
+    return Cell(column.cell(value.value), " ".join(spreads), SIGNIFICANT if value.significant else "")
 
 
 def as_html(report: Report) -> str:

@@ -8,7 +8,7 @@ from ..analysis.sweep import MEASURES, Sweep
 from ..metrics.registry import METRICS
 from ..tables import Column, Estimate, Value, render
 from .published_results import CHO, CONVAI2, PENN_TREEBANK
-from .table_rows import CARRIED, OTHERS, PEOPLE, PERPLEXITIES, PERSONAS, PURITY, RESPONSES, SENTENCES, Layout, Row
+from .table_rows import CARRIED, OTHERS, PEOPLE, PERPLEXITIES, PERSONAS, PURITY, RESPONSES, SD, SENTENCES, Layout, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +41,21 @@ def _table(first: str, columns: Mapping[str, Column], rows: Sequence[Row], style
 
 
 def _value(row: Row, name: str) -> Value:
-    """With its interval, if it has one."""
-    value, low, high = (row.numbers.get(each) for each in (name, f"{name}_low", f"{name}_high"))
-    return value if value is None or low is None or high is None else Estimate(value, (low, high))
+    """With its interval and its standard deviation over seeds, if it has them."""
+    value, low, high, deviation = (row.numbers.get(f"{name}{end}") for end in ("", "_low", "_high", SD))
+    if value is None:
+        return None
+    return Estimate(value, None if low is None or high is None else (low, high), deviation=deviation)
 
 
 def _not_finished(rows: Sequence[Row]) -> list[str]:
     waiting = [f"{row.name} ({row.state})" for row in rows if row.state]
     return [f"Not finished yet: {'; '.join(waiting)}."] if waiting else []
+
+
+def _of_seeds(rows: Sequence[Row]) -> list[str]:
+    several = [f"{row.name} ({row.numbers['seeds']})" for row in rows if "seeds" in row.numbers]
+    return [f"Means over seeds, with their standard deviation (sd): {', '.join(several)}."] if several else []
 
 
 ALL_FINISHED = "All rows are finished."
@@ -58,14 +65,16 @@ OURS = _columns(("rec_ppl", "elbo_ppl", "iw_ppl", "au", "kl", "mi"), kl="KL")
 def _sentence_table(rows: Sequence[Row], style: str) -> list[str]:
     """All rows, the paper's numbers beside ours."""
     theirs = [Column(f"{name}, paper", decimals) for name, decimals in (("PPL", 2), ("AU", 0), ("KL", 2))]
-    values = [[row.name, *PENN_TREEBANK.get(row.name, (None,) * 3), *map(row.numbers.get, OURS)] for row in rows]
+    values = [
+        [row.name, *PENN_TREEBANK.get(row.name, (None,) * 3), *(_value(row, name) for name in OURS)] for row in rows
+    ]
     return [render([Column("row"), *theirs, *OURS.values()], values, style)]
 
 
 def _unfinished_sentences(rows: Sequence[Row]) -> str:
     unweighted = [row.name for row in rows if row.measured and "iw_ppl" not in row.numbers]
     parts = [f"Not weighted by importance yet: {'; '.join(unweighted)}."] if unweighted else []
-    return " ".join([*_not_finished(rows), *parts]) or ALL_FINISHED
+    return " ".join([*(_not_finished(rows) + parts or [ALL_FINISHED]), *_of_seeds(rows)])
 
 
 def _sentence_section(rows: Sequence[Row], pictures: Mapping[str, Sequence[str]]) -> str:
@@ -137,7 +146,7 @@ def _sweep_table(sweep: Sweep) -> str:
 
 
 def _unfinished_personas(rows: Sequence[Row]) -> str:
-    return " ".join(_not_finished(rows)) or ALL_FINISHED
+    return " ".join([*(_not_finished(rows) or [ALL_FINISHED]), *_of_seeds(rows)])
 
 
 def _persona_section(rows: Sequence[Row], pictures: Mapping[str, Sequence[str]]) -> str:

@@ -98,10 +98,12 @@ def _comparison(row: Row) -> str:
     return f"{row.name} against {found.baseline}, p: {p_values}{bleu} ({found.signature})"
 
 
-def read_rows(path: str | Path) -> dict[str, Row]:
-    """What `as_json` wrote, by the systems' names."""
+def read_rows(path: str | Path, table: str = "rows") -> dict[str, Row]:
+    """What `as_json` wrote, by the systems' names; table: `equal_length` is the one that may not be there."""
     try:
-        return {text(row["name"]): _row(row) for row in read_json(path)["rows"]}
+        found = read_json(path)
+        rows = found["rows"] if table == "rows" else found.get(table, [])
+        return {text(row["name"]): _row(row) for row in rows}
     except OTHER_FORM:
         raise InputError(f"{path}: these are no scores; remedy: fairseq-latent score … --format json") from None
 
@@ -114,7 +116,9 @@ def _row(found: Mapping[str, Any]) -> Row:
         p_values = {name: number(p) for name, p in compared["p_values"].items()}
         comparison = Comparison(text(compared["baseline"]), p_values, text(compared["signature"]))
     counts = (whole(found.get(name, 0)) for name in ("contexts", "responses_given", "responses_measured"))
-    return Row(text(found["name"]), found.get("file"), *counts, scores, comparison)
+    settings = None if found.get("settings") is None else text(found["settings"])
+    seeds = whole(found.get("seeds", 1))
+    return Row(text(found["name"]), found.get("file"), *counts, scores, comparison, settings, seeds)
 
 
 PARTS = {  # of a score that pages look at
@@ -126,11 +130,15 @@ PARTS = {  # of a score that pages look at
 def _score(name: str, found: Mapping[str, Any]) -> Score:
     extra, ends = found["extra"], found.get("interval")
     PARTS.get(name, dict)(extra)
+    if "sd" in extra:
+        number(extra["sd"])
     interval = (number(ends[0]), number(ends[1])) if ends else None
     return Score(name, number(found["value"]), text(found["signature"]), extra, interval)
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    """All rows with values, signatures, intervals, comparisons and parts, for programs."""
-    lines = json.dumps({"rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2).split("\n")
+def as_json(rows: Sequence[Row], alike: Sequence[Row] = ()) -> str:
+    """All rows with values, signatures, intervals, comparisons and parts, for programs; alike: those at equal length."""
+    tables = {"rows": rows} | ({"equal_length": alike} if alike else {})
+    content = {name: [asdict(row) for row in table] for name, table in tables.items()}
+    lines = json.dumps(content, ensure_ascii=False, indent=2).split("\n")
     return "\n".join(map(printable, lines)) + "\n"  # \u and four digits is JSON's own escape

@@ -5,8 +5,9 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from fairseq_latent.errors import InputError
@@ -14,6 +15,7 @@ from fairseq_latent.text.json_values import OTHER_FORM, loads, number, read_json
 
 from ..analysis.latent_statistics import WORTH, read_statistics
 from ..analysis.sweep import MEASURES, Sweep, as_json, read_sweep, sweep_of
+from ..metrics.bootstrap import interval_over_seeds
 from ..metrics.system_scores import REFERENCE
 from ..metrics.system_scores import Row as Scored
 from ..runs.run_folder import LATENTS_TEST, LATENTS_VALID, LOG, RunFolder
@@ -24,6 +26,8 @@ IMPORTANCE, DONE, SWEEP, PERCEPTION = "latents.test.iw.json", "done", "sweep.jso
 PEOPLE = "people"  # the row of people's own responses
 OTHERS = "to others"  # P.Distance to the profiles of others
 DECIMALS = 4
+SD = "_sd"  # what ends the names of standard deviations over seeds
+NO_MEASURES = ("updates", "hours", "inner_steps", "sentences", "tokens", "dialogues")
 
 Number = float | int
 
@@ -73,10 +77,53 @@ class Layout:
     same: Mapping[str, str] = field(default_factory=dict)
     states: bool = False
 
+    @property
+    def columns(self) -> dict[str, int]:
+        """The numbers, their standard deviations over seeds, and how many seeds they are means of -> decimals."""
+        several = {name: decimals for name, decimals in self.numbers.items() if not name.endswith(("_low", "_high"))}
+        deviations = {f"{name}{SD}": max(decimals, 2) for name, decimals in several.items() if name not in NO_MEASURES}
+        return {**self.numbers, "seeds": 0, **deviations}
+
     def rounded(self, numbers: Mapping[str, Number | None]) -> dict[str, Number]:
         """What the CSV has of numbers."""
-        known = ((name, numbers.get(name), decimals) for name, decimals in self.numbers.items())
+        known = ((name, numbers.get(name), decimals) for name, decimals in self.columns.items())
         return {name: round(of, decimals) if decimals else round(of) for name, of, decimals in known if of is not None}
+
+
+def rows_of(layout: Layout, runs: Sequence[RunFolder], scores: Mapping[str, Scored]) -> list[Row]:
+    """A row per system: means over its seeds, where it has several."""
+    systems: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        systems.setdefault(run.system or run.name, []).append(run)
+    found = []
+    for name, members in systems.items():
+        rows = [layout.read(replace(run, name=name), scores) for run in members]
+        found.append(_over_seeds(layout, rows) if len(rows) > 1 else rows[0])
+    return found
+
+
+def _over_seeds(layout: Layout, rows: Sequence[Row]) -> Row:
+    """Means of the numbers that all rows have, and their standard deviations; what else there is is the first's.
+
+    What `score` measured is a mean already, and brings its own deviation.
+    """
+    first = rows[0]
+    shared = [name for name in first.numbers if all(name in row.numbers for row in rows)]
+    columns = {name: [row.numbers[name] for row in rows] for name in shared}
+    numbers = {name: min(of) if name == "updates" else sum(of) / len(of) for name, of in columns.items()}
+    deviations = {f"{name}{SD}": stdev(of) for name, of in columns.items() if name not in RESPONSES}
+    for name in shared:
+        if f"{name}_low" in numbers and f"{name}_high" in numbers:
+            ends = list(zip(columns[f"{name}_low"], columns[f"{name}_high"], strict=True))
+            if interval := interval_over_seeds(columns[name], ends):
+                numbers[f"{name}_low"], numbers[f"{name}_high"] = interval
+    states = dict.fromkeys(row.state for row in rows if row.state)
+    return replace(
+        first,
+        numbers=layout.rounded({"seeds": len(rows), **deviations, **numbers}),
+        lacking="; ".join(states) if all(row.measured for row in rows) else "",
+        signatures={of: f"{signature}|seeds:{len(rows)}" for of, signature in first.signatures.items()},
+    )
 
 
 def _trained(run: RunFolder, layout: Layout) -> tuple[TrainingLog | None, dict[str, Number | None], bool]:
@@ -147,6 +194,7 @@ def people(scores: Mapping[str, Scored]) -> list[Row]:
 def scored(row: Scored) -> dict[str, Number]:
     """Metric -> value, P.Distance to the profiles of others beside it."""
     found = {name: score.value for name, score in row.scores.items()}
+    found |= {f"{name}{SD}": score.extra["sd"] for name, score in row.scores.items() if "sd" in score.extra}
     if "P.Distance" in row.scores:
         found[OTHERS] = row.scores["P.Distance"].extra["to_other_profiles"]
     return found
@@ -184,12 +232,14 @@ def read_purity(path: Path) -> Purity:
 
 
 def as_csv(layout: Layout, rows: Sequence[Row]) -> str:
-    """A line per row: everything that was measured; empty where it was not."""
+    """A line per row: everything that was measured; empty where it was not. Columns about seeds only where there are any."""
     columns, theirs = layout.paper
     states = ["state"] if layout.states else []
-    lines: list[Iterable] = [["row", *columns, *layout.numbers, *layout.signed.values(), *states]]
+    measured = {name for row in rows for name in row.numbers} | layout.numbers.keys()
+    shown = {name: decimals for name, decimals in layout.columns.items() if name in measured}
+    lines: list[Iterable] = [["row", *columns, *shown, *layout.signed.values(), *states]]
     for row in rows:
-        numbers = [f"{row.numbers[name]:.{of}f}" if name in row.numbers else "" for name, of in layout.numbers.items()]
+        numbers = [f"{row.numbers[name]:.{of}f}" if name in row.numbers else "" for name, of in shown.items()]
         signatures = [row.signatures.get(name, "") for name in layout.signed]
         lines.append(
             [
@@ -223,7 +273,7 @@ def written_rows(layout: Layout, numbers: Path, curves: Path | None) -> list[Row
             for line in lines:
                 known: dict[str, Number] = {
                     name: float(line[name]) if decimals else int(line[name])
-                    for name, decimals in layout.numbers.items()
+                    for name, decimals in layout.columns.items()
                     if line.get(name)  # a table of before may lack a column of today
                 }
                 if not all(map(math.isfinite, known.values())):

@@ -11,10 +11,11 @@ from ..runs.training_config import differences
 from ..tables import MISSING, SIGNIFICANT, Column, Value
 from .kinds import Kind, Shown, shown_columns
 from .published_results import Numbers, Published
-from .systems import MeasuredSystem
+from .systems import MeasuredSystem, trainings
 
 UNKNOWN = "not known without a checkpoint"
 UNREPORTED = "no row of the paper"
+ELSEWHERE = "not trained here"
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,22 @@ def results(columns: Sequence[Shown], reference: Row | None, systems: Sequence[M
     return Table("Results", [Column("system"), *(shown.column for shown in columns)], rows)
 
 
+def at_equal_length(columns: Sequence[Shown], rows: Sequence[Row]) -> Table:
+    """Scores of responses that were cut to the words of the shortest one that any system gives in their place."""
+    scores = [shown for shown in columns if shown.score is not None]
+    scores = [shown for shown in scores if any(shown.value(row, None) is not None for row in rows)]
+    values = [[row.name, *(shown.value(row, None) for shown in scores)] for row in rows]
+    return Table("Results at equal length", [Column("system"), *(shown.column for shown in scores)], values)
+
+
 def marks(systems: Sequence[MeasuredSystem]) -> list[str]:
     """What ± and the star of the results mean, where they stand."""
     notes = []
     if any(score.interval for system in systems if system.row for score in system.row.scores.values()):
-        notes.append("±: half of the 95 % bootstrap interval over test contexts")
+        seeds = " (of several seeds: over contexts and seeds)" if any(system.seeds for system in systems) else ""
+        notes.append(f"±: half of the 95 % bootstrap interval over test contexts{seeds}")
+    if any(system.seeds for system in systems):
+        notes.append("sd: standard deviation over the seeds of a system, whose means stand before it")
     baselines = {system.row.comparison.baseline for system in systems if system.row and system.row.comparison}
     notes += [
         f"{SIGNIFICANT}: differs from {baseline} (p < {LEVEL}, paired bootstrap, two-sided, each number for itself: not "
@@ -72,7 +84,8 @@ def beside_paper(kind: Kind, published: Published, reference: Row | None, system
     for system in systems:
         known = described(system.settings) if system.settings else None
         ours = [_of_paper(kind, system, name) for name in published.metrics]
-        rows.append(_paired(system.name, _identity(system, known, published), ours, published.numbers(known)))
+        what = ELSEWHERE if system.run.outside else _identity(system, known, published)
+        rows.append(_paired(system.name, what, ours, published.numbers(known)))
     headers = frozenset(column.header for column in columns if column.header.endswith("reported"))
     return Table("Beside the paper's numbers", columns, rows, headers)
 
@@ -113,7 +126,8 @@ def papers_tables(published: Published) -> list[Table]:
 def budget(systems: Sequence[MeasuredSystem]) -> Table:
     """What each training cost, and which checkpoint was measured."""
     headers = ["system", "arch", "criterion", "parameters", "updates", "measured at", "time"]
-    return Table("Budget of each training", [Column(header) for header in headers], [_cost(each) for each in systems])
+    costs = [_cost(each) for each in trainings(systems) if not each.run.outside]
+    return Table("Budget of each training", [Column(header) for header in headers], costs)
 
 
 def _cost(system: MeasuredSystem) -> list[str | None]:
@@ -142,9 +156,15 @@ def _duration(seconds: float) -> str:
 
 
 def flags_that_differ(systems: Sequence[MeasuredSystem]) -> Table:
-    """The trainings' flags that are not the same in all of them, a row per system."""
-    known = [system for system in systems if system.settings]
-    found = differences([system.settings for system in known])
-    values = {system.name: [row[place] for _, row in found] for place, system in enumerate(known)}
-    rows = [[system.name, *values.get(system.name, [MISSING] * len(found))] for system in systems]
+    """The trainings' flags that are not the same in all of them, a row per system; of several seeds each one's value."""
+    known = [training for training in trainings(systems) if training.settings]
+    found = differences([training.settings for training in known])
+    values = {training.name: [row[place] for _, row in found] for place, training in enumerate(known)}
+    unknown = [MISSING] * len(found)
+    rows = []
+    for system in systems:
+        if system.run.outside:
+            continue
+        columns = zip(*(values.get(training.name, unknown) for training in system.trainings), strict=True)
+        rows.append([system.name, *(", ".join(dict.fromkeys(column)) for column in columns)])
     return Table("Flags that differ", [Column("system"), *(Column(flag) for flag, _ in found)], rows if found else [])

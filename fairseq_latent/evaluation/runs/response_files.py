@@ -43,7 +43,7 @@ class _Block:
 
 
 def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple[str, str]]:
-    """The (name, path) of each NAME=FILE; `kind` is the word for what the path leads to.
+    """The (name, path) of each NAME=FILE; `kind` is the word for what the path leads to. A path may be several: `of_seeds`.
 
     Names (K=5) and folders (lr=0.1) may hold a `=` too: the first one with an existing path behind it divides, else the
     last one with a path behind it whose folder exists.
@@ -52,7 +52,7 @@ def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple
     for specification in specifications:
         parts = specification.split("=")
         splits = [("=".join(parts[:end]), "=".join(parts[end:])) for end in range(1, len(parts))]
-        existing = [(name, path) for name, path in splits if name and path and Path(path).exists()]
+        existing = [(name, path) for name, path in splits if name and path and Path(of_seeds(path)[0]).exists()]
         likely = [(name, path) for name, path in reversed(splits) if name and path and Path(path).parent.is_dir()]
         name, path = [*existing, *likely, *splits, ("", "")][0]
         if not (name and path):
@@ -61,6 +61,12 @@ def named_paths(specifications: Sequence[str], kind: str = "file") -> list[tuple
             raise InputError(f"{specification}: the name {name!r} stands twice; remedy: give each system its own name")
         pairs[name] = path
     return list(pairs.items())
+
+
+def of_seeds(given: str) -> list[str]:
+    """PATH,PATH,… -> the paths of several seeds; a path that exists is one, whatever commas it has."""
+    parts = [part for part in given.split(",") if part]
+    return [given] if len(parts) < 2 or Path(given).exists() else parts
 
 
 def read_lines(path: str | Path) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fairseq_latent.errors import InputError
 
-from .response_files import named_paths
+from .outside_systems import FORM, is_outside
+from .response_files import named_paths, of_seeds
 
 CHECKPOINT, LOG = "checkpoint_best.pt", "train.log"
 GENERATED, SAMPLES = "generate.test.txt", "samples.test1.txt"
@@ -30,10 +31,24 @@ OPTIONAL = {RANKING: "fairseq-latent rank DATA {folder}/checkpoint_best.pt --for
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One system: the name it has in every table and picture, and its folder."""
+    """One training: the name it has in every table and picture, and its folder. system: of which it was said to be a seed.
+
+    Where a system was not trained here, `folder` is the file of its responses (`outside`).
+    """
 
     name: str
     folder: Path
+    system: str | None = None
+
+    @property
+    def outside(self) -> bool:
+        """Whether there are responses alone."""
+        return is_outside(self.folder) and not self.folder.is_dir()
+
+    @property
+    def responses(self) -> Path:
+        """The file of its responses to the test set."""
+        return self.folder if self.outside else self.folder / GENERATED
 
     def file(self, name: str) -> Path:
         """The path of a file that must be there."""
@@ -44,6 +59,8 @@ class RunFolder:
 
     def made_by(self, name: str) -> str:
         """The command that made a file, as the recipes noted it beside the file, or in general."""
+        if self.outside:
+            return FORM.removeprefix("remedy: ")
         noted = self.folder / f"{name}.command"
         if noted.is_file():
             command = noted.read_text(encoding="utf-8", errors="replace").strip()
@@ -56,10 +73,19 @@ class RunFolder:
             self.file(name)
 
 
-def run_folders(specifications: Sequence[str], all_there: bool = True) -> list[RunFolder]:
-    """Each NAME=RUN; the folders must exist, or one of them where the rest is shown without the others."""
-    runs = [RunFolder(name, Path(folder)) for name, folder in named_paths(specifications, "run")]
-    absent = [run for run in runs if not run.folder.is_dir()]
+def run_folders(specifications: Sequence[str], all_there: bool = True, files: bool = False) -> list[RunFolder]:
+    """Each NAME=RUN, and each training of NAME=RUN,RUN,…, the seeds of a system; with `files` NAME=FILE.jsonl, too.
+
+    The folders must exist, or one of them where the rest is shown without the others.
+    """
+    runs = []
+    for name, given in named_paths(specifications, "run"):
+        folders = of_seeds(given)
+        if len(set(folders)) < len(folders):
+            raise InputError(f"{name}={given}: a run stands twice; remedy: a run per seed")
+        seeds = [RunFolder(f"{name} ({folder})", Path(folder), name) for folder in folders]
+        runs += seeds if len(seeds) > 1 else [RunFolder(name, Path(given))]
+    absent = [run for run in runs if not (run.folder.is_dir() or (files and run.outside and run.folder.is_file()))]
     if absent and (all_there or len(absent) == len(runs)):
         raise InputError(f"{absent[0].folder}: no such folder; remedy: NAME=RUN with the folder a recipe made")
     return runs

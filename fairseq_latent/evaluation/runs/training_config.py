@@ -19,6 +19,7 @@ UNIMPORTANT_GROUPS = (
     "interactive",
 )
 UNIMPORTANT_FLAGS = ("log_file", "log_interval", "log_format", "tensorboard_logdir", "user_dir", "num_workers")
+STARTED_FROM = "finetune_from_model"  # the one flag about checkpoints that makes another experiment
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def training_settings(path: str | Path) -> TrainingSettings:
     for group, values in sorted(cfg.items()):
         if isinstance(values, Mapping) and group not in UNIMPORTANT_GROUPS:
             flags.update({name: _shown(value) for name, value in values.items() if name not in UNIMPORTANT_FLAGS})
+    if isinstance(checkpoints := cfg.get("checkpoint"), Mapping) and checkpoints.get(STARTED_FROM):
+        flags[STARTED_FROM] = _shown(checkpoints[STARTED_FROM])
     try:
         updates = int(state["optimizer_history"][-1]["num_updates"])
         seconds = float(state["extra_state"].get("previous_training_time", 0))

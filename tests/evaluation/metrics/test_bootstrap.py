@@ -5,7 +5,14 @@ import random
 import numpy as np
 import pytest
 
-from fairseq_latent.evaluation.metrics.bootstrap import CHUNK, Bootstrap, interval, p_value, sacrebleu_p_value
+from fairseq_latent.evaluation.metrics.bootstrap import (
+    CHUNK,
+    Bootstrap,
+    interval,
+    interval_over_seeds,
+    p_value,
+    sacrebleu_p_value,
+)
 from fairseq_latent.evaluation.metrics.response_metrics import Bleu, Distinct, Length
 from fairseq_latent.evaluation.metrics.system_scores import Measurement
 
@@ -153,3 +160,12 @@ def test_a_constant_difference_is_certain():
     longer = [(length + 1, 1) for length, _ in lines]
     values = resampled(Length("tok:none"), lines, longer)
     assert p_value(1.0, values[1] - values[0]) == 1 / (1 + RESAMPLES)
+
+
+def test_the_interval_of_a_mean_over_seeds_by_hand():
+    """Halves .3 and .5, mean .4; seeds 1 and 2: sd .7071, standard error .5, times 1.96 = .98."""
+    low, high = interval_over_seeds([1.0, 2.0], [(0.7, 1.3), (1.5, 2.5)])
+    half = (0.4**2 + 0.98**2) ** 0.5
+    assert (low, high) == (pytest.approx(1.5 - half), pytest.approx(1.5 + half))
+    assert interval_over_seeds([1.0, 2.0], [(0.7, 1.3), None]) is None
+    assert interval_over_seeds([1.0], [(0.7, 1.3)]) == (pytest.approx(0.7), pytest.approx(1.3))

@@ -117,6 +117,36 @@ def test_what_the_profile_is_worth_has_its_interval(runs, tmp_path, capsys):
     assert (rows["Silent"]["worth_low"], rows["Silent"]["dialogues"], rows["Full"]["worth"]) == ("-0.050000", "9", "")
 
 
+def test_seeds_are_a_row(runs, tmp_path, capsys):
+    """Means and deviations: of 2.5 and 3.5 3 and .7071; what `score` measured is a mean already."""
+    other = json.loads((tmp_path / "full/latents.test.json").read_text()) | {"kl": 3.5, "au": 4}
+    worth = {"worth": 1.0, "worth_low": 0.7, "worth_high": 1.3, "dialogues": 9}
+    for folder, found in (("full", LATENTS | {"fader_kl": 0.125} | worth), ("silent", other | worth | {"worth": 2.0})):
+        (tmp_path / folder / "latents.test.json").write_text(json.dumps(found))
+    responses = {"Distinct-1": score(0.2, sd=0.05), "P.Distance": score(0.4, to_other_profiles=0.375, sd=0.125)}
+    (tmp_path / "seeds.json").write_text(json.dumps({"rows": [{"name": "M", "seeds": 2, "scores": responses}]}))
+    words = ["table", "personas", f"M={tmp_path}/full,{tmp_path}/silent", f"N={tmp_path}/none", "--format", "markdown"]
+    words += ["--scores", str(tmp_path / "seeds.json"), "--csv", str(tmp_path / "n.csv")]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    carried = cells(printed.out, "M", 2)
+    assert carried[:3] == ["3.00 sd 0.71", "0.125 sd 0.000", "4 sd 0.7"]  # 3.5 dimensions
+    # worth: halves .3, mean .3; 1.96 * .7071 / sqrt 2 = .98: root of .3^2 + .98^2 = 1.0249
+    assert carried[4] == "1.500 ±1.025 sd 0.707"
+    assert cells(printed.out, "M", 1)[0] == "0.200 sd 0.050" and cells(printed.out, "M", 1)[6:8] == [
+        "0.400 sd 0.125",
+        "0.375",
+    ]
+    assert "Means over seeds, with their standard deviation (sd): M (2)." in printed.err
+    before = (tmp_path / "n.csv").read_text()
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(before))}
+    assert (rows["M"]["seeds"], rows["M"]["kl_sd"], rows["N"]["kl_sd"]) == ("2", "0.707107", "")
+    for folder in ("full", "silent"):
+        (tmp_path / folder).rename(tmp_path / f"gone-{folder}")
+    assert main(words) == 0
+    assert (tmp_path / "n.csv").read_text() == before
+
+
 def test_what_people_wrote_stays(runs, tmp_path):
     page = tmp_path / "page.md"
     begin, end = marks(PARTS["personas"].name)

@@ -71,6 +71,20 @@ def test_intervals_by_hand():
     assert "12.50* ±0.75" in render(COLUMNS, ESTIMATES, "html")
 
 
+def test_deviations_over_seeds_by_hand():
+    rows = [["ours", Estimate(12.5, (12.0, 13.5), True, 0.125), Estimate(3, None, False, 0.04)]]
+    assert render(COLUMNS, rows).splitlines()[2:] == [
+        "ours       *12.50       3.0",
+        "            ±0.75    sd 0.0",
+        "          sd 0.12",
+    ]
+    assert r"12.50\* ±0.75 sd 0.12 |" in render(COLUMNS, rows, "markdown")
+    assert r"ours & $12.50^{*}_{\pm 0.75,\ \mathrm{sd} 0.12}$ & $3.0_{\mathrm{sd} 0.0}$ \\" in render(
+        COLUMNS, rows, "latex"
+    )
+    assert render([Column("n"), Column("AU", 0)], [["x", Estimate(3, None, False, 0.6)]]).endswith("sd 0.6")
+
+
 def test_html_is_escaped_and_aligned():
     html = render([Column("a<b"), Column("x", 1)], [["<script>", 1.0]], "html")
     assert "<script>" not in html
