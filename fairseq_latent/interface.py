@@ -3,6 +3,7 @@
 It works on every architecture and task of this package that decodes, and `fairseq-latent chat` is written with it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +23,26 @@ from .evaluation.analysis.checkpoint import Trained, distributions
 from .evaluation.analysis.latents import measured
 from .evaluation.analysis.prior_nll import prior_nll
 from .evaluation.runs.run_folder import CHECKPOINT
+from .reranking.rerankers import WITH_MODEL
 from .symbols import EOT
 from .text.tokenizers import tokenizer_of
 from .text.vocabulary import index_of
 
 BATCH = 16  # contexts at a time
+CANDIDATES = 20  # replies to each context that are ranked
 Context = str | Sequence[str]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply; fader: from 0 to 1, how much of the partner's persona it was to take up, None of models without one."""
+    """One reply; fader: from 0 to 1, how much of the partner's persona it was to take up, None of models without one.
+
+    score: what it was ranked by, where it was.
+    """
 
     text: str
     fader: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,19 +114,30 @@ class TrainedModel:
         max_length: int = 40,
         fader: float | None = None,
         persona: str | Sequence[str] | None = None,
+        rerank: str | None = None,
+        rerank_model: str | Path | None = None,
+        candidates: int | None = None,
     ) -> list[list[Reply]]:
         """`n` replies to each context, each of a latent of its own; the same context gets the same replies in any batch.
 
         beam: beam search of this width; 0: words are sampled from the `top_k` best within probability `top_p`. A model
         without latents gives its `n` best under beam search. max_length: tokens. fader: from 0 to 1, in place of the
         prior's. persona: sentences, or a file of them, of models that read their own. InputError if the model has none.
+        rerank, rerank_model: as of fairseq-generate: `candidates` replies (20) are decoded, the best `n` are given, the best
+        one first.
         """
         _refuse_one(contexts)
         self.check_options(fader, persona)
-        for name, value, least in (("n", n, 1), ("beam", beam, 0), ("max_length", max_length, 1)):
+        decoded = n if rerank is None else candidates if candidates is not None else max(n, CANDIDATES)
+        for name, value, least in (
+            ("n", n, 1),
+            ("beam", beam, 0),
+            ("max_length", max_length, 1),
+            ("candidates", decoded, n),
+        ):
             if value < least:
                 raise InputError(f"{name} {value}; remedy: {least} or more")
-        options: dict[str, object] = {"latent_samples": n}
+        options: dict[str, object] = {"latent_samples": decoded, **self._reranking(rerank, rerank_model, candidates)}
         if seed is not None:
             options["seed"] = seed
         if hasattr(self.trained.task.cfg, "fader"):
@@ -127,13 +145,27 @@ class TrainedModel:
         if hasattr(self.trained.task.cfg, "persona"):
             options["persona"] = persona if persona is None or isinstance(persona, str) else "\n".join(persona)
         with _options(self.trained.task.cfg, options):
-            generator, nbest = self._generator(n, beam, top_k, top_p, max_length)
+            generator, nbest = self._generator(decoded, beam, top_k, top_p, max_length)
             rows = [self._context(context) for context in contexts]
             return [
-                reply
+                replies[:n]
                 for start in range(0, len(rows), BATCH)
-                for reply in self._answer(generator, rows[start : start + BATCH], n, nbest)
+                for replies in self._answer(generator, rows[start : start + BATCH], decoded, nbest)
             ]
+
+    def _reranking(self, rerank: str | None, model: str | Path | None, candidates: int | None) -> dict[str, object]:
+        """Options of the task; InputError for what does not belong together."""
+        known = hasattr(self.trained.task.cfg, "rerank")
+        if rerank is None:
+            if model is not None or candidates is not None:
+                raise InputError(
+                    "rerank_model and candidates are for rerank; remedy: rerank='mmi', 'relevance' or 'lm'"
+                )
+            return {"rerank": "none", "rerank_model": None} if known else {}
+        if not known or rerank not in WITH_MODEL:
+            what = f"{self.path} answers no contexts" if not known else "there are no references to rank by"
+            raise InputError(f"rerank {rerank}: {what}; remedy: {' or '.join(WITH_MODEL)}, of a dialogue model")
+        return {"rerank": rerank, "rerank_model": None if model is None else str(model)}
 
     def check_options(self, fader: float | None, persona: object | None) -> None:
         """InputError for what this model does not read."""
@@ -172,8 +204,11 @@ class TrainedModel:
         of_row = {}
         for place, (row, beams) in enumerate(zip(sample["id"].tolist(), found, strict=True)):
             texts = [self._text(beam["tokens"]) for beam in beams[: n if nbest == 1 else nbest]]
+            places = [beam.get("candidate", each) for each, beam in enumerate(beams[: len(texts)])]
+            scores = [float(beam["score"]) / math.log(2) if "candidate" in beam else None for beam in beams]
             of_row[row] = [
-                Reply(text, fader) for text, fader in zip(texts, faders[place * n : place * n + n], strict=True)
+                Reply(text, faders[place * n + each], score)
+                for text, each, score in zip(texts, places, scores, strict=False)
             ]
         return (of_row[row] for row in range(len(rows)))
 

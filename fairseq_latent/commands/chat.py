@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import InputError, printable
 from ..evaluation.arguments import add_running, add_word_sampling, check_word_sampling
 from ..interface import Reply, TrainedModel, load
+from ..reranking.rerankers import WITH_MODEL
 
 LONGEST_NUMBER = 9  # digits
 NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
@@ -23,7 +24,8 @@ HELP = "a number: the reply that goes on with the conversation; /new: another on
 def shown(reply: Reply, number: int) -> str:
     """A reply as it is shown."""
     fader = "" if reply.fader is None else f"  (fader {reply.fader:.2f})"
-    return f"{number}. {reply.text or '(an empty reply)'}{fader}"
+    score = "" if reply.score is None else f"  ({reply.score:.3f})"
+    return f"{number}. {reply.text or '(an empty reply)'}{fader}{score}"
 
 
 @dataclass
@@ -38,7 +40,8 @@ class Partner:
         args = self.args
         (replies,) = self.model.reply(
             [turns], args.replies, beam=args.beam, top_k=args.sampling_topk, top_p=args.sampling_topp,
-            max_length=args.max_length, fader=args.fader, persona=args.persona,
+            max_length=args.max_length, fader=args.fader, persona=args.persona, rerank=args.rerank,
+            rerank_model=args.rerank_model, candidates=args.candidates,
         )  # fmt: skip
         return replies
 
@@ -101,6 +104,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fader", type=float, help="use this value of the fader, from 0 to 1, in place of the prior's")
     parser.add_argument("--beam", type=int, default=0, help="beam search of this width (default: sampling)")
+    parser.add_argument(
+        "--rerank",
+        choices=tuple(WITH_MODEL),
+        help="decode --candidates replies and show the best --replies of them, with their scores: by mmi, the context's "
+        "log probability given the reply; relevance, the cosine of both; lm, the reply's own log probability",
+    )
+    parser.add_argument("--rerank-model", metavar="PATH", help=f"of --rerank: {'; '.join(WITH_MODEL.values())}")
+    parser.add_argument("--candidates", type=int, metavar="N", help="replies that are ranked (default: 20)")
     add_word_sampling(parser, "reply")
     add_running(parser, "latents and words")
 

@@ -183,10 +183,9 @@ def _nats(args: argparse.Namespace) -> Nats:
     """By the model of --lm-path."""
     import torch
 
-    from ..modules.language_models.text_likelihood import nats_of_texts
+    from ..modules.language_models.text_likelihood import NatsOfTexts
 
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
-    return lambda texts: nats_of_texts(args.lm_path, texts, device)
+    return NatsOfTexts(args.lm_path, torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu"))
 
 
 def _further_notes(rows: Sequence[Row], style: str) -> str:

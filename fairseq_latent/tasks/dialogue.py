@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 import numpy as np
+import torch
 from fairseq import utils
 from fairseq.data import LanguagePairDataset
+from fairseq.dataclass import ChoiceEnum
+from fairseq.sequence_scorer import SequenceScorer
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor
@@ -27,6 +30,8 @@ from ..data.tokens import holds
 from ..decoding.competing_beam import CompetingBeam
 from ..decoding.search import restrict
 from ..errors import InputError
+from ..reranking.candidates import Candidates, Reranker, ranked
+from ..reranking.rerankers import KINDS, reranker_of
 from ..symbols import BOS, EOT, USER_SYMBOLS
 from ..text.tokenizers import SubwordTokenizer, tokenizer_of
 from ..text.vocabulary import index_of
@@ -56,6 +61,22 @@ class DialogueConfig(LatentTaskConfig, TranslationConfig):
             "help": "leave out the oldest turns of contexts longer than --max-source-positions, or than the model's"
         },
     )
+    rerank: ChoiceEnum(KINDS) = field(  # type: ignore[valid-type]
+        default="none",
+        metadata={
+            "help": "print the responses to a context (--latent-samples 20) by their scores, the best first: mmi, the "
+            "context's log probability given the response; relevance, the cosine of both; lm, the response's log "
+            "probability without the context; oracle, BLEU against the reference, an upper bound. H- and D- lines have "
+            "these scores"
+        },
+    )
+    rerank_model: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "of --rerank: mmi, a checkpoint trained on the same data with --source-lang tgt --target-lang src; "
+            "relevance, a sentence encoder's folder; lm, a language model's"
+        },
+    )
 
 
 @register_task("dialogue", dataclass=DialogueConfig)
@@ -63,6 +84,11 @@ class DialogueTask(LatentTask, TranslationTask):
     """--task dialogue"""
 
     cfg: DialogueConfig
+
+    def __init__(self, cfg: DialogueConfig, *args, **kwargs):
+        super().__init__(cfg, *args, **kwargs)
+        self._reranker: Reranker | None = None
+        self._rerankers: dict[tuple, Reranker] = {}  # that were made
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
         """Read one split; refuse sides that are not parallel, empty ones, and pads among the words."""
@@ -177,10 +203,45 @@ class DialogueTask(LatentTask, TranslationTask):
             for pairs in self.datasets.values():  # no training: responses are references, which are printed
                 print_whole(pairs)
         generator = super().build_generator(models, args, **kwargs)
+        self._reranker = None
+        if str(self.cfg.rerank) != "none" and not getattr(args, "score_reference", False):
+            if getattr(args, "nbest", 1) < 2:
+                raise InputError(
+                    f"--rerank {self.cfg.rerank}: one response to each context; remedy: --latent-samples 20"
+                )
+            self._reranker = self._made_reranker(next(models[0].parameters()).device)
         forbidden, penalty = self.restrictions(models)
         if forbidden and (search := getattr(generator, "search", None)):
             restrict(search, forbidden, penalty)
         return generator
+
+    def _made_reranker(self, device: torch.device) -> Reranker:
+        key = (str(self.cfg.rerank), self.cfg.rerank_model, device)
+        if key not in self._rerankers:
+            self._rerankers[key] = reranker_of(str(self.cfg.rerank), self.cfg.rerank_model, self, device)
+        return self._rerankers[key]
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Decode; with `--rerank` the best response comes first."""
+        hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        if self._reranker is None or isinstance(generator, SequenceScorer):
+            return hypotheses
+        return ranked(hypotheses, self._reranker(self._candidates(hypotheses, sample)))
+
+    def _candidates(self, hypotheses, sample) -> list[Candidates]:
+        """The responses to each context of a batch, with the references that it has."""
+        contexts, targets = sample["net_input"]["src_tokens"], sample.get("target")
+        found = []
+        for row, of_row in enumerate(hypotheses):
+            context = utils.strip_pad(contexts[row], self.source_dictionary.pad())
+            reference = None
+            if targets is not None:
+                target = utils.strip_pad(targets[row], self.target_dictionary.pad())
+                reference = self.decode_reply(self.target_dictionary.string(target))
+            texts = tuple(self.decode_reply(self.target_dictionary.string(each["tokens"])) for each in of_row)
+            context_text = self.subwords.decode(self.source_dictionary.string(context))
+            found.append(Candidates(context, context_text, texts, reference))
+        return found
 
     def restrictions(self, models) -> tuple[list[int], float]:
         """Ids that are not decoded, and the penalty of repetition."""

@@ -19,7 +19,7 @@ PREPROCESS = ROOT / "preprocess"
 ORDER = (
     *("symbols", "errors", "memory", "files", "shell", "text", "ranges"),
     *("gaussian", "schedules", "matching", "rewards", "losses", "selection", "aggressive"),
-    *("decoding", "compat", "modules", "data", "models", "self_play", "criterions", "tasks"),
+    *("decoding", "compat", "modules", "data", "models", "self_play", "reranking", "criterions", "tasks"),
     *("evaluation.tables", "evaluation.runs", "evaluation.metrics", "evaluation.arguments", "evaluation.analysis"),
     *("evaluation.self_play", "evaluation.profiles_as_text"),
     *("human_evaluation", "evaluation.plotting", "evaluation.reporting"),

@@ -14,7 +14,7 @@ from .pretrained import LanguageModel, of_folder
 
 WARMUP = 0.1  # of the updates, in which the learning rate rises; then it falls to nothing
 CLIP = 1.0  # of the gradient's norm
-POSITIONS, TEXTS = 512, 16  # tokens of a text, and texts at a time, of `nats_of_texts`
+POSITIONS, TEXTS = 512, 16  # tokens of a text, and texts at a time, of `NatsOfTexts`
 
 Span = tuple[int, int]
 
@@ -116,17 +116,23 @@ def likelihood_of_folder(
     return TextLikelihood(read, device, autocast), begin, end, tokenizer.ids
 
 
-@torch.no_grad()
-def nats_of_texts(folder: str, texts: Sequence[str], device: torch.device) -> list[tuple[float, int]]:
-    """Nats and tokens of each text, its end included, by the language model of a folder; of long texts the first 510."""
-    model, begin, end, ids = likelihood_of_folder(folder, POSITIONS, device)
-    longest = min(POSITIONS, model.positions or POSITIONS)
-    rows = [[begin, *row[: longest - 2], end] for row in ids(list(texts))]
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-    found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
-    for start in range(0, len(order), TEXTS):
-        part = order[start : start + TEXTS]
-        costs = model.nats([rows[place] for place in part], [[(1, len(rows[place]))] for place in part]).tolist()
-        for place, cost in zip(part, costs, strict=True):
-            found[place] = (cost, len(rows[place]) - 1)
-    return found
+class NatsOfTexts:
+    """Nats and tokens of texts, their ends included, by the language model of a folder; of long texts the first 510."""
+
+    def __init__(self, folder: str, device: torch.device):
+        self.model, self.begin, self.end, self.ids = likelihood_of_folder(folder, POSITIONS, device)
+        self.longest = min(POSITIONS, self.model.positions or POSITIONS)
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """Of each text."""
+        rows = [[self.begin, *row[: self.longest - 2], self.end] for row in self.ids(list(texts))]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+        for start in range(0, len(order), TEXTS):
+            part = order[start : start + TEXTS]
+            of_part = [rows[place] for place in part]
+            costs = self.model.nats(of_part, [[(1, len(row))] for row in of_part]).tolist()
+            for place, cost in zip(part, costs, strict=True):
+                found[place] = (cost, len(rows[place]) - 1)
+        return found
