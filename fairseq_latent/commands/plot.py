@@ -9,10 +9,11 @@ from fairseq_latent.errors import InputError, printable
 from fairseq_latent.files import written_together
 from fairseq_latent.memory import require_memory
 from fairseq_latent.ranges import COUNT, typed
+from fairseq_latent.text.word_tokenizers import LANGUAGES
 
 from ..evaluation.analysis import latent_samples
 from ..evaluation.analysis.latent_samples import SampledPair
-from ..evaluation.arguments import add_latent_sampling, add_running
+from ..evaluation.arguments import add_latent_sampling, add_relevance, add_running
 from ..evaluation.runs.run_folder import LOG, RunFolder, run_folders
 
 PICTURES = {
@@ -21,6 +22,7 @@ PICTURES = {
     "latents": "prior and posterior samples of chosen pairs, coloured by the reference's log-probability",
     "perception": "what a persona model makes of profiles, coloured by what they are about",
     "walk": "replies to one context from the latent of one reply to that of another, with nats and relevance",
+    "candidates": "quality and diversity of the best of N responses against N, of latents, of sampling, by any --rerank",
 }
 COLOURS = ("panel", "pair")
 
@@ -30,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pictures = parser.add_subparsers(dest="picture", required=True, metavar="PICTURE")
     for name, summary in PICTURES.items():
         picture = pictures.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        if name in ("perception", "walk"):
-            (_add_perception if name == "perception" else _add_walk)(picture)
+        if own := {"perception": _add_perception, "walk": _add_walk, "candidates": _add_candidates}.get(name):
+            own(picture)
             continue
         picture.add_argument(
             "runs", nargs="+", metavar="NAME=RUN", help="a system's name and the folder of its training"
@@ -100,6 +102,27 @@ def _add_walk(parser: argparse.ArgumentParser) -> None:
     add_running(parser)
 
 
+def _add_candidates(parser: argparse.ArgumentParser) -> None:
+    """Flags of `fairseq-latent plot candidates`."""
+    parser.add_argument(
+        "systems",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="a line's name and the output of fairseq-generate with several responses per context (--latent-samples 20), of "
+        "which the one with the highest score is said: --rerank's, or else the model's own log probability",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the picture: .png, .svg or .pdf")
+    parser.add_argument(
+        "--reference", nargs="+", action="extend", default=[], metavar="FILE", help="references, as in `score`"
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="of the responses, as in `score` (default: en)")
+    parser.add_argument(
+        "--dialogues", metavar="FILE", help="conversation:turn, one per line: whose contexts are strangers'"
+    )
+    add_relevance(parser)
+    add_running(parser, "strangers")
+
+
 def main(args: argparse.Namespace) -> None:
     """Draw first, write then."""
     from ..evaluation.plotting import style
@@ -107,8 +130,8 @@ def main(args: argparse.Namespace) -> None:
     kind = style.ending(args.out, style.FORMATS, "picture")
     if args.picture == "perception":
         files = _perception(args, kind)
-    elif args.picture == "walk":
-        files = _walk(args, kind)
+    elif args.picture in ("walk", "candidates"):
+        files = (_walk if args.picture == "walk" else _candidates)(args, kind)
     elif args.picture == "latents":
         files = _latents(args, run_folders(args.runs), kind)
     else:
@@ -208,3 +231,59 @@ def _walk(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
     print(f"context: {printable(found.context)}\nfrom: {printable(found.reply)}\nto: {printable(found.other)}\n")
     print(render(columns[:last], [row[:last] for row in rows]))
     return {args.out: style.encoded(walk_picture(found), kind)}
+
+
+SHOWN = (1, 2, 5, 10, 20, 50, 100)  # candidates of a row of the printed table
+
+
+def _candidates(args: argparse.Namespace, kind: str) -> dict[str, bytes]:
+    """File name -> content; some of the points are printed, too."""
+    from ..evaluation.metrics.field.best_of import curves_of
+    from ..evaluation.metrics.relevance import contexts_of, relevance_measure
+    from ..evaluation.metrics.score import read_systems
+    from ..evaluation.plotting import style
+    from ..evaluation.plotting.best_of_figure import best_of_picture
+    from ..evaluation.tables import Column, render
+    from ..text.strangers import read_dialogues
+    from ..text.word_tokenizers import tokenizer
+
+    systems, relevance = read_systems(args.systems, args.reference), None
+    if args.encoder:
+        import torch
+
+        from ..modules.sentence_encoder import TextEncoder
+
+        contexts = contexts_of(systems[0].generations, args.contexts)
+        if contexts is None:
+            raise InputError("--encoder: there are no contexts (S- lines); remedy: --contexts FILE")
+        encoder = TextEncoder(
+            args.encoder, torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+        )
+        dialogues = read_dialogues(args.dialogues, len(contexts)) if args.dialogues else None
+        references = None if systems[0].references is None else [texts[0] for texts in systems[0].references]
+        relevance = relevance_measure(encoder, contexts, references, dialogues, args.seed)
+    words = tokenizer(args.lang)
+    found = {system.name: curves_of(system, words, relevance) for system in systems}
+    columns = [
+        Column("system"),
+        Column("best by"),
+        Column("of", 0),
+        Column("sentence BLEU", 2),
+        Column("relevance", 3),
+        Column("dist-2", 2),
+    ]
+    rows = [
+        [
+            name,
+            by,
+            n,
+            *(None if values is None else float(values[n - 1]) for values in (of.bleu, of.relevance, of.distinct)),
+        ]
+        for name, each in found.items()
+        for by, of in (("its scores", each.own), ("BLEU", each.oracle))
+        if of is not None
+        for n in SHOWN
+        if n <= len(of.distinct)
+    ]
+    print(render(columns, rows))
+    return {args.out: style.encoded(best_of_picture(found), kind)}
