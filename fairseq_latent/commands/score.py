@@ -19,6 +19,7 @@ from ..evaluation.metrics.conventions.table import as_json as conventions_as_jso
 from ..evaluation.metrics.conventions.table import as_table, under_conventions
 from ..evaluation.metrics.field.embeddings import WordRows
 from ..evaluation.metrics.field.fluency import Fluency, Nats
+from ..evaluation.metrics.field.judges import HumanFeedback, PersonaConsistency, own_profiles
 from ..evaluation.metrics.field.measures import FieldMeasures
 from ..evaluation.metrics.score import UNKNOWN, System, cut_alike, measure_systems, read_systems, words_of
 from ..evaluation.metrics.system_scores import Measure, Row
@@ -80,7 +81,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--field",
         action="store_true",
         help="the columns of other papers, too: BLEU-1, BLEU-2, entropy, EAD, self-BLEU; embedding average, greedy and "
-        "extrema (--vectors), F1 by an encoder (--encoder); of several responses per context BLEU precision and recall",
+        "extrema (--vectors), F1 and MAUVE by an encoder (--encoder); of several responses per context BLEU precision and "
+        "recall",
+    )
+    parser.add_argument(
+        "--nli",
+        metavar="FOLDER",
+        help="with --own: C-score, by a model of natural language inference in transformers' form, e.g. bart-large-mnli",
+    )
+    parser.add_argument(
+        "--own",
+        metavar="FILE",
+        help="profiles of who responds, one per line, <eot> between sentences: DATA.text/test.own",
+    )
+    parser.add_argument(
+        "--rpt", metavar="FOLDER", help="DialogRPT, or another ranker of its form, in transformers' form: DialogRPT"
     )
     parser.add_argument(
         "--conventions",
@@ -175,8 +190,31 @@ def _more(
         more.append(Fluency(_nats(args), Path(args.lm_path).resolve().name))
     if args.field:
         rows = None if vectors is None else WordRows(vectors, Path(args.vectors).name)
-        more.append(FieldMeasures(max(2, words_of(systems, args.lang)), args.seed, rows, encoder))
-    return more
+        people = None if systems[0].references is None else [texts[0] for texts in systems[0].references]
+        more.append(FieldMeasures(max(2, words_of(systems, args.lang)), args.seed, rows, encoder, people))
+    return more + _judges(args, len(systems[0].generations), contexts)
+
+
+def _judges(args: argparse.Namespace, count: int, contexts: list[str] | None) -> list[Measure]:
+    """Persona consistency and DialogRPT, by models of the user."""
+    if bool(args.nli) != bool(args.own):
+        raise InputError("--nli and --own belong together: a judge and the profiles; remedy: both, or neither")
+    if args.rpt and contexts is None:
+        raise InputError("--rpt: there are no contexts (S- lines); remedy: --contexts FILE")
+    if not (args.nli or args.rpt):
+        return []
+    import torch
+
+    from ..modules.sequence_classifier import SequenceClassifier
+
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+    judges: list[Measure] = []
+    if args.nli:
+        profiles = own_profiles(args.own, count)
+        judges.append(PersonaConsistency(SequenceClassifier(args.nli, device), profiles))
+    if args.rpt and contexts is not None:
+        judges.append(HumanFeedback(SequenceClassifier(args.rpt, device), contexts))
+    return judges
 
 
 def _nats(args: argparse.Namespace) -> Nats:

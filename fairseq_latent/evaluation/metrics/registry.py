@@ -89,6 +89,15 @@ SCORES = {  # of responses as text, in the order of tables
                   "dist-1, without its fall with length.", "Liu et al., 2022"),
     "self-BLEU": Metric("self-BLEU", 2, "0 to 100", LOWER, "BLEU of a response against all others of a random sample; "
                         "compare with the references'.", "Zhu et al., 2018"),
+    "MAUVE": Metric("MAUVE", 3, "0 to 1", HIGHER, "how near the distribution of responses is to that of people's, by an "
+                    "encoder; the references' is what people have with as many texts. Other encoders and other numbers of "
+                    "texts have other values.", "Pillutla et al., 2021"),
+    "C-score": Metric("C-score", 3, "sentences", HIGHER, "sentences of the speaker's own profile that a response entails, "
+                      "less those that it contradicts, by a model of natural language inference. Another model, other "
+                      "values.", "Madotto et al., 2019"),
+    "DialogRPT": Metric("DialogRPT", 3, "probability", HIGHER, "how probably people prefer a response to its context, by a "
+                        "model that was trained on their feedback. Compare with the references'; another model, other "
+                        "values.", "Gao et al., 2020"),
 }  # fmt: skip
 PERPLEXITY, PER_WORD = "perplexity per token", "perplexity per word"
 _PRIOR = "with all latents inferred from the context alone, as in use; the mean of several passes."
@@ -195,6 +204,11 @@ IN_DETAIL = {
     "LM PPL": Detail("exp(Σ nats / Σ tokens, ends included)", f"{_BLIND}; dull texts and repetitions are cheap"),
     "EAD": Detail("D / (V (1 − ((V − 1) / V)^C)), D distinct of C words, V words of all that is compared", _BLIND),
     "self-BLEU": Detail("mean of sentence BLEU against all other responses of a sample of 200", _BLIND),
+    "MAUVE": Detail("area under {(exp(−5 KL(Q ‖ R)), exp(−5 KL(P ‖ R)))}, R = λP + (1 − λ)Q, P and Q histograms of clusters",
+                    _BLIND),
+    "C-score": Detail("mean of Σ_j (1 if r entails p_j, −1 if it contradicts it, else 0), p_j of the profile",
+                      f"{_BLIND}; what the judge does not know"),
+    "DialogRPT": Detail("mean of σ(logit(c, r))", "whether a response is true or consistent; what the judge does not know"),
     "kl": Detail("mean of KL(q(z|c, r) ‖ p(z|c))", "whether the decoder reads the latent"),
     "fader_kl": Detail("mean of the KL of the fader", "whether the decoder obeys the fader"),
     "au": Detail("dimensions whose posterior mean has a variance > 0.01", "what the dimensions are about"),

@@ -87,6 +87,7 @@ RESPONSES = (
     *(_latent(name, "valid") for name in ("au", "mi")),
     _score("length"),
     _score("duplicates"),
+    *(_score(name, optional=True) for name in ("MAUVE", "DialogRPT")),
 )
 OF_Z = {  # where a latent is of a sentence
     "rec_ppl": "with a latent of the posterior, which has read the sentence: reconstruction.",
@@ -127,6 +128,7 @@ PERSONAS = (
     Shown(OTHERS["hits@1"].column(), OTHERS["hits@1"].described("test"), ranked="Hits@1", optional=True),
     _score("length"),
     _score("duplicates"),
+    *(_score(name, optional=True) for name in ("C-score", "MAUVE", "DialogRPT")),
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from fairseq_latent.evaluation.analysis.latent_statistics import LatentStatistic
 from fairseq_latent.evaluation.metrics import repetition, response_metrics
 from fairseq_latent.evaluation.metrics.field.embeddings import WordRows
 from fairseq_latent.evaluation.metrics.field.fluency import Perplexity
+from fairseq_latent.evaluation.metrics.field.mauve import Mauve
 from fairseq_latent.evaluation.metrics.field.measures import FieldMeasures
 from fairseq_latent.evaluation.metrics.registry import HIGHER, IN_DETAIL, LOWER, METRICS, NEITHER, SCORES, STATISTICS
 from fairseq_latent.evaluation.metrics.relevance import Relevance
@@ -41,7 +42,8 @@ def test_every_statistic_and_every_score_has_an_entry():
     field = FieldMeasures(9, 1, WordRows(WordVectors({}, np.zeros((0, 2)), ""), "v"), OneHot())
     measured = field.measure(Responses(["a b"] * 4, ["a b"] * 4, 2, "words", texts, texts))
     made += [each.metric for each in measured] + [Perplexity("lm")]
-    assert {each.name for each in made} | {"P.Distance"} == SCORES.keys()
+    made += [Mauve(np.zeros((2, 2)), np.zeros(2, dtype=bool), "encoder", 1)]
+    assert {each.name for each in made} | {"P.Distance", "C-score", "DialogRPT"} == SCORES.keys()
 
 
 def test_entries_are_whole():

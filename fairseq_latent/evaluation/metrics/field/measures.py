@@ -1,5 +1,6 @@
 """What `score --field` measures of each system: the columns of other papers, by what there is to measure with."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,7 @@ import numpy as np
 from ..system_scores import Measurement, Responses
 from .diversity import Entropy, ExpectedDistinct
 from .embeddings import EmbeddingMetric, WordRows, average, extrema, greedy, greedy_f1
+from .mauve import Mauve, mauve_of
 from .overlap import BleuOfMany, BleuUpTo, SelfBleu
 
 ORDERS = (1, 2)
@@ -16,7 +18,14 @@ ENTROPIES = (1, 2, 4)
 
 
 class TokenEncoder(Protocol):
-    """Texts to the vectors of their tokens."""
+    """Texts to vectors, and to those of their tokens."""
+
+    @property
+    def signature(self) -> str:
+        """Name and hash of what encodes."""
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, D)"""
 
     @property
     def tokens_signature(self) -> str:
@@ -28,12 +37,16 @@ class TokenEncoder(Protocol):
 
 @dataclass(frozen=True)
 class FieldMeasures:
-    """vocabulary: V of EAD, the words of all that is compared. vectors, encoder: None leaves out what needs them."""
+    """vocabulary: V of EAD, the words of all that is compared. vectors, encoder: None leaves out what needs them.
+
+    people: the references' texts, of which MAUVE says how near responses are as a whole.
+    """
 
     vocabulary: int
     seed: int
     vectors: WordRows | None = None
     encoder: TokenEncoder | None = None
+    people: Sequence[str] | None = None
 
     def measure(self, responses: Responses) -> list[Measurement]:
         """All that these responses can be measured by; of the references what needs no reference."""
@@ -43,6 +56,7 @@ class FieldMeasures:
             Measurement(metric, list(lines), samples)
             for metric in (*whole, ExpectedDistinct(self.vocabulary, words), SelfBleu(words, self.seed))
         ]
+        found += self._as_a_whole(responses)
         if responses.references is None:
             return found
         repeated = [texts for texts in responses.references for _ in range(samples)]
@@ -58,6 +72,20 @@ class FieldMeasures:
                 found.append(Measurement(of_many, of_many.statistics(contexts, responses.references)))
         found += self._by_embeddings(responses, repeated)
         return found
+
+    @functools.cached_property
+    def mauve(self) -> Mauve | None:
+        """None without an encoder, and where there are too few references."""
+        if self.encoder is None or self.people is None:
+            return None
+        return mauve_of(self.encoder(self.people), self.encoder.signature, self.seed)
+
+    def _as_a_whole(self, responses: Responses) -> list[Measurement]:
+        if self.mauve is None or self.encoder is None:
+            return []
+        different = sorted(set(responses.texts))
+        vectors = dict(zip(different, self.encoder(different), strict=True))
+        return [Measurement(self.mauve, [vectors[text] for text in responses.texts], responses.samples)]
 
     def _by_embeddings(self, responses: Responses, repeated: Sequence[Sequence[str]]) -> list[Measurement]:
         found = []
