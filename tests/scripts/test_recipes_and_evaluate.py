@@ -121,10 +121,10 @@ def evaluated(tmp_path):
         (tmp_path / run / "checkpoint_best.pt").touch()
     (tmp_path / "lr=1/checkpoint_best.pt.command").write_text("fairseq-train data --task persona_dialogue --lr 1 ")
 
-    def evaluate(**variables):
+    def evaluate(*more, **variables):
         for log in ("decoded", "measured"):
             (tmp_path / log).unlink(missing_ok=True)
-        systems = (f"K=5={tmp_path}/a", f"B={tmp_path}/lr=1")
+        systems = (f"K=5={tmp_path}/a", f"B={tmp_path}/lr=1", *more)
         path = f"{tmp_path}/bin{os.pathsep}{PATH}"
         result = bash(ROOT / "scripts/evaluate.sh", data, tmp_path / "report", *systems, PATH=path, **variables)
         assert result.returncode == 0, result.stderr
@@ -500,6 +500,18 @@ def test_evaluate_leaves_out_what_is_not_trained_yet_and_decodes_a_run_once(eval
     assert any(
         line.startswith("report ") and f"B={tmp_path}/lr=1" in line for line in measured
     )  # names what is missing
+
+
+def test_evaluate_scores_seeds_together_and_systems_from_elsewhere(evaluated, tmp_path):
+    (tmp_path / "theirs.jsonl").write_text('{"responses": ["yes"]}\n')
+    (tmp_path / "s2").mkdir()
+    (tmp_path / "s2/checkpoint_best.pt").touch()
+    decoded = evaluated(f"C={tmp_path}/a,{tmp_path}/s2", f"theirs={tmp_path}/theirs.jsonl")
+    assert len(decoded) == 6  # the test set and samples, of each folder once
+    (line,) = [line for line in (tmp_path / "measured").read_text().splitlines() if line.startswith("score ")]
+    name = "generate.test.txt"
+    assert f" C={tmp_path}/a/{name},{tmp_path}/s2/{name} theirs={tmp_path}/theirs.jsonl --lang" in line
+    assert " --equal-length" in line
 
 
 def test_evaluate_reads_a_system_as_the_python_commands_do_and_has_its_own_language(evaluated, tmp_path):
