@@ -120,18 +120,18 @@ trained=$(python -m fairseq_latent.evaluation.runs.trained_runs "$@") || exit 2
 folders=() answering=() alike=() # runs, each once; systems with their responses, those of several seeds behind commas
 before=""
 while IFS=$'\t' read -r system folder; do
-    responses=$folder
+    answers=$folder
     if [[ -d $folder ]]; then
-        responses=$folder/generate.test.txt
+        answers=$folder/generate.test.txt
         [[ $'\n'$(printf '%s\n' ${folders[@]+"${folders[@]}"})$'\n' == *$'\n'"$folder"$'\n'* ]] || folders+=("$folder")
         ! of_sentences "$folder" || continue
     else
         alike=(--equal-length)
     fi
     if [[ ${#answering[@]} -gt 0 && $system == "$before" ]]; then
-        answering[${#answering[@]} - 1]+=",$responses"
+        answering[${#answering[@]} - 1]+=",$answers"
     else
-        answering+=("$system=$responses")
+        answering+=("$system=$answers")
     fi
     before=$system
 done <<<"$trained"
