@@ -20,6 +20,7 @@ from ..evaluation.metrics.conventions.table import as_table, under_conventions
 from ..evaluation.metrics.field.embeddings import WordRows
 from ..evaluation.metrics.field.fluency import Fluency, Nats
 from ..evaluation.metrics.field.judges import HumanFeedback, PersonaConsistency, own_profiles
+from ..evaluation.metrics.field.mauve import FEWEST
 from ..evaluation.metrics.field.measures import FieldMeasures
 from ..evaluation.metrics.score import UNKNOWN, System, cut_alike, measure_systems, read_systems, words_of
 from ..evaluation.metrics.system_scores import Measure, Row
@@ -191,6 +192,8 @@ def _more(
     if args.field:
         rows = None if vectors is None else WordRows(vectors, Path(args.vectors).name)
         people = None if systems[0].references is None else [texts[0] for texts in systems[0].references]
+        if encoder is not None and people is not None and len(people) < 2 * FEWEST:
+            print(f"note: {len(people)} contexts are too few for MAUVE, which needs {2 * FEWEST}", file=sys.stderr)
         more.append(FieldMeasures(max(2, words_of(systems, args.lang)), args.seed, rows, encoder, people))
     return more + _judges(args, len(systems[0].generations), contexts)
 

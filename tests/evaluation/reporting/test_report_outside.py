@@ -78,6 +78,12 @@ def test_scores_that_were_computed_before(runs, data_bin):
     for label in ("Results", "Results at equal length"):
         assert after[label] == before[label]
     assert "decoded with" in markdown
+    found = json.loads((runs / "scores.json").read_text())
+    for row in found["rows"]:
+        row["scores"]["MAUVE"] = {"value": 0.875, "signature": "mauve|c:5", "extra": {}}
+    (runs / "scores.json").write_text(json.dumps(found))
+    more, markdown = page(runs, data_bin, "ours=ours", "theirs=theirs.jsonl", "--scores", "scores.json")
+    assert rows_of(more["Results"])["theirs"]["MAUVE"] == "0.875" and "- **MAUVE**: test; 0 to 1" in markdown
 
 
 def test_ids_of_the_test_set(runs, data_bin):

@@ -108,4 +108,8 @@ def test_score_has_it_where_asked(tmp_path, monkeypatch, capsys):
     assert found["d"]["interval"] is None and "halves:30-and-30" in found["d"]["signature"]
     few = ("--reference", "few", *flags[2:])
     (tmp_path / "few").write_text("i like tea\n" * 20)
-    assert "MAUVE" not in rows(capsys, "f=few", *few)["f"]["scores"]
+    from tests.helpers.scored import score
+
+    assert score("f=few", *few, "--json") == 0
+    out, err = capsys.readouterr()
+    assert '"MAUVE"' not in out and "20 contexts are too few for MAUVE, which needs 40" in err

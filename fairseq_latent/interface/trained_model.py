@@ -1,11 +1,10 @@
-"""A Python interface: `fairseq_latent.load(...)` gives a trained model that replies, scores and shows its latents.
+"""A trained model from a checkpoint, as Python programs use it.
 
 It works on every architecture and task of this package that decodes, and `fairseq-latent chat` is written with it.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import fairseq  # noqa: F401  first: it registers the plugin, whose parts import each other
@@ -15,59 +14,23 @@ from torch import Tensor
 
 import fairseq_latent
 
-from .data.newest_turns import newest_turns
-from .decoding.search import content_seeds, expand_contexts
-from .errors import InputError
-from .evaluation.analysis import checkpoint
-from .evaluation.analysis.checkpoint import Trained, distributions
-from .evaluation.analysis.latents import measured
-from .evaluation.analysis.prior_nll import prior_nll
-from .evaluation.runs.run_folder import CHECKPOINT
-from .reranking.rerankers import WITH_MODEL
-from .symbols import EOT
-from .text.tokenizers import tokenizer_of
-from .text.vocabulary import index_of
+from ..data.newest_turns import newest_turns
+from ..decoding.search import content_seeds, expand_contexts
+from ..errors import InputError
+from ..evaluation.analysis import checkpoint
+from ..evaluation.analysis.checkpoint import Trained, distributions
+from ..evaluation.analysis.latents import measured
+from ..evaluation.analysis.prior_nll import prior_nll
+from ..evaluation.runs.run_folder import CHECKPOINT
+from ..reranking.rerankers import WITH_MODEL
+from ..symbols import EOT
+from ..text.tokenizers import tokenizer_of
+from ..text.vocabulary import index_of
+from .results import Latents, Reply, Scores
 
 BATCH = 16  # contexts at a time
 CANDIDATES = 20  # replies to each context that are ranked
 Context = str | Sequence[str]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply; fader: from 0 to 1, how much of the partner's persona it was to take up, None of models without one.
-
-    score: what it was ranked by, where it was.
-    """
-
-    text: str
-    fader: float | None = None
-    score: float | None = None
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of N pairs, each an array (N,) in nats per response: -log p(response | context, z) of one posterior sample z, and KL.
-
-    prior_nll: the mean over samples of the prior, as decoding samples them. importance_weighted: an upper bound of
-    -log p(response | context), tighter the more samples (Burda et al., 2016). tokens: with the end of sentence.
-    """
-
-    nll: np.ndarray
-    kl: np.ndarray
-    tokens: np.ndarray
-    prior_nll: np.ndarray | None = None
-    importance_weighted: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Means and log variances, (N, Z) each, of the prior and, if responses were given, of the posterior."""
-
-    prior_mean: np.ndarray
-    prior_logvar: np.ndarray
-    posterior_mean: np.ndarray | None = None
-    posterior_logvar: np.ndarray | None = None
 
 
 class TrainedModel:
@@ -387,7 +350,7 @@ def _training_data(path: str | Path) -> str:
     """The folder that the model was trained on."""
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
-    from .compat.checkpoints.allowed_models import asked_for
+    from ..compat.checkpoints.allowed_models import asked_for
 
     with asked_for(stock=False):
         return load_checkpoint_to_cpu(str(path))["cfg"]["task"]["data"].split(":")[0]
