@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.word_tokenizers import tokenizer
 
 from ..analysis.latent_samples import SampledPair, sampled_pairs
+from ..metrics.field.best_of import BestOf, curves_of
+from ..metrics.score import read_system
 from ..runs.method_names import bounds_likelihood
 from ..tables import MISSING
 from .collect import attempt
@@ -19,6 +22,7 @@ from .table_rows import PERCEPTION, SWEEP, read_purity
 
 PICTURE = "the picture of latents"
 PERCEPTION_PICTURE = "perception.png"
+CANDIDATES = "candidates.*.txt"  # several responses per context of fairseq-generate, a file per --rerank or search
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -43,7 +47,7 @@ def pictures(
     missing: list[Missing],
 ) -> list[Picture]:
     """Curves; then the latent space of chosen pairs or, of personas, what fader and Zp do: each of what there is."""
-    found = curves(systems, kind)
+    found = curves(systems, kind) + best_of_candidates(args, systems, missing)
     if kind.personas:
         found += [picture for system in systems if system.has_latents for picture in of_persona(system, missing)]
     elif kind is OF_RESPONSES:
@@ -93,6 +97,37 @@ def curves(systems: Sequence[MeasuredSystem], kind: Kind = OF_RESPONSES) -> list
         )
         pictures.insert(0, picture)
     return pictures
+
+
+def best_of_candidates(
+    args: argparse.Namespace, systems: Sequence[MeasuredSystem], missing: list[Missing]
+) -> list[Picture]:
+    """Quality against the number of candidates, of the files CANDIDATES that lie in the runs' folders."""
+    from ..plotting import style
+    from ..plotting.best_of_figure import best_of_picture
+
+    found: dict[str, BestOf] = {}
+    for system in systems:
+        for path in sorted(system.run.folder.glob(CANDIDATES)):
+            name = f"{system.name}, {path.name.removeprefix('candidates.').removesuffix('.txt')}"
+            best = attempt(
+                lambda path=path, name=name: curves_of(read_system(name, str(path)), tokenizer(args.lang), None),
+                system.name, "the best of several candidates", None, missing,
+            )  # fmt: skip
+            found |= {name: best} if best else {}
+    if not found:
+        return []
+    return [
+        Picture(
+            "candidates.png",
+            "The best of N responses",
+            f"quality over the number of candidates, a colour per file: {listed(list(found))}",
+            "BLEU and distinct bigrams of the response that is said if the one with the highest score of N is (solid; "
+            "--rerank's score, or the model's own log probability), or the one nearest to the reference (dashed, an upper "
+            "bound); means over all subsets of so many candidates.",
+            style.encoded(best_of_picture(found)),
+        )
+    ]
 
 
 def latent_pairs(

@@ -105,6 +105,15 @@ def test_score_says_who_listens(answered, capsys):
     assert verdict.verdict == NO
 
 
+def test_one_context_has_no_stranger(answered, capsys):
+    for name in ("one", "one.src", "one.tgt"):
+        (answered / name).write_text("tea .\n")
+    flags = ("a=one", "--lang", "none", "--reference", "one.tgt", "--contexts", "one.src", "--vectors", "v.txt")
+    assert score(*flags) == 0
+    out, err = capsys.readouterr()
+    assert "note: no context has a stranger's, of another conversation: no relevance" in err and "relevance" not in out
+
+
 def test_relevance_by_a_sentence_encoder(answered, capsys):
     pytest.importorskip("transformers")
     from tests.helpers.speakers import bert_folder

@@ -128,3 +128,40 @@ def test_alone_it_needs_references(runs, data_bin, capsys):
     tables, _ = page(runs, data_bin, "theirs=theirs.jsonl", "--reference", "tgt")
     assert list(rows_of(tables["Results"])) == ["Reference", "theirs"]
     assert main(["report", "a=none.jsonl", "--data", str(data_bin), "--out", "none", *SMALL]) == 2
+
+
+def test_candidates_have_a_picture(runs, data_bin, capsys):
+    lines = []
+    for place, (source, reference) in enumerate(TEST):
+        lines += [f"S-{place}\t{source}", f"T-{place}\t{reference}"]
+        for score_, answer in ((0.5, reference), (0.25, "x y")):
+            lines += [f"H-{place}\t{score_}\t{answer}", f"D-{place}\t{score_}\t{answer}"]
+    (runs / "ours/candidates.mmi.txt").write_text("\n".join([*lines, "Generate test with beam=1: BLEU4 = 1"]) + "\n")
+    (runs / "ours/candidates.broken.txt").write_text("x\n")
+    _, markdown = page(runs, data_bin, "ours=ours")
+    assert "## The best of N responses" in markdown and "a colour per file: ours, mmi](candidates.png)" in markdown
+    assert (runs / "page/candidates.png").read_bytes().startswith(b"\x89PNG")
+    err = capsys.readouterr().err
+    assert "candidates.broken.txt: one response per context (lacking: the best of several candidates)" in err
+
+
+def test_words_that_are_not_apart_are_cut_alike():
+    """Japanese: as many words by MeCab in every place."""
+    from fairseq_latent.evaluation.runs.response_files import Generation
+    from fairseq_latent.text.word_tokenizers import tokenizer
+
+    pytest.importorskip("MeCab")
+    texts = {
+        "a": ["今日はとてもいい天気ですね", "お茶が好きです"],
+        "b": ["はい", "コーヒーも好きですし、お茶も好きです"],
+    }
+    systems = [
+        score.System(name, "f", tuple(Generation(place, None, None, (text,)) for place, text in enumerate(of)))
+        for name, of in texts.items()
+    ]
+    words = tokenizer("ja")
+    cut = [
+        [len(words([each.hypotheses[0]])[0].split()) for each in system.generations]
+        for system in score.cut_alike(systems, "ja")
+    ]
+    assert cut == [[1, 4], [1, 4]]
