@@ -139,13 +139,18 @@ def token_divergence(logits: Tensor, target: Tensor, pad: int, label_smoothing: 
     return (right - each) * nll + each * (words * uniform - of_pad) - entropy, nll
 
 
-def free_bits(kl_per_dim: Tensor, floor: float) -> Tensor:
-    """(B, Z) -> (B,) nats: dimensions whose batch-mean KL is below `floor` cost `floor` and get no gradient.
+def free_bits(kl_per_dim: Tensor, floor: float, over: str = "dimension") -> Tensor:
+    """(B, Z) -> (B,) nats: a KL below `floor` costs `floor` and gets no gradient.
 
-    The batch mean of the result is sum_d max(floor, mean_b KL_bd) (Kingma et al., 2016, eq. 15).
+    dimension: of each dimension's batch mean, so that the batch mean of the result is sum_d max(floor, mean_b KL_bd) (Kingma
+    et al., 2016, eq. 15). total: of the batch mean of the sum over dimensions. sample: of each example's own sum (both in
+    the code of Li et al., 2019; arXiv 1909.00868).
     """
-    below = kl_per_dim.mean(0, keepdim=True) < floor
-    return torch.where(below, kl_per_dim.new_tensor(floor), kl_per_dim).sum(-1)
+    if over not in ("dimension", "total", "sample"):
+        raise ValueError(f"free bits over {over} are over neither dimension, total nor sample")
+    kl = kl_per_dim if over == "dimension" else kl_per_dim.sum(-1, keepdim=True)
+    level = kl if over == "sample" else kl.mean(0, keepdim=True)
+    return torch.where(level < floor, kl.new_tensor(floor), kl).sum(-1)
 
 
 def bow_nll(bow_logits: Tensor, target: Tensor, pad: int, eos: int, form: str = "types") -> Tensor:

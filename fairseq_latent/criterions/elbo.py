@@ -69,7 +69,18 @@ class ELBOConfig(LatentCriterionConfig):
         default=1.0, metadata={"help": "weight of the fader's KL, where a model has a fader", "range": AMOUNT}
     )
     free_bits: float = field(
-        default=0.0, metadata={"help": "nats per latent dimension that are not penalised in training", "range": AMOUNT}
+        default=0.0,
+        metadata={
+            "help": "nats that are not penalised in training: per latent dimension, or as --free-bits-over says",
+            "range": AMOUNT,
+        },
+    )
+    free_bits_over: ChoiceEnum(["dimension", "total", "sample"]) = field(
+        default="dimension",
+        metadata={
+            "help": "what has the free nats: each dimension, its mean over the batch (Kingma et al., 2016); the KL of all "
+            "dimensions, its mean over the batch; or that of each example (Li et al., 2019)"
+        },
     )
     loss_scale: ChoiceEnum(["elbo", "released"]) = field(
         default="elbo",
@@ -109,7 +120,8 @@ class ELBOCriterion(LatentCriterion):
         self.sample_reduction = str(cfg.sample_reduction)
         self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
         self.selection_words = cfg.selection_words
-        self.free_bits, self.loss_scale = cfg.free_bits, str(cfg.loss_scale)
+        self.free_bits, self.free_bits_over = cfg.free_bits, str(cfg.free_bits_over)
+        self.loss_scale = str(cfg.loss_scale)
         self.fader_weight = cfg.fader_weight
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
@@ -180,7 +192,7 @@ class ELBOCriterion(LatentCriterion):
         yield from self.nll_terms(logits, target)
         kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
         floored = self.free_bits and self.training  # validation has the ELBO's own KL
-        kl = free_bits(kl_per_dim, self.free_bits) if floored else kl_per_dim.sum(-1)
+        kl = free_bits(kl_per_dim, self.free_bits, self.free_bits_over) if floored else kl_per_dim.sum(-1)
         weight = self.schedule(step) if self.training else 1.0
         yield "kl", kl, weight
         for name, value in latent.divergences.items():
