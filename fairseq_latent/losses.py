@@ -260,6 +260,24 @@ def fusion_distance(x: Tensor, y: Tensor, clip: float = 0.3, clip_pull: bool = T
     return (pull.clamp(max=clip) if clip_pull else pull) - spread(x) - spread(y)
 
 
+def mmd(x: Tensor, y: Tensor) -> Tensor:
+    """(B, Z), (B, Z) -> (B,): the maximum mean discrepancy of two samples, whose batch mean estimates MMD² without bias.
+
+    The divergence of InfoVAE (Zhao et al., 2019; arXiv 1706.02262) with the kernel k(a, b) = c / (c + |a - b|²), c = 2 Z, of
+    Tolstikhin et al. (2018; arXiv 1711.01558). 0 for a batch of one, which has no pairs.
+    """
+    x, y, size = _float(x), _float(y), len(x)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        pairs = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B), never (B, B, Z)
+        return 2 * a.size(-1) / (2 * a.size(-1) + pairs.square())
+
+    if size == 1:
+        return 0 * x.sum(-1)
+    within = (kernel(x, x).sum(1) + kernel(y, y).sum(1) - 2) / (size - 1)  # without k(a, a) = 1
+    return within - 2 * kernel(x, y).mean(1)
+
+
 def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> Tensor:
     """(B, Z) -> (B,) nats: log q(z|x) - log q(z) with q(z) the mixture of the batch's posteriors.
 

@@ -13,8 +13,8 @@ from fairseq.dataclass import ChoiceEnum
 from torch import Tensor
 
 from ..errors import InputError
-from ..gaussian import LatentOutput
-from ..losses import bow_nll, free_bits, pair_divergence, podi, same_rows
+from ..gaussian import LatentOutput, seeded_noise
+from ..losses import bow_nll, free_bits, mmd, pair_divergence, podi, same_rows
 from ..ranges import AMOUNT, POSITIVE, SAMPLES, SIZE_OR_NONE
 from ..schedules import KLSchedule
 from .latent_criterion import LatentCriterion, LatentCriterionConfig
@@ -100,6 +100,14 @@ class ELBOConfig(LatentCriterionConfig):
             "range": SIZE_OR_NONE,
         },
     )
+    mmd_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "weight of the maximum mean discrepancy between the batch's latents and samples of their priors "
+            "(InfoVAE: Zhao et al., 2019)",
+            "range": AMOUNT,
+        },
+    )
     podi_weight: float = field(default=0.0, metadata={"help": "weight of L_Po-di", "range": AMOUNT})
     podi_target: float = field(
         default=0.15, metadata={"help": "lambda of L_Po-di, nats per latent dimension", "range": POSITIVE}
@@ -124,6 +132,7 @@ class ELBOCriterion(LatentCriterion):
         self.loss_scale = str(cfg.loss_scale)
         self.fader_weight = cfg.fader_weight
         self.bow_weight, self.bow_target, self.bow_hidden_dim = cfg.bow_weight, str(cfg.bow_target), cfg.bow_hidden_dim
+        self.mmd_weight = cfg.mmd_weight
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
         self._warned_of_one = False
@@ -157,6 +166,7 @@ class ELBOCriterion(LatentCriterion):
             for flag, asked in (
                 ("--k", self.k > 1),
                 ("--bow-weight", self.bow_weight),
+                ("--mmd-weight", self.mmd_weight),
                 ("--podi-weight", self.podi_weight),
             ):
                 if asked:
@@ -206,6 +216,8 @@ class ELBOCriterion(LatentCriterion):
                 )
             bow = bow_nll(latent.bow_logits, target, self.padding_idx, self.eos_idx, self.bow_target)
             yield "bow", bow, self.bow_weight
+        if self.mmd_weight:
+            yield "mmd", mmd(latent.z, self._of_priors(latent, sample)), self.mmd_weight
         if self.podi_weight:
             self._warn_of_one(target.size(0))
             same = _same_inputs(sample)
@@ -214,6 +226,13 @@ class ELBOCriterion(LatentCriterion):
             pairs = pair_divergence(latent.posterior.detach(), same)
             for name, divergence in zip(("podi_kl", "podi_kl_means"), pairs, strict=True):
                 yield name, divergence, 0.0  # logged alone
+
+    def _of_priors(self, latent: LatentOutput, sample: dict) -> Tensor:
+        """(B, Z): a sample of each example's prior, in validation always the same."""
+        if self.training:
+            return latent.prior.rsample()
+        seeds = sample["net_input"]["noise_seed"]
+        return latent.prior.rsample(seeded_noise(seeds, 2, latent.z.size(-1))[:, 1])  # the first is the posterior's
 
     def _warn_of_one(self, sentences: int) -> None:
         if sentences == 1 and not self._warned_of_one:

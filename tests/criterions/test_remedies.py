@@ -41,3 +41,65 @@ def test_the_criterion_reads_free_bits_as_it_is_told(task):
         found[over] = float(loss.detach() - log["nll"]) / len(sample["target"])
     # an untrained model's KL is far below: 8 dimensions of 2 nats, or 2 nats a sentence
     assert found == pytest.approx({"dimension": 16.0, "total": 2.0, "sample": 2.0}, rel=1e-4)
+
+
+# --- maximum mean discrepancy ----------------------------------------------------------------------------------------
+
+
+def discrepancy(x, y):
+    """MMD² of two samples, pair by pair, k(a, b) = c / (c + |a - b|²) with c = 2 Z."""
+    constant = 2 * len(x[0])
+
+    def kernel(a, b):
+        return constant / (constant + sum((one - other) ** 2 for one, other in zip(a, b, strict=True)))
+
+    size = len(x)
+    within = [
+        sum(kernel(sample[i], sample[j]) for i in range(size) for j in range(size) if i != j) / (size * (size - 1))
+        for sample in (x, y)
+    ]
+    return sum(within) - 2 * sum(kernel(a, b) for a in x for b in y) / size**2
+
+
+def test_mmd_is_that_of_all_pairs():
+    torch.manual_seed(1)
+    x, y = torch.randn(5, 3, dtype=torch.float64) * 2 + 1, torch.randn(5, 3, dtype=torch.float64)
+    assert losses.mmd(x, y).mean().item() == pytest.approx(discrepancy(x.tolist(), y.tolist()), rel=1e-5)
+
+
+def test_mmd_by_hand():
+    """Z = 1, c = 2: 0 and 2, k = 1/3, against 0 and 1, k = 2/3; across they are 0, 1, 2 and 1 apart."""
+    x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]])
+    assert losses.mmd(x, y).mean().item() == pytest.approx(1 / 3 + 2 / 3 - 2 * (1 + 2 / 3 + 1 / 3 + 2 / 3) / 4)
+
+
+def test_mmd_of_samples_of_one_distribution_is_zero_on_average():
+    torch.manual_seed(2)
+    found = torch.tensor([losses.mmd(torch.randn(8, 4), torch.randn(8, 4)).mean() for _ in range(2000)])
+    assert abs(found.mean()) < 4 * found.std() / 2000**0.5  # without bias
+    apart = losses.mmd(torch.randn(200, 4) + 2, torch.randn(200, 4)).mean()
+    assert apart > 0.3
+
+
+def test_mmd_pulls_the_latents_to_the_prior_and_a_batch_of_one_has_none():
+    x = torch.tensor([[2.0, 2.0], [3.0, 3.0]], requires_grad=True)
+    losses.mmd(x, torch.zeros(2, 2)).mean().backward()
+    assert x.grad.isfinite().all() and (x.grad.sum(0) > 0).all()
+    alone = torch.ones(1, 2, requires_grad=True)
+    losses.mmd(alone, torch.zeros(1, 2)).sum().backward()
+    assert alone.grad.tolist() == [[0, 0]]
+
+
+def test_the_mmd_is_a_term_of_the_loss(task):
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    criterion = build_criterion(task, mmd_weight=3.0)
+    torch.manual_seed(1)
+    loss, _, log = criterion(model, sample)
+    torch.manual_seed(1)
+    _, extra = model(**sample["net_input"], target=sample["target"])
+    latent = extra["latent"]
+    expected = losses.mmd(latent.z, latent.prior.rsample()).sum()
+    assert float(log["mmd"]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(loss) == pytest.approx(float(log["nll"] + log["kl"] + 3 * expected), rel=1e-4)
+    model.eval(), criterion.eval()
+    assert criterion(model, sample)[2]["mmd"] == criterion(model, sample)[2]["mmd"]
