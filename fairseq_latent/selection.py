@@ -1,4 +1,5 @@
-"""Which of K latent samples a training step keeps: the best one (speculative sampling, Sato et al., 2021) or their mean.
+"""Which of K latent samples a training step keeps: the best one (speculative sampling, Sato et al., 2021), one by its
+importance weight (Burda et al., 2016), or their mean.
 
 "Speculative sampling" here is best-of-K *training* of the latent, never draft-model decoding. The choice is made on the
 noise, without gradient; one differentiable pass with the chosen noise follows. Memory does not grow with K but for noise and
@@ -18,7 +19,7 @@ from .gaussian import DiagonalGaussian
 TILE = {"cpu": (512, 1024), "cuda": (4096, 8192)}  # rows and words of logits held at once: what a cache, a GPU takes
 ROUNDED = 64  # rows
 
-Score = Callable[[Tensor], Tensor]  # latents (K, B, Z) -> unsmoothed NLL (K, B), nats
+Score = Callable[[Tensor], Tensor]  # latents (K, B, Z) -> what they cost (K, B), nats
 
 
 @runtime_checkable
@@ -41,9 +42,12 @@ def choose_noise(
 ) -> tuple[Tensor, Tensor | None]:
     """Noise (B, Z) for the one differentiable pass, and the index (B,) of the kept sample where one was chosen.
 
-    reduce="best" keeps each example's sample of least `score`; "mean" averages the K samples in latent space, which
-    is one pass with their mean noise ("Monte Carlo sampling", Kruengkrai, 2019). K = 1 never calls `score`: it is
-    the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, sampled here where not given.
+    reduce="best" keeps each example's sample of least `score`. "importance" keeps one with probability proportional to
+    exp(-score), its importance weight where `score` is -log p(y|x, z) p(z|x) / q(z|x, y): in expectation the gradient of the
+    kept one is that of the importance-weighted bound (Burda et al., 2016, eq. 14; arXiv 1509.00519). "mean" averages the K
+    samples in latent space, which is one pass with their mean noise ("Monte Carlo sampling", Kruengkrai, 2019). K = 1 never
+    calls `score`: it is the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, sampled here
+    where not given.
     """
     if noise is None:
         noise = torch.randn_like(posterior.mean.expand(num_latents, *posterior.mean.shape))
@@ -53,10 +57,13 @@ def choose_noise(
         return noise[0], None
     if reduce == "mean":
         return noise.mean(0), None
-    if reduce != "best":
-        raise ValueError(f"reduce={reduce} is neither best nor mean")
+    if reduce not in ("best", "importance"):
+        raise ValueError(f"reduce={reduce} is neither best, importance nor mean")
     with torch.no_grad():
-        chosen = score(posterior.rsample(noise)).argmin(0)
+        scores = score(posterior.rsample(noise))
+        if reduce == "importance":  # -log of an exponential variable is Gumbel noise, whose argmax samples a softmax
+            scores = scores + torch.empty_like(scores).exponential_().log()
+        chosen = scores.argmin(0)
     return noise[chosen, torch.arange(noise.size(1), device=noise.device)], chosen
 
 

@@ -85,7 +85,7 @@ def test_scoring_runs_without_gradient(random):
 
 
 def test_other_reductions_are_refused():
-    with pytest.raises(ValueError, match="neither best nor mean"):
+    with pytest.raises(ValueError, match="neither best, importance nor mean"):
         choose_noise(posterior(), 2, "worst", quadratic)
 
 

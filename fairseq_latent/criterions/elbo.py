@@ -28,9 +28,13 @@ LONGEST_NUMBER = 18  # digits
 @dataclass
 class ELBOConfig(LatentCriterionConfig):
     k: int = field(default=1, metadata={"help": "latent samples per example in training (K)", "range": SAMPLES})
-    sample_reduction: ChoiceEnum(["best", "mean"]) = field(
+    sample_reduction: ChoiceEnum(["best", "mean", "importance"]) = field(
         default="best",
-        metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},
+        metadata={
+            "help": "keep each example's best of K (speculative sampling), their mean (Monte Carlo sampling), or one by its "
+            "importance weight, with the KL of that sample: in expectation the gradient of the importance-weighted bound "
+            "(Burda et al., 2016)"
+        },
     )
     selection_dtype: ChoiceEnum(["float32", "bfloat16"]) = field(
         default="float32", metadata={"help": "precision of the products that only rank the K samples"}
@@ -126,6 +130,7 @@ class ELBOCriterion(LatentCriterion):
         _check(cfg)
         self.k = cfg.k
         self.sample_reduction = str(cfg.sample_reduction)
+        self.importance = self.sample_reduction == "importance"
         self.selection_dtype = getattr(torch, str(cfg.selection_dtype))
         self.selection_words = cfg.selection_words
         self.free_bits, self.free_bits_over = cfg.free_bits, str(cfg.free_bits_over)
@@ -201,8 +206,11 @@ class ELBOCriterion(LatentCriterion):
         target = sample["target"]
         yield from self.nll_terms(logits, target)
         kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
-        floored = self.free_bits and self.training  # validation has the ELBO's own KL
-        kl = free_bits(kl_per_dim, self.free_bits, self.free_bits_over) if floored else kl_per_dim.sum(-1)
+        kl = kl_per_dim.sum(-1)  # in validation the ELBO's own
+        if self.training and self.importance:
+            kl = latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
+        elif self.training and self.free_bits:
+            kl = free_bits(kl_per_dim, self.free_bits, self.free_bits_over)
         weight = self.schedule(step) if self.training else 1.0
         yield "kl", kl, weight
         for name, value in latent.divergences.items():
@@ -252,6 +260,16 @@ def _same_inputs(sample: dict) -> Tensor:
 
 def _check(cfg: ELBOConfig) -> None:
     """Refuse combinations that no training can mean."""
+    if str(cfg.sample_reduction) == "importance":
+        if cfg.k == 1:
+            raise InputError(
+                "--sample-reduction importance chooses one of several samples, --k 1 is one; remedy: --k 5"
+            )
+        if cfg.free_bits:
+            raise InputError(
+                "--free-bits is about the KL of distributions, --sample-reduction importance charges that of the kept "
+                "sample; remedy: one of them"
+            )
     if cfg.selection_words == 1:
         raise InputError("--selection-words 1 is no sample of the words; remedy: 4096, or 0 for all")
     if cfg.kl_cycle != EPOCH and not (cfg.kl_cycle.isdecimal() and len(cfg.kl_cycle) <= LONGEST_NUMBER):

@@ -12,9 +12,11 @@ from .elbo import ELBOConfig, ELBOCriterion
 @dataclass
 class MCELBOConfig(ELBOConfig):
     k: int = field(default=5, metadata={"help": "latent samples per example in training (K)", "range": SAMPLES})
-    sample_reduction: ChoiceEnum(["best", "mean"]) = field(  # type: ignore[valid-type]
+    sample_reduction: ChoiceEnum(["best", "mean", "importance"]) = field(  # type: ignore[valid-type]
         default="mean",
-        metadata={"help": "keep each example's best of K (speculative sampling), or their mean (Monte Carlo sampling)"},
+        metadata={
+            "help": "keep each example's best of K, their mean (Monte Carlo sampling), or one by importance weight"
+        },
     )
 
 

@@ -62,7 +62,13 @@ class LatentModel(FairseqEncoderDecoderModel):
         prior, posterior, decoded = self.distributions(src_tokens, prev_output_tokens, target, **inputs)
 
         def score(z: Tensor) -> Tensor:
-            return decoded.nll(z, selection_dtype, selection_words)
+            cost = decoded.nll(z, selection_dtype, selection_words)
+            if reduce == "importance":
+                cost = cost + posterior.log_prob(z) - prior.log_prob(z)
+                for row, each in zip(cost, z, strict=True):
+                    for divergence in self.divergences(each, src_tokens, **inputs).values():
+                        row += divergence
+            return cost
 
         noise = prior_noise = None
         if noise_seed is not None and not self.training:

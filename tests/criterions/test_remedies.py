@@ -1,11 +1,17 @@
 """Remedies against posterior collapse that are flags of the ELBO family, each against arithmetic of its own."""
 
+import math
+
 import pytest
 import torch
 
 from fairseq_latent import losses
+from fairseq_latent.errors import InputError
+from fairseq_latent.gaussian import DiagonalGaussian
+from fairseq_latent.models import latent_model
+from fairseq_latent.selection import choose_noise
 
-from ..helpers.tiny import NO_DROPOUT, batch, build_criterion, build_model
+from ..helpers.tiny import NO_DROPOUT, batch, build_criterion, build_model, gradients, sentence_batch
 
 # --- free bits -------------------------------------------------------------------------------------------------------
 
@@ -103,3 +109,74 @@ def test_the_mmd_is_a_term_of_the_loss(task):
     assert float(loss) == pytest.approx(float(log["nll"] + log["kl"] + 3 * expected), rel=1e-4)
     model.eval(), criterion.eval()
     assert criterion(model, sample)[2]["mmd"] == criterion(model, sample)[2]["mmd"]
+
+
+# --- one of K by importance ------------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_kept_as_often_as_its_weight_says():
+    """Two latents that cost ln 3 more and less: three in four times the cheaper one."""
+    posterior = DiagonalGaussian(torch.zeros(40_000, 1), torch.zeros(40_000, 1))
+    noise = [torch.zeros(40_000, 1), torch.ones(40_000, 1)]
+    torch.manual_seed(1)
+    kept, chosen = choose_noise(posterior, 2, "importance", lambda z: z.squeeze(-1) * math.log(3.0), noise)
+    assert abs(chosen.float().mean() - 0.25) < 0.01  # five standard errors
+    assert torch.equal(kept.squeeze(1), chosen.float())
+
+
+def test_the_gradient_is_that_of_the_importance_weighted_bound(text_task, monkeypatch):
+    """All K choices, each with its probability, against autograd through -log 1/K sum_k p(y|z_k) p(z_k) / q(z_k|y)."""
+    model = build_model(text_task, "gru_vae_tiny", dropout_in=0.0, dropout_out=0.0)
+    sample, samples = sentence_batch(text_task, (4,)), 5
+    criterion = build_criterion(text_task, k=samples, sample_reduction="importance")
+    torch.manual_seed(3)
+    noise, cost = torch.randn(samples, 1, model.latent_dim) * 2, {}
+    order = iter(range(samples))
+
+    def choose(posterior, num_latents, reduce, score, given=None):
+        assert (num_latents, reduce) == (samples, "importance")
+        cost["all"] = score(posterior.rsample(noise)).detach()
+        return noise[next(order)], None
+
+    monkeypatch.setattr(latent_model, "choose_noise", choose)
+    losses_of, gradients_of = [], []
+    for _ in range(samples):
+        model.zero_grad()
+        loss, _, _ = criterion(model, sample)
+        loss.backward()
+        losses_of.append(loss.detach()), gradients_of.append(gradients(model))
+    probabilities = (-cost["all"][:, 0]).softmax(0)
+    assert probabilities.max() < 0.9  # no choice alone decides
+    torch.testing.assert_close(torch.stack(losses_of), cost["all"][:, 0])  # the loss of a sample is what it is kept by
+
+    model.zero_grad()
+    inputs = sample["net_input"]
+    prior, posterior, decoded = model.distributions(
+        inputs["src_tokens"], inputs["prev_output_tokens"], sample["target"]
+    )
+    z = posterior.rsample(noise)
+    words = sample["target"][sample["target"].ne(1)]
+    nll = torch.stack([torch.nn.functional.cross_entropy(decoded.logits(each), words, reduction="sum") for each in z])
+    normal = torch.distributions.Normal
+    log_prior = normal(prior.mean, prior.stddev).log_prob(z).sum((1, 2))
+    log_posterior = normal(posterior.mean, posterior.stddev).log_prob(z).sum((1, 2))
+    bound = math.log(samples) - (log_prior - log_posterior - nll).logsumexp(0)
+    bound.backward()
+    for name, wanted in gradients(model).items():
+        expected = sum(share * each[name] for share, each in zip(probabilities, gradients_of, strict=True))
+        torch.testing.assert_close(expected, wanted, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_importance_needs_several_samples_and_no_free_bits(task):
+    with pytest.raises(InputError, match="importance chooses one of several samples, --k 1 is one; remedy: --k 5"):
+        build_criterion(task, sample_reduction="importance")
+    with pytest.raises(InputError, match="--free-bits .*remedy: one of them"):
+        build_criterion(task, k=5, sample_reduction="importance", free_bits=0.1)
+
+
+def test_importance_is_for_training_alone(task):
+    model, sample = build_model(task, **NO_DROPOUT), batch(task)
+    plain, weighted = build_criterion(task), build_criterion(task, k=5, sample_reduction="importance")
+    for module in (model, plain, weighted):
+        module.eval()
+    assert torch.equal(plain(model, sample)[0], weighted(model, sample)[0])

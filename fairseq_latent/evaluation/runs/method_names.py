@@ -120,7 +120,10 @@ def _samples(settings: TrainingSettings) -> list[str]:
     k = settings.flag("k")
     if k == "1":
         return []
-    return [f"{'Monte Carlo' if settings.flag('sample_reduction') == 'mean' else 'speculative'}, K = {k}"]
+    named = {"mean": "Monte Carlo", "importance": "importance-weighted"}.get(
+        settings.flag("sample_reduction"), "speculative"
+    )
+    return [f"{named}, K = {k}"]
 
 
 def _schedule(settings: TrainingSettings) -> list[str]:
