@@ -7,13 +7,13 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import register_model, register_model_architecture
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
+from ..modules.recurrent import POOLINGS, DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE
 from .latent_model import LatentModel, set_defaults
 
@@ -26,6 +26,9 @@ class GRUVAEConfig(FairseqDataclass):
     encoder_layers: int = field(default=1, metadata={"help": "layers of the encoder GRU", "range": DEPTH})
     decoder_layers: int = field(default=1, metadata={"help": "layers of the decoder GRU", "range": DEPTH})
     bidirectional: bool = field(default=False, metadata={"help": "bidirectional encoder GRU"})
+    encoder_pooling: ChoiceEnum(list(POOLINGS)) = field(  # type: ignore[valid-type]
+        default="last", metadata={"help": "what the posterior reads of the encoder GRU's states (Long et al., 2019)"}
+    )
     dropout_in: float = field(
         default=0.5, metadata={"help": "dropout on the decoder's word embeddings", "range": SHARE_BELOW_ONE}
     )
@@ -50,8 +53,9 @@ class GRUVAEModel(LatentModel):
         longest_source, longest_target = task.max_positions()
         sizes = cfg.embed_dim, cfg.hidden_dim, cfg.latent_dim
         encoder = SentenceEncoder(
-            task.source_dictionary, *sizes, cfg.encoder_layers, cfg.bidirectional, cfg.dropout_out, longest_source
-        )
+            task.source_dictionary, *sizes, cfg.encoder_layers, cfg.bidirectional, cfg.dropout_out, longest_source,
+            str(cfg.encoder_pooling),
+        )  # fmt: skip
         decoder = SentenceDecoder(
             task.target_dictionary, *sizes, cfg.decoder_layers, cfg.dropout_in, cfg.dropout_out, cfg.word_dropout,
             longest_target,

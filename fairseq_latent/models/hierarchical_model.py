@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -14,6 +14,7 @@ from ..modules.embeddings import start_from
 from ..modules.hierarchical.encoder_decoder import DecodedTurn, DialogueEncoder, ResponseDecoder
 from ..modules.hierarchical.latent import ContextLatent
 from ..modules.hierarchical.turns import TurnReader
+from ..modules.recurrent import POOLINGS
 from ..ranges import AMOUNT, SHARE_BELOW_ONE, SIZE
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
@@ -47,6 +48,10 @@ class HierarchicalConfig(FairseqDataclass):
             "help": "longest turn of a context in tokens, its end included; longer ones are cut; 0: no limit",
             "range": AMOUNT,
         },
+    )
+    encoder_pooling: ChoiceEnum(list(POOLINGS)) = field(  # type: ignore[valid-type]
+        default="last",
+        metadata={"help": "what stands for a turn, of the states of the GRU over its words (Long et al., 2019)"},
     )
     encoder_embed_path: Optional[str] = field(
         default=None,
@@ -91,7 +96,7 @@ class HierarchicalModel(LatentModel):
         latent = cls.build_latent(cfg)
         encoder = DialogueEncoder(
             dictionary, embed_tokens, reader, cfg.utterance_dim, cfg.context_dim, cls.floor, latent, cfg.dropout,
-            longest_source,
+            longest_source, str(cfg.encoder_pooling),
         )  # fmt: skip
         decoder = ResponseDecoder(
             dictionary, embed_tokens, cfg.context_dim + encoder.latent_dim, cfg.decoder_dim, cls.tanh, cfg.dropout,

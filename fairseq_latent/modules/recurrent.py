@@ -3,11 +3,13 @@
 The latent is the decoder's first state, through a linear map, and stands beside every word that it reads (He et al., 2019).
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
@@ -17,6 +19,7 @@ from .packed import Packing
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
 ROWS = 256  # sentences decoded at once where several latents are scored
+POOLINGS = ("last", "mean", "max")
 
 
 def embeddings(words: int, embed_dim: int, pad: int) -> nn.Embedding:
@@ -25,6 +28,23 @@ def embeddings(words: int, embed_dim: int, pad: int) -> nn.Embedding:
     nn.init.uniform_(table.weight, -INITIAL_EMBEDDING, INITIAL_EMBEDDING)
     nn.init.zeros_(table.weight[pad])
     return table
+
+
+def pool(states: PackedSequence, last: Tensor, pooling: str) -> Tensor:
+    """All states of R sequences, and the last (layers * directions, R, H) -> (R, H * directions).
+
+    last: that of each direction. mean, max: over all states of the last layer, with which collapse is rarer (Long et al.,
+    2019; arXiv 1911.03976).
+    """
+    if pooling == "last":
+        directions = states.data.size(-1) // last.size(-1)
+        return last[-directions:].transpose(0, 1).flatten(1)
+    padded, lengths = pad_packed_sequence(
+        states, True, -math.inf if pooling == "max" else 0.0
+    )  # (R, S, H * directions)
+    if pooling == "max":
+        return padded.max(1).values
+    return padded.sum(1) / lengths.to(padded).unsqueeze(1)
 
 
 def words_first(tokens: Tensor, pad: int) -> Tensor:
@@ -40,10 +60,11 @@ class SentenceEncoder(FairseqEncoder):
 
     def __init__(
         self, dictionary, embed_dim: int, hidden_dim: int, latent_dim: int, layers: int, bidirectional: bool, dropout: float,
-        longest: int,
+        longest: int, pooling: str = "last",
     ):  # fmt: skip
         super().__init__(dictionary)
         self.padding_idx, self.latent_dim, self.longest = dictionary.pad(), latent_dim, longest
+        self.pooling = pooling
         self.embed_tokens = embeddings(len(dictionary), embed_dim, self.padding_idx)
         self.gru = nn.GRU(
             embed_dim,
@@ -56,13 +77,12 @@ class SentenceEncoder(FairseqEncoder):
         self.posterior_net = nn.Linear(hidden_dim * (2 if bidirectional else 1), 2 * latent_dim)
 
     def posterior(self, src_tokens: Tensor) -> DiagonalGaussian:
-        """(B, S) -> q(z|x) over (B, Z), read off the last state of each direction; pads are not read."""
+        """(B, S) -> q(z|x) over (B, Z), read off the GRU's states; pads are not read."""
         tokens = words_first(src_tokens, self.padding_idx)
         lengths = tokens.ne(self.padding_idx).sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(self.embed_tokens(tokens), lengths, batch_first=True, enforce_sorted=False)
-        last = self.gru(packed)[1]  # (layers * directions, B, H)
-        directions = 2 if self.gru.bidirectional else 1
-        state = last[-directions:].transpose(0, 1).flatten(1)  # (B, H * directions)
+        states, last = self.gru(packed)
+        state = pool(states, last, self.pooling)  # (B, H * directions)
         with torch.autocast(state.device.type, enabled=False):
             return DiagonalGaussian(*self.posterior_net(state.to(self.posterior_net.weight.dtype)).chunk(2, -1))
 

@@ -12,7 +12,13 @@ from fairseq_latent.text.vocabulary import digest
 from ..helpers.tiny import build_criterion, build_model, gradients, sentence_batch, sentences, widened
 
 NO_DROPOUT = {"dropout_in": 0.0, "dropout_out": 0.0}
-SHAPES = ({}, {"bidirectional": True}, {"encoder_layers": 2, "decoder_layers": 3, "bidirectional": True})
+SHAPES = (
+    {},
+    {"bidirectional": True},
+    {"encoder_layers": 2, "decoder_layers": 3, "bidirectional": True},
+    {"encoder_pooling": "mean", "bidirectional": True},
+    {"encoder_pooling": "max", "encoder_layers": 2},
+)
 
 
 def model_of(text_task, **changes):
@@ -26,9 +32,14 @@ def by_sentence(model, sample, row: int):
     length = int(sample["target"][row].ne(1).sum())
     tokens = sample["net_input"]["src_tokens"][row]
     tokens = tokens[tokens.ne(1)].unsqueeze(0)
-    _, last = encoder.gru(encoder.embed_tokens(tokens))
+    states, last = encoder.gru(encoder.embed_tokens(tokens))
     directions = 2 if encoder.gru.bidirectional else 1
-    mean, logvar = encoder.posterior_net(torch.cat(list(last[-directions:]), dim=-1)).chunk(2, -1)
+    pooled = {
+        "last": torch.cat(list(last[-directions:]), dim=-1),
+        "mean": states.sum(1) / length,
+        "max": states.amax(1),
+    }
+    mean, logvar = encoder.posterior_net(pooled[encoder.pooling]).chunk(2, -1)
 
     def logits(z):
         layers, size = decoder.gru.num_layers, decoder.gru.hidden_size

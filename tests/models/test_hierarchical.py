@@ -187,17 +187,18 @@ def test_the_cvaes_loss_is_the_references(case):
 # --- beside plain loops ----------------------------------------------------------------------------------------------
 
 
-def last_state(gru: nn.GRU, vectors: torch.Tensor) -> torch.Tensor:
-    """(T, E) -> the last state of each direction, by hand: one step at a time."""
+def last_state(gru: nn.GRU, vectors: torch.Tensor, pooling: str = "last") -> torch.Tensor:
+    """(T, E) -> the last state of each direction, or the mean or maximum of all, by hand: one step at a time."""
     ends = []
     for suffix in ("", "_reverse") if gru.bidirectional else ("",):
         cell = nn.GRUCell(gru.input_size, gru.hidden_size).double()
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             getattr(cell, name).data.copy_(getattr(gru, f"{name}_l0{suffix}"))
-        state = None
+        states = [None]
         for vector in vectors.flip(0) if suffix else vectors:
-            state = cell(vector.unsqueeze(0), state)
-        ends.append(state[0])
+            states.append(cell(vector.unsqueeze(0), states[-1]))
+        states = torch.cat(states[1:])
+        ends.append({"last": states[-1], "mean": states.sum(0) / len(states), "max": states.amax(0)}[pooling])
     return torch.cat(ends)
 
 
@@ -207,7 +208,8 @@ def by_hand(model, turns: list[list[int]], response: list[int]):
     begin = [0] if model.begins else []
 
     def encoded(words):
-        return last_state(encoder.utterance_gru, encoder.embed_tokens(torch.tensor([*begin, *words, 2])))
+        vectors = encoder.embed_tokens(torch.tensor([*begin, *words, 2]))
+        return last_state(encoder.utterance_gru, vectors, encoder.pooling)
 
     vectors = [encoded(turn) for turn in turns]
     if model.floor:
@@ -241,11 +243,12 @@ def by_hand(model, turns: list[list[int]], response: list[int]):
     return *gaussians, logits
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 @pytest.mark.parametrize("widen", [False, True])
 @pytest.mark.parametrize("arch", ARCHS)
-def test_a_batch_is_its_dialogues_one_by_one(task, arch, widen):
+def test_a_batch_is_its_dialogues_one_by_one(task, arch, widen, pooling):
     """Of one turn and of forty, with empty turns and an empty response; more pads change nothing at all."""
-    model, sample = model_of(task, arch, context_utterances=0), batch(task)
+    model, sample = model_of(task, arch, context_utterances=0, encoder_pooling=pooling), batch(task)
     with torch.no_grad():
         logits, extra = model(**sample["net_input"], target=sample["target"])
         if widen:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from fairseq_latent.gaussian import DiagonalGaussian
 
 from ..latent_sampling import sample_latent
-from ..recurrent import DecodedSentence
+from ..recurrent import DecodedSentence, pool
 from .latent import ContextLatent
 from .turns import Ragged, TurnReader, Turns
 
@@ -35,11 +35,11 @@ class DialogueEncoder(FairseqEncoder):
 
     def __init__(
         self, dictionary, embed_tokens: nn.Embedding, reader: TurnReader, utterance_dim: int, context_dim: int,
-        floor: bool, latent: ContextLatent | None, dropout: float, longest: int,
+        floor: bool, latent: ContextLatent | None, dropout: float, longest: int, pooling: str = "last",
     ):  # fmt: skip
         super().__init__(dictionary)
         self.embed_tokens, self.reader, self.latent = embed_tokens, reader, latent
-        self.floor, self.dropout, self.longest = floor, dropout, longest
+        self.floor, self.dropout, self.longest, self.pooling = floor, dropout, longest, pooling
         self.utterance_gru = nn.GRU(embed_tokens.embedding_dim, utterance_dim, bidirectional=True)
         self.context_gru = nn.GRU(2 * utterance_dim + FLOORS * floor, context_dim)
 
@@ -95,11 +95,10 @@ class DialogueEncoder(FairseqEncoder):
         return self.longest
 
     def _turns(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Tokens (N,) of turns (U,) -> (U, 2H): the last state of each direction."""
+        """Tokens (N,) of turns (U,) -> (U, 2H): the last state of each direction, or as `pooling` says."""
         ragged = Ragged(lengths)
         embedded = F.dropout(self.embed_tokens(words[ragged.places]), self.dropout, self.training)
-        last = steps(self.utterance_gru, ragged.packed(embedded))[1]  # (2, U, H)
-        return last.transpose(0, 1).flatten(1)
+        return pool(*steps(self.utterance_gru, ragged.packed(embedded)), self.pooling)
 
     def _over_turns(self, turns: Turns, vectors: Tensor) -> Tensor:
         """(U, 2H) -> (B, C)"""
