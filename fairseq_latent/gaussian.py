@@ -63,6 +63,10 @@ class DiagonalGaussian:
         """Add a batch dimension, for broadcasting."""
         return DiagonalGaussian(self.mean.unsqueeze(dim), self.logvar.unsqueeze(dim))
 
+    def scaled(self, factor: float) -> "DiagonalGaussian":
+        """N(factor * mean, diag(exp(logvar))): further from the others, as wide."""
+        return self if factor == 1 else DiagonalGaussian(factor * self.mean, self.logvar)
+
     def detach(self) -> "DiagonalGaussian":
         """Cut from the graph."""
         return DiagonalGaussian(self.mean.detach(), self.logvar.detach())
@@ -79,6 +83,7 @@ class LatentOutput:
     divergences: {name: (B,) nats}, further terms of the bound, of latents beside z.
     losses: {name: (B,)}, further terms of the training loss, no part of the bound.
     choice (B, C): scores of candidate responses, the right one last, -inf where an example has fewer.
+    factor: what the means of prior and posterior were multiplied by for the decoder alone (Scale-VAE).
     """
 
     z: Tensor
@@ -90,6 +95,13 @@ class LatentOutput:
     divergences: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
     choice: Tensor | None = None
+    factor: float = 1.0
+
+    @property
+    def charged_kl(self) -> Tensor:
+        """(B, Z) nats: KL(posterior || prior) of each dimension before `factor`, what training charges."""
+        undone = 1 / self.factor
+        return self.posterior.scaled(undone).kl_per_dim(self.prior.scaled(undone))
 
 
 def seeded_noise(seeds: Tensor, num_latents: int, latent_dim: int) -> Tensor:

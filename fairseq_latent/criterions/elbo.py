@@ -179,6 +179,10 @@ class ELBOCriterion(LatentCriterion):
                         f"{flag} is about the latent, and this model has none; remedy: --criterion elbo alone, or a "
                         "model with one (persona_cvae_gpt2: without --no-latents)"
                     )
+        if self.importance and getattr(model, "latent_factor", 1.0) != 1:
+            raise InputError(
+                "--latent-scale leaves no density of a sample to weigh it by; remedy: without --sample-reduction importance"
+            )
         if self.bow_weight:
             model.add_bow_head(self.bow_hidden_dim)
 
@@ -205,12 +209,7 @@ class ELBOCriterion(LatentCriterion):
         """Yield (name, value of each example (B,), weight)."""
         target = sample["target"]
         yield from self.nll_terms(logits, target)
-        kl_per_dim = latent.posterior.kl_per_dim(latent.prior)
-        kl = kl_per_dim.sum(-1)  # in validation the ELBO's own
-        if self.training and self.importance:
-            kl = latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
-        elif self.training and self.free_bits:
-            kl = free_bits(kl_per_dim, self.free_bits, self.free_bits_over)
+        kl = self.divergence(latent) if self.training else latent.posterior.kl(latent.prior)
         weight = self.schedule(step) if self.training else 1.0
         yield "kl", kl, weight
         for name, value in latent.divergences.items():
@@ -234,6 +233,14 @@ class ELBOCriterion(LatentCriterion):
             pairs = pair_divergence(latent.posterior.detach(), same)
             for name, divergence in zip(("podi_kl", "podi_kl_means"), pairs, strict=True):
                 yield name, divergence, 0.0  # logged alone
+
+    def divergence(self, latent: LatentOutput) -> Tensor:
+        """(B,) nats: what training charges for the latent."""
+        if self.importance:
+            return latent.posterior.log_prob(latent.z) - latent.prior.log_prob(latent.z)
+        if self.free_bits:
+            return free_bits(latent.charged_kl, self.free_bits, self.free_bits_over)
+        return latent.charged_kl.sum(-1)
 
     def _of_priors(self, latent: LatentOutput, sample: dict) -> Tensor:
         """(B, Z): a sample of each example's prior, in validation always the same."""

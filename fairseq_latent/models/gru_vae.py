@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 from fairseq.models import register_model, register_model_architecture
 from torch import Tensor, nn
 
@@ -15,11 +15,11 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.recurrent import POOLINGS, DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE
-from .latent_model import LatentModel, set_defaults
+from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
 
 
 @dataclass
-class GRUVAEConfig(FairseqDataclass):
+class GRUVAEConfig(LatentConfig):
     embed_dim: int = field(default=256, metadata={"help": "width of the word embeddings (E)", "range": SIZE})
     hidden_dim: int = field(default=512, metadata={"help": "width of the GRUs (H)", "range": SIZE})
     latent_dim: int = field(default=32, metadata={"help": "size of the latent (Z)", "range": SIZE})
@@ -54,7 +54,7 @@ class GRUVAEModel(LatentModel):
         sizes = cfg.embed_dim, cfg.hidden_dim, cfg.latent_dim
         encoder = SentenceEncoder(
             task.source_dictionary, *sizes, cfg.encoder_layers, cfg.bidirectional, cfg.dropout_out, longest_source,
-            str(cfg.encoder_pooling),
+            str(cfg.encoder_pooling), latent_scaling(cfg, cfg.latent_dim),
         )  # fmt: skip
         decoder = SentenceDecoder(
             task.target_dictionary, *sizes, cfg.decoder_layers, cfg.dropout_in, cfg.dropout_out, cfg.word_dropout,

@@ -127,7 +127,7 @@ class HierarchicalModel(LatentModel):
         """Those of the recognition network, for aggressive training; what reads turns serves the prior too."""
         if self.encoder.latent is None:
             raise InputError("this model has no latent, and nothing to infer; remedy: without --aggressive")
-        return self.encoder.latent.recognition_net.parameters()
+        return iter(self.encoder.latent.recognition_parameters())
 
 
 def start_as_serban(model: HierarchicalModel) -> None:

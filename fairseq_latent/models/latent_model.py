@@ -1,17 +1,52 @@
 """What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
 
 from argparse import Namespace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import FairseqEncoderDecoderModel
 from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
+from ..modules.latent_scaling import LatentScaling
+from ..ranges import POSITIVE
 from ..selection import DecodedTarget, choose_noise
 from ..text.vocabulary import check_words
+
+USUAL_SCALE = 0.5  # of batch norm on posterior means; Zhu et al. (2020) have .4 to .7
+
+
+@dataclass
+class LatentConfig(FairseqDataclass):
+    """Flags of every model with a Gaussian latent."""
+
+    posterior_norm: ChoiceEnum(["none", "batch"]) = field(  # type: ignore[valid-type]
+        default="none",
+        metadata={
+            "help": "batch norm on the posterior's means, which keeps the KL from vanishing (BN-VAE: Zhu et al., 2020); "
+            "in one process"
+        },
+    )
+    posterior_norm_scale: float = field(
+        default=USUAL_SCALE,
+        metadata={
+            "help": "standard deviation over a batch of normalised means (gamma): against N(0, I) the KL is at least "
+            "Z / 2 times its square, in nats",
+            "range": POSITIVE,
+        },
+    )
+    latent_scale: float = field(
+        default=1.0,
+        metadata={
+            "help": "the decoder gets latents around so many times the mean of prior or posterior, while training charges "
+            "the KL of the unscaled ones (Scale-VAE: Song et al., 2024)",
+            "range": POSITIVE,
+        },
+    )
 
 
 class LatentModel(FairseqEncoderDecoderModel):
@@ -19,6 +54,7 @@ class LatentModel(FairseqEncoderDecoderModel):
 
     posterior_inputs: what the posterior reads beside context and response, keywords of `distributions`.
     aligns: the decoder's attention to the context is what --print-alignment asks for.
+    reads_whole_batches: in training an example's latent depends on the others of its batch.
     """
 
     posterior_inputs: tuple[str, ...] = ()
@@ -28,6 +64,9 @@ class LatentModel(FairseqEncoderDecoderModel):
     def __init__(self, encoder, decoder, latent_dim: int):
         super().__init__(encoder, decoder)
         self.latent_dim = latent_dim
+        scalings = [part for part in encoder.modules() if isinstance(part, LatentScaling)]
+        self.latent_factor = scalings[0].factor if scalings else 1.0
+        self.reads_whole_batches = any(scaling.norm is not None for scaling in scalings)
         self.bow_head: BagOfWordsHead | None = None
         self.num_updates = 0
 
@@ -84,7 +123,10 @@ class LatentModel(FairseqEncoderDecoderModel):
         bow_logits = None if self.bow_head is None else self.bow_head(self.bow_input(z, decoded))
         further = self.divergences(z, src_tokens, **inputs)
         losses = self.further_losses(decoded) if self.training else {}
-        return logits, {"latent": LatentOutput(z, prior, posterior, bow_logits, chosen, prior_z, further, losses)}
+        latent = LatentOutput(
+            z, prior, posterior, bow_logits, chosen, prior_z, further, losses, factor=self.latent_factor
+        )
+        return logits, {"latent": latent}
 
     def further_losses(self, decoded: Any) -> dict[str, Tensor]:
         """Terms of the training loss beside the bound, of the decoded target: {name: (B,)}."""
@@ -130,6 +172,16 @@ class LatentModel(FairseqEncoderDecoderModel):
         """Remember the update for the criterion's schedules."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
+
+
+def latent_scaling(cfg: Any, latent_dim: int) -> LatentScaling:
+    """The last step of prior and posterior, as the flags of `LatentConfig` say."""
+    norm = str(cfg.posterior_norm) == "batch"
+    if not norm and cfg.posterior_norm_scale != USUAL_SCALE:
+        raise InputError(
+            f"--posterior-norm-scale {cfg.posterior_norm_scale} without --posterior-norm batch; remedy: both, or neither"
+        )
+    return LatentScaling(latent_dim, cfg.posterior_norm_scale if norm else 0.0, cfg.latent_scale)
 
 
 def set_defaults(args: Namespace, **values) -> None:

@@ -24,13 +24,13 @@ from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
-from .latent_model import LatentModel, set_defaults
+from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
 
 LONGEST_NUMBER = 9  # digits
 
 
 @dataclass
-class PersonaCVAEConfig(LanguageModelConfig):
+class PersonaCVAEConfig(LatentConfig, LanguageModelConfig):
     no_latents: bool = field(default=False, metadata={"help": "GPT-2 alone, as in DialoGPT: no profile is read"})
     inject_after: str = field(
         default="auto",
@@ -242,11 +242,16 @@ def _latents(cfg: PersonaCVAEConfig, model: nn.Module) -> PersonaLatents:
         return made
 
     head_dim = cfg.latent_head_dim or 4 * cfg.embed_dim
-    return PersonaLatents(reader(), reader(), cfg.embed_dim, head_dim, str(cfg.fader_mode), str(cfg.fader_direction))
+    return PersonaLatents(
+        reader(), reader(), cfg.embed_dim, head_dim, str(cfg.fader_mode), str(cfg.fader_direction),
+        latent_scaling(cfg, cfg.embed_dim),
+    )  # fmt: skip
 
 
 def _check(cfg: PersonaCVAEConfig, model: nn.Module) -> list[int]:
     """The blocks after which latents are mixed in; InputError for what no model can be."""
+    if cfg.no_latents and (str(cfg.posterior_norm) != "none" or cfg.latent_scale != 1):
+        raise InputError("--posterior-norm and --latent-scale are about latents; remedy: without --no-latents, or them")
     if str(cfg.latent_encoder_init) != "lm" and cfg.embed_dim % cfg.latent_encoder_heads:
         raise InputError(
             f"--latent-encoder-heads {cfg.latent_encoder_heads} does not divide --embed-dim {cfg.embed_dim}; "

@@ -15,7 +15,7 @@ from ..modules.hierarchical.encoder_decoder import DecodedTurn
 from ..modules.hierarchical.latent import ContextLatent, tanh_layers
 from ..ranges import SIZE
 from .hierarchical_model import HierarchicalConfig, HierarchicalModel
-from .latent_model import set_defaults
+from .latent_model import LatentConfig, latent_scaling, set_defaults
 
 SPREAD = 0.08  # of uniform weights
 
@@ -27,7 +27,7 @@ def _as_hred(name: str, default: float):
 
 
 @dataclass
-class RNNCVAEConfig(HierarchicalConfig):
+class RNNCVAEConfig(LatentConfig, HierarchicalConfig):
     embed_dim: int = _as_hred("embed_dim", 200)
     utterance_dim: int = _as_hred("utterance_dim", 300)
     context_dim: int = _as_hred("context_dim", 600)
@@ -55,7 +55,8 @@ class RNNCVAEModel(HierarchicalModel):
         """A prior with one hidden layer, a recognition network without."""
         context, response, outputs = cfg.context_dim, 2 * cfg.utterance_dim, 2 * cfg.latent_dim
         prior = tanh_layers(context, cfg.prior_hidden_dim, outputs, 1)
-        return ContextLatent(cfg.latent_dim, prior, nn.Linear(context + response, outputs))
+        recognition = nn.Linear(context + response, outputs)
+        return ContextLatent(cfg.latent_dim, prior, recognition, scaling=latent_scaling(cfg, cfg.latent_dim))
 
     def initialise(self) -> None:
         """Embeddings, GRUs and output uniform in ±0.08, gates open; what maps to and from the latent Xavier."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 import torch
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 from fairseq.models import register_model, register_model_architecture
 from fairseq.models.transformer import (
     TransformerConfig,
@@ -31,14 +31,14 @@ from ..modules.latent_sampling import sample_latent
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..text.vocabulary import joined_dictionary
-from .latent_model import LatentModel, set_defaults
+from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
 
 NO_LAYER = -1
 ACTIVATION_CHOICES = ChoiceEnum(list(ACTIVATIONS))
 
 
 @dataclass
-class TCVAEConfig(FairseqDataclass):
+class TCVAEConfig(LatentConfig):
     embed_dim: int = field(default=512, metadata={"help": "width of embeddings and layers (H)", "range": SIZE})
     ffn_dim: int = field(default=2048, metadata={"help": "width of the feed-forward layers", "range": SIZE})
     layers: int = field(default=6, metadata={"help": "layers of the encoder, and of the decoder", "range": DEPTH})
@@ -232,7 +232,10 @@ class TCVAEModel(LatentModel):
     @classmethod
     def build_head(cls, cfg: TCVAEConfig) -> nn.Module:
         """The heads of prior and posterior."""
-        return LatentHead(cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim)
+        return LatentHead(
+            cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim,
+            latent_scaling(cfg, cfg.latent_dim),
+        )  # fmt: skip
 
     def upgrade_state_dict_named(self, state_dict, name):
         """Take checkpoints that lack the prior's bias."""

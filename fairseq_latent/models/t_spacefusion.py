@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import InputError
 from ..modules.latent_head import FixedVarianceHead
 from ..ranges import POSITIVE
+from .latent_model import latent_scaling
 from .t_cvae import TCVAEConfig, TCVAEModel, small, tiny
 
 
@@ -34,8 +35,9 @@ class TSpaceFusionModel(TCVAEModel):
         if str(cfg.posterior_encoding) == "joint":
             raise InputError("t_spacefusion encodes the response alone; remedy: drop --posterior-encoding joint")
         return FixedVarianceHead(
-            cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim, cfg.sigma
-        )
+            cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim, cfg.sigma,
+            latent_scaling(cfg, cfg.latent_dim),
+        )  # fmt: skip
 
 
 register_model_architecture("t_spacefusion", "t_spacefusion_small")(small)

@@ -13,13 +13,13 @@ from ..modules.hierarchical.latent import ContextLatent, tanh_layers
 from ..ranges import SIZE
 from . import hred
 from .hierarchical_model import HierarchicalConfig, HierarchicalModel, start_as_serban
-from .latent_model import set_defaults
+from .latent_model import LatentConfig, latent_scaling, set_defaults
 
 LAYERS = 2  # of prior and posterior, before their means and variances
 
 
 @dataclass
-class VHREDConfig(HierarchicalConfig):
+class VHREDConfig(LatentConfig, HierarchicalConfig):
     latent_dim: int = field(default=100, metadata={"help": "size of the latent (Z)", "range": SIZE})
 
 
@@ -35,7 +35,7 @@ class VHREDModel(HierarchicalModel):
         context, response, outputs = cfg.context_dim, 2 * cfg.utterance_dim, 2 * cfg.latent_dim
         prior = tanh_layers(context, context, outputs, LAYERS)
         recognition = tanh_layers(context + response, context, outputs, LAYERS)
-        return ContextLatent(cfg.latent_dim, prior, recognition, softplus=True)
+        return ContextLatent(cfg.latent_dim, prior, recognition, True, latent_scaling(cfg, cfg.latent_dim))
 
     def initialise(self) -> None:
         """As HRED."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..gaussian import DiagonalGaussian
+from .latent_scaling import LatentScaling
 from .packed import PackedStates
 
 
@@ -74,44 +75,50 @@ def outside_autocast(read: Callable) -> Callable:
 class LatentHead(nn.Module):
     """Means and log variances of prior and posterior; query and attention are shared between the two."""
 
-    def __init__(self, embed_dim: int, latent_dim: int, heads: int, dropout: float, prior_hidden_dim: int):
+    def __init__(
+        self, embed_dim: int, latent_dim: int, heads: int, dropout: float, prior_hidden_dim: int,
+        scaling: LatentScaling | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.pool = QueryAttention(embed_dim, heads, dropout)
         self.prior_net = prior_network(embed_dim, prior_hidden_dim, 2 * latent_dim)
         self.posterior_net = bias_free(embed_dim, 2 * latent_dim)
+        self.scaling = scaling or LatentScaling(latent_dim)
 
     @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> p(z|x) over (B, Z)"""
-        return DiagonalGaussian(*self.prior_net(self.pool(parts)).chunk(2, -1))
+        return self.scaling.prior(DiagonalGaussian(*self.prior_net(self.pool(parts)).chunk(2, -1)))
 
     @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts and responses -> q(z|x, y) over (B, Z)"""
-        return DiagonalGaussian(*self.posterior_net(self.pool(parts)).chunk(2, -1))
+        return self.scaling.posterior(DiagonalGaussian(*self.posterior_net(self.pool(parts)).chunk(2, -1)))
 
 
 class FixedVarianceHead(nn.Module):
     """SpaceFusion's latents (Gao et al., 2019): learned means, both perturbed with the same fixed sigma."""
 
     def __init__(
-        self, embed_dim: int, latent_dim: int, heads: int, dropout: float, prior_hidden_dim: int, sigma: float
-    ):
+        self, embed_dim: int, latent_dim: int, heads: int, dropout: float, prior_hidden_dim: int, sigma: float,
+        scaling: LatentScaling | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.pool = QueryAttention(embed_dim, heads, dropout)
         self.prior_net = prior_network(embed_dim, prior_hidden_dim, latent_dim)
         self.posterior_net = bias_free(embed_dim, latent_dim)
         self.logvar = 2 * math.log(sigma)
+        self.scaling = scaling or LatentScaling(latent_dim)
 
     @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> (B, Z) around the context's mean"""
-        return self._around(self.prior_net(self.pool(parts)))
+        return self.scaling.prior(self._around(self.prior_net(self.pool(parts))))
 
     @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of responses -> (B, Z) around the response's mean"""
-        return self._around(self.posterior_net(self.pool(parts)))
+        return self.scaling.posterior(self._around(self.posterior_net(self.pool(parts))))
 
     def _around(self, mean: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(mean, torch.full_like(mean, self.logvar))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from .language_models.word_table import WordTable
+from .latent_scaling import LatentScaling
 
 ZP, FADER, OTHER = range(3)  # rows that follow the word table
 LOGVAR_RANGE = 8.0
@@ -131,27 +132,30 @@ class PersonaLatents(nn.Module):
         head_dim: int,
         fader_mode: str,
         direction: str,
+        scaling: LatentScaling | None = None,
     ):
         super().__init__()
         self.prior_reader, self.recognition_reader = prior, recognition
         self.prior_head, self.recognition_head = GaussianHead(embed_dim, head_dim), GaussianHead(embed_dim, head_dim)
         self.fader_mode = fader_mode
+        self.scaling = scaling or LatentScaling(embed_dim)
         start, direction = fader_line(direction, embed_dim)
         self.register_buffer("start", start, persistent=False)
         self.register_buffer("direction", direction, persistent=False)
 
     def prior(self, context: Tokens, embedding: PersonaEmbedding) -> DiagonalGaussian:
         """p(Zp|C) over (B, D)."""
-        return self.prior_head(self._slot(self.prior_reader, context, embedding))
+        return self.scaling.prior(self.prior_head(self._slot(self.prior_reader, context, embedding)))
 
     def posterior(self, profile: Tokens, embedding: PersonaEmbedding) -> DiagonalGaussian:
         """q(Zp|P) over (B, D): of the profile alone, neither context nor response."""
-        return self.recognition_head(self._slot(self.recognition_reader, profile, embedding))
+        return self.scaling.posterior(self.recognition_head(self._slot(self.recognition_reader, profile, embedding)))
 
     def recognition_parameters(self) -> list[nn.Parameter]:
         """Those that q(Zp|P) shares with nothing; a language model's position table is the body's too."""
         shared = {id(each) for each in self.prior_reader.parameters()}
-        own = [*self.recognition_reader.parameters(), *self.recognition_head.parameters()]
+        parts = (self.recognition_reader, self.recognition_head, self.scaling)
+        own = [each for part in parts for each in part.parameters()]
         return [each for each in own if id(each) not in shared]
 
     def fader(self, z: Tensor, context: Tokens, embedding: PersonaEmbedding) -> Tensor:

@@ -15,6 +15,7 @@ from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
 from .latent_sampling import sample_latent
+from .latent_scaling import LatentScaling
 from .packed import Packing
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
@@ -60,11 +61,11 @@ class SentenceEncoder(FairseqEncoder):
 
     def __init__(
         self, dictionary, embed_dim: int, hidden_dim: int, latent_dim: int, layers: int, bidirectional: bool, dropout: float,
-        longest: int, pooling: str = "last",
+        longest: int, pooling: str = "last", scaling: LatentScaling | None = None,
     ):  # fmt: skip
         super().__init__(dictionary)
         self.padding_idx, self.latent_dim, self.longest = dictionary.pad(), latent_dim, longest
-        self.pooling = pooling
+        self.pooling, self.scaling = pooling, scaling or LatentScaling(latent_dim)
         self.embed_tokens = embeddings(len(dictionary), embed_dim, self.padding_idx)
         self.gru = nn.GRU(
             embed_dim,
@@ -84,12 +85,13 @@ class SentenceEncoder(FairseqEncoder):
         states, last = self.gru(packed)
         state = pool(states, last, self.pooling)  # (B, H * directions)
         with torch.autocast(state.device.type, enabled=False):
-            return DiagonalGaussian(*self.posterior_net(state.to(self.posterior_net.weight.dtype)).chunk(2, -1))
+            mean, logvar = self.posterior_net(state.to(self.posterior_net.weight.dtype)).chunk(2, -1)
+            return self.scaling.posterior(DiagonalGaussian(mean, logvar))
 
     def prior(self, src_tokens: Tensor) -> DiagonalGaussian:
         """(B, S) -> N(0, I) over (B, Z): the sentence is not looked at."""
         zeros = self.posterior_net.weight.new_zeros(src_tokens.size(0), self.latent_dim)
-        return DiagonalGaussian(zeros, zeros)
+        return DiagonalGaussian(zeros, zeros)  # whose mean no factor moves
 
     def forward(
         self,

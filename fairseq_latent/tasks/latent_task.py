@@ -186,6 +186,11 @@ class LatentTask(FairseqTask):
         self._validates = True
         if self._model is not None and hasattr(criterion, "equip"):
             criterion.equip(self._model)
+        if getattr(self._model, "reads_whole_batches", False) and self.cfg.distributed_world_size > 1:
+            raise InputError(
+                "--posterior-norm batch needs whole batches, of which each process has a part; remedy: "
+                "--distributed-world-size 1, --update-freq for large batches"
+            )
         if self._model is not None and self._aggressive is not None:
             self._aggressive.check(self._model)
         return criterion

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
+from ..latent_scaling import LatentScaling
+
 LOGVAR_RANGE = 8.0  # log variances stay between plus and minus this
 SMALLEST = 1e-8  # of a variance, before its logarithm
 
@@ -17,18 +19,26 @@ class ContextLatent(nn.Module):
     what softplus makes a variance.
     """
 
-    def __init__(self, latent_dim: int, prior_net: nn.Module, recognition_net: nn.Module, softplus: bool = False):
+    def __init__(
+        self, latent_dim: int, prior_net: nn.Module, recognition_net: nn.Module, softplus: bool = False,
+        scaling: LatentScaling | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.latent_dim, self.softplus = latent_dim, softplus
         self.prior_net, self.recognition_net = prior_net, recognition_net
+        self.scaling = scaling or LatentScaling(latent_dim)
 
     def prior(self, context: Tensor) -> DiagonalGaussian:
         """(B, C) -> p(z|x) over (B, Z)"""
-        return self._read(self.prior_net, context)
+        return self.scaling.prior(self._read(self.prior_net, context))
 
     def posterior(self, context: Tensor, response: Tensor) -> DiagonalGaussian:
         """(B, C), (B, R) -> q(z|x, y) over (B, Z)"""
-        return self._read(self.recognition_net, torch.cat([context, response], dim=-1))
+        return self.scaling.posterior(self._read(self.recognition_net, torch.cat([context, response], dim=-1)))
+
+    def recognition_parameters(self) -> list[nn.Parameter]:
+        """Those of the posterior alone."""
+        return [*self.recognition_net.parameters(), *self.scaling.parameters()]
 
     def _read(self, net: nn.Module, states: Tensor) -> DiagonalGaussian:
         """In the parameters' own precision: a KL divergence is a small difference of large numbers."""

@@ -1,0 +1,62 @@
+"""What keeps latents of different examples apart before a decoder reads them: batch norm of posterior means, a factor.
+
+Both are the last step of the networks of prior and posterior (BN-VAE: Zhu et al., 2020, arXiv 2004.12585; Scale-VAE: Song et
+al., 2024, https://aclanthology.org/2024.lrec-main.1250).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..gaussian import DiagonalGaussian
+
+MOMENTUM = 0.1  # of the running statistics, as in torch.nn.BatchNorm1d
+EPSILON = 1e-10  # its 1e-5 is more than the variance of an untrained network's means, which could hide behind it
+
+
+class PosteriorNorm(nn.Module):
+    """Each dimension's mean over a batch becomes `shift`, which is learned, its standard deviation `scale`, which is not.
+
+    Against N(0, I) the batch mean of the KL is then at least Z * scale² / 2 nats, whatever the network: a posterior that
+    collapsed would have to give the same mean to every example. A learned prior can follow, and has no such bound.
+    Evaluation, and a batch of one in training, use the running statistics.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, latent_dim: int, scale: float):
+        super().__init__()
+        self.scale = scale
+        self.shift = nn.Parameter(torch.zeros(latent_dim))
+        self.register_buffer("running_mean", torch.zeros(latent_dim))
+        self.register_buffer("running_var", torch.ones(latent_dim))
+
+    def forward(self, mean: Tensor) -> Tensor:
+        """(B, Z) -> (B, Z)"""
+        of_batch = self.training and len(mean) > 1
+        scale = torch.full_like(self.shift, self.scale)
+        mean = mean.to(scale.dtype)
+        return F.batch_norm(mean, self.running_mean, self.running_var, scale, self.shift, of_batch, MOMENTUM, EPSILON)
+
+
+class LatentScaling(nn.Module):
+    """The last step of prior and posterior: norm_scale > 0 normalises posterior means, `factor` multiplies both means.
+
+    What `factor` does is for the decoder alone: training charges the KL from before (`LatentOutput.charged_kl`).
+    """
+
+    def __init__(self, latent_dim: int, norm_scale: float = 0.0, factor: float = 1.0):
+        super().__init__()
+        self.norm = PosteriorNorm(latent_dim, norm_scale) if norm_scale else None
+        self.factor = factor
+
+    def prior(self, read: DiagonalGaussian) -> DiagonalGaussian:
+        """p(z|x) as its network reads it -> as it is sampled."""
+        return read.scaled(self.factor)
+
+    def posterior(self, read: DiagonalGaussian) -> DiagonalGaussian:
+        """q(z|x, y) as its network reads it -> as it is sampled."""
+        if self.norm is not None:
+            read = DiagonalGaussian(self.norm(read.mean), read.logvar)
+        return read.scaled(self.factor)
