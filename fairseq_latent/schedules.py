@@ -1,6 +1,7 @@
-"""Schedules of the KL weight: constant, linear (Bowman et al., 2016) and cyclical (Fu et al., 2019)."""
+"""The KL weight: constant, linear (Bowman et al., 2016) or cyclical (Fu et al., 2019), or under control (ControlVAE)."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 from .errors import InputError
 
@@ -61,3 +62,56 @@ class KLSchedule:
                 )
             return cls(weight, warmup or max(1, cycle // 2), cycle, first)
         raise InputError(f"--kl-schedule {name} is unknown; remedy: constant, linear or cyclical")
+
+
+PROPORTIONAL, INTEGRAL = 0.01, 0.0001  # gains of Shao et al. (2020) for text
+PATIENCE = 500  # updates in a row that the weight has been at an end of its range, before that is told
+
+
+@dataclass
+class KLController:
+    """A weight that holds the KL at `set_point` (ControlVAE: Shao et al., 2020, algorithm 1; arXiv 2004.05988).
+
+    A proportional and an integral term of the error, Kp / (1 + exp(e)) - Ki * sum of e with e = set_point - KL, within 0 and
+    `most`. The integral term stays within -Kp and `most`; the paper's stands still wherever the weight is outside its range,
+    and would never come back after a single large error.
+    set_point: nats per sentence. total: the integral term. output: both terms, before the range. ended: updates in a row
+    with the weight at an end of its range and the KL on the wrong side.
+    """
+
+    set_point: float
+    most: float = 1.0
+    total: float = 0.0
+    output: float = 0.0
+    ended: int = 0
+
+    @property
+    def weight(self) -> float:
+        """Of the next update; 0 before the first one."""
+        return min(max(self.output, 0.0), self.most)
+
+    def observe(self, kl: float) -> None:
+        """Take note of an update's mean KL, nats per sentence."""
+        error = self.set_point - kl
+        self.total = min(max(self.total - INTEGRAL * error, -PROPORTIONAL), self.most)
+        self.output = PROPORTIONAL / (1 + math.exp(min(error, 700.0))) + self.total
+        stuck = error > 0 and self.weight == 0 or error < 0 and self.weight == self.most
+        self.ended = self.ended + 1 if stuck else 0
+
+    @property
+    def unreached(self) -> str:
+        """Once, after PATIENCE updates: why the set point is not reached; empty where it is, or may be."""
+        if self.ended != PATIENCE:
+            return ""
+        at = f"--kl-set-point {self.set_point:g}: for {PATIENCE} updates the KL has been"
+        if self.weight == 0:
+            return f"{at} below, with a weight of 0: the model does not reach it; remedy: a lower one"
+        return f"{at} above, with a weight of {self.most:g}; remedy: a higher one, or a larger --kl-weight"
+
+    def state_dict(self) -> dict:
+        """Plain values, for a checkpoint: set point and range are the training's."""
+        return {name: value for name, value in asdict(self).items() if name not in ("set_point", "most")}
+
+    def load_state_dict(self, state: dict) -> None:
+        """What `state_dict` gave."""
+        self.total, self.output, self.ended = float(state["total"]), float(state["output"]), int(state["ended"])

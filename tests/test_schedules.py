@@ -1,9 +1,12 @@
-"""KL schedules at their corners."""
+"""KL schedules at their corners, and the controller of a set point."""
+
+import math
+import re
 
 import pytest
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.schedules import KLSchedule
+from fairseq_latent.schedules import KLController, KLSchedule
 
 
 def test_constant_is_its_weight_from_the_first_update():
@@ -60,3 +63,65 @@ def test_wrong_values_say_the_remedy(name, weight, warmup, cycle, remedy):
 def test_a_schedule_is_frozen():
     with pytest.raises(AttributeError):
         KLSchedule().weight = 2.0
+
+
+# --- a set point -----------------------------------------------------------------------------------------------------
+
+
+def test_a_controller_by_hand():
+    """Shao et al. (2020), algorithm 1, with Kp = .01 and Ki = .0001."""
+    controller = KLController(3.0)
+    assert controller.weight == 0
+    total = 0.0
+    for kl in (13.0, 8.0, 4.0):
+        controller.observe(kl)
+        total += 0.0001 * (kl - 3)
+        assert controller.weight == pytest.approx(0.01 / (1 + math.exp(3 - kl)) + total)
+    assert total == pytest.approx(0.0016)
+
+
+@pytest.mark.parametrize("set_point, weight", [(3.0, 0.7), (8.0, 0.2)])
+def test_a_controller_finds_the_weight(set_point, weight):
+    """A model whose KL is 10 (1 - weight) nats."""
+    controller = KLController(set_point)
+    for _ in range(20_000):
+        controller.observe(10 * (1 - controller.weight))
+        assert 0 <= controller.weight <= 1
+    assert controller.weight == pytest.approx(weight, abs=0.01) and not controller.ended
+
+
+def test_a_controller_comes_back_from_a_large_error():
+    controller = KLController(3.0)
+    controller.observe(1e6)
+    assert controller.weight == 1
+    for _ in range(4_000):  # each takes .0003 off
+        controller.observe(0.0)
+    assert controller.weight == 0
+
+
+@pytest.mark.parametrize("kl, said", [
+    (2.0, "--kl-set-point 3: for 500 updates the KL has been below, with a weight of 0: .*remedy: a lower one"),
+    (9.0, "--kl-set-point 3: for 500 updates the KL has been above, with a weight of 0.5; remedy: a higher one"),
+])  # fmt: skip
+def test_a_set_point_out_of_reach_is_told_of_once(kl, said):
+    controller, told = KLController(3.0, most=0.5), []
+    for _ in range(4_000):
+        controller.observe(kl)
+        told += [controller.unreached] if controller.unreached else []
+    (line,) = told
+    assert re.fullmatch(f"{said}.*", line)
+
+
+def test_a_set_point_within_reach_is_not_told_of():
+    controller = KLController(3.0)
+    for update in range(4_000):
+        controller.observe(2.0 if update % 400 else 4.0)
+        assert not controller.unreached
+
+
+def test_a_controllers_state_is_all_of_it():
+    controller, again = KLController(3.0), KLController(3.0)
+    for kl in (13.0, 8.0, 4.0, 2.0):
+        controller.observe(kl)
+    again.load_state_dict(controller.state_dict())
+    assert again == controller

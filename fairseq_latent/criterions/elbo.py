@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..gaussian import LatentOutput, seeded_noise
 from ..losses import bow_nll, free_bits, mmd, pair_divergence, podi, same_rows
 from ..ranges import AMOUNT, POSITIVE, SAMPLES, SIZE_OR_NONE
-from ..schedules import KLSchedule
+from ..schedules import KLController, KLSchedule
 from .latent_criterion import LatentCriterion, LatentCriterionConfig
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,14 @@ class ELBOConfig(LatentCriterionConfig):
     )
     kl_cycle: str = field(
         default="0", metadata={"help": "updates per cycle, or `epoch`: one cycle per epoch, computed from the data"}
+    )
+    kl_set_point: float = field(
+        default=0.0,
+        metadata={
+            "help": "nats per sentence at which a controller holds the training KL, by weights from 0 to --kl-weight "
+            "(ControlVAE: Shao et al., 2020); 0: the schedule sets the weight",
+            "range": AMOUNT,
+        },
     )
     kl_first_update: int = field(
         default=0,
@@ -140,6 +148,7 @@ class ELBOCriterion(LatentCriterion):
         self.mmd_weight = cfg.mmd_weight
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
+        self.controller = KLController(cfg.kl_set_point, cfg.kl_weight) if cfg.kl_set_point else None
         self._warned_of_one = False
         self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
         self._first_update = cfg.kl_first_update
@@ -165,6 +174,27 @@ class ELBOCriterion(LatentCriterion):
             self._schedule = KLSchedule.named(name, weight, warmup, cycle, self._first_update)
         return self._schedule
 
+    def kl_weight(self, step: int) -> float:
+        """In training, after `step` updates."""
+        return self.schedule(step) if self.controller is None else self.controller.weight
+
+    def observe(self, logging_outputs: list[dict]) -> None:
+        """Take note of an update that all workers have done: asked by the task."""
+        sentences = sum(float(log.get("nsentences", 0)) for log in logging_outputs)
+        if self.controller is not None and sentences:
+            self.controller.observe(sum(float(log.get("kl", 0)) for log in logging_outputs) / sentences)
+            if said := self.controller.unreached:
+                logger.warning(said)
+
+    def training_state(self) -> dict:
+        """What an exact resume needs: asked by the task, which has a place in checkpoints."""
+        return {} if self.controller is None else {"kl_controller": self.controller.state_dict()}
+
+    def load_training_state(self, state: dict) -> None:
+        """What `training_state` gave, of this criterion or another one."""
+        if self.controller is not None and "kl_controller" in state:
+            self.controller.load_state_dict(state["kl_controller"])
+
     def equip(self, model) -> None:
         """Give the model a bag-of-words head where the loss has that term; refuse what is about a latent without one."""
         if not model.latent_dim:
@@ -172,6 +202,7 @@ class ELBOCriterion(LatentCriterion):
                 ("--k", self.k > 1),
                 ("--bow-weight", self.bow_weight),
                 ("--mmd-weight", self.mmd_weight),
+                ("--kl-set-point", self.controller),
                 ("--podi-weight", self.podi_weight),
             ):
                 if asked:
@@ -210,7 +241,7 @@ class ELBOCriterion(LatentCriterion):
         target = sample["target"]
         yield from self.nll_terms(logits, target)
         kl = self.divergence(latent) if self.training else latent.posterior.kl(latent.prior)
-        weight = self.schedule(step) if self.training else 1.0
+        weight = self.kl_weight(step) if self.training else 1.0
         yield "kl", kl, weight
         for name, value in latent.divergences.items():
             yield name, value, self.fader_weight * weight
@@ -277,6 +308,11 @@ def _check(cfg: ELBOConfig) -> None:
                 "--free-bits is about the KL of distributions, --sample-reduction importance charges that of the kept "
                 "sample; remedy: one of them"
             )
+    if cfg.kl_set_point and str(cfg.kl_schedule) != "constant":
+        raise InputError(
+            f"--kl-set-point {cfg.kl_set_point:g} sets the weight, and so does --kl-schedule {cfg.kl_schedule}; "
+            "remedy: one of them"
+        )
     if cfg.selection_words == 1:
         raise InputError("--selection-words 1 is no sample of the words; remedy: 4096, or 0 for all")
     if cfg.kl_cycle != EPOCH and not (cfg.kl_cycle.isdecimal() and len(cfg.kl_cycle) <= LONGEST_NUMBER):

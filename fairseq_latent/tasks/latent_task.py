@@ -125,6 +125,7 @@ class LatentTask(FairseqTask):
         self.nbest = 1  # hypotheses a latent
         self._generation = None  # the settings whose nbest was multiplied by the number of latents
         self._model = None
+        self._criterion = None
         self._warned_of_collapse = False
         self._aggressive = AggressiveTraining(cfg) if cfg.aggressive else None
 
@@ -182,7 +183,7 @@ class LatentTask(FairseqTask):
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """The criterion adds the heads that its losses need, before the optimiser looks at the parameters."""
-        criterion = super().build_criterion(cfg, from_checkpoint)
+        criterion = self._criterion = super().build_criterion(cfg, from_checkpoint)
         self._validates = True
         if self._model is not None and hasattr(criterion, "equip"):
             criterion.equip(self._model)
@@ -207,6 +208,12 @@ class LatentTask(FairseqTask):
             return step()
         return self._aggressive.train_step(step, model, criterion, optimizer, update_num)
 
+    def reduce_metrics(self, logging_outputs, criterion):
+        """fairseq's; a criterion that steers by what an update was, of all workers, sees it."""
+        super().reduce_metrics(logging_outputs, criterion)
+        if criterion.training and hasattr(criterion, "observe"):
+            criterion.observe(logging_outputs)
+
     def begin_valid_epoch(self, epoch, model):
         """fairseq's; aggressive training looks at the first validation set of several."""
         super().begin_valid_epoch(epoch, model)
@@ -225,13 +232,15 @@ class LatentTask(FairseqTask):
             self._aggressive.validated(stats)
 
     def state_dict(self) -> dict:
-        """Whether training is aggressive belongs to a checkpoint, and which words its weights are of.
+        """Whether training is aggressive, how a criterion steers, and which words the weights are of belong to a checkpoint.
 
         The words stand here and not among the weights, all of which an average or --store-ema takes for numbers.
         """
         state = {**super().state_dict(), "dictionary_digest": digest(self.target_dictionary)}
         if self._aggressive is not None:
             state["aggressive"] = self._aggressive.phase.state_dict()
+        if hasattr(self._criterion, "training_state"):
+            state["criterion"] = self._criterion.training_state()
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -239,6 +248,9 @@ class LatentTask(FairseqTask):
         self.check_state(state_dict)
         state = {name: value for name, value in state_dict.items() if name != "dictionary_digest"}
         phase = state.pop("aggressive", None)
+        of_criterion = state.pop("criterion", {})
+        if hasattr(self._criterion, "load_training_state"):
+            self._criterion.load_training_state(of_criterion)
         super().load_state_dict(state)
         if phase is not None and self._aggressive is not None:
             self._aggressive.load_state_dict(phase)

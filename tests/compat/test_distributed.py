@@ -25,6 +25,10 @@ STEADY = ("--adam-eps", "0.001", "--clip-norm", "25", "--lr-scheduler", "inverse
 LOSSES = {
     "best-of-5": ("--criterion", "speculative_elbo", "--k", "5", "--kl-schedule", "cyclical", "--kl-cycle", "epoch"),
     "bag-of-words-and-podi": ("--criterion", "bow_elbo", "--podi-weight", "1", "--podi-form", "auto"),
+    "importance-at-a-set-point": (
+        *("--criterion", "elbo", "--k", "3", "--sample-reduction", "importance", "--kl-set-point", "0.5"),
+        *("--mmd-weight", "5"),
+    ),
 }
 STOP, END = 11, 16  # updates; 11 lies in the second epoch
 CLOCK = {"wps", "ups", "wpb", "wall", "train_wall"}
@@ -128,6 +132,16 @@ def test_two_processes_go_on_with_what_one_began(alone, data_bin, tmp_path):
     log = logged(together("torchrun", data_bin, tmp_path, *flags(loss, END, "--ddp-backend", "pytorch_ddp")))
     assert_same_numbers(log, alone[loss][1], 4, END)
     assert {"bow", "podi", "podi_kl"} <= numbers(log, "train_inner", 4, 4)[0].keys()
+    assert_same_parameters(tmp_path, alone[loss][0])
+
+
+def test_two_processes_steer_as_one(alone, data_bin, tmp_path):
+    """The controller sees the KL of all workers, and goes on where one process stopped."""
+    loss = "importance-at-a-set-point"
+    programs.fit(data_bin, tmp_path, *TWICE, *flags(loss, 3))
+    log = logged(together("torchrun", data_bin, tmp_path, *flags(loss, END, "--ddp-backend", "pytorch_ddp")))
+    assert_same_numbers(log, alone[loss][1], 4, END)
+    assert len({row["kl_weight"] for row in numbers(log, "train_inner", 4, END)}) > 2
     assert_same_parameters(tmp_path, alone[loss][0])
 
 

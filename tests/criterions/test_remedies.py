@@ -1,17 +1,21 @@
 """Remedies against posterior collapse that are flags of the ELBO family, each against arithmetic of its own."""
 
+import logging
 import math
 
 import pytest
 import torch
 
-from fairseq_latent import losses
+from fairseq_latent import losses, schedules
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian
 from fairseq_latent.models import latent_model
+from fairseq_latent.schedules import KLController
 from fairseq_latent.selection import choose_noise
 
+from ..helpers import programs
 from ..helpers.tiny import NO_DROPOUT, batch, build_criterion, build_model, gradients, sentence_batch
+from ..models.hierarchical_cases import task_of
 
 # --- free bits -------------------------------------------------------------------------------------------------------
 
@@ -180,3 +184,53 @@ def test_importance_is_for_training_alone(task):
     for module in (model, plain, weighted):
         module.eval()
     assert torch.equal(plain(model, sample)[0], weighted(model, sample)[0])
+
+
+# --- a set point of the KL -------------------------------------------------------------------------------------------
+
+SET_POINT = ("--kl-set-point", "2", "--k", "3", "--sample-reduction", "importance", "--mmd-weight", "5")
+
+
+def test_the_weight_follows_the_kl_of_the_update_before(data_bin, tmp_path):
+    """All batches of an update count, and validation does not."""
+    flags = ("--kl-set-point", "0.1", "--update-freq", "2", "--max-update", "6", "--validate-interval-updates", "2")
+    trained = programs.fit(data_bin, tmp_path, *flags, "--no-save").numbers("train_inner")
+    controller = KLController(0.1)
+    for numbers in trained:
+        assert numbers["kl_weight"] == pytest.approx(controller.weight, abs=1e-4)  # the log has four decimals
+        controller.observe(numbers["kl"])
+    assert trained[0]["kl_weight"] == 0 < trained[-1]["kl_weight"]
+
+
+def test_a_resumed_run_steers_as_the_uninterrupted_one(data_bin, tmp_path):
+    programs.fit(data_bin, tmp_path / "whole", *SET_POINT, "--max-update", "20")
+    programs.fit(data_bin, tmp_path / "parts", *SET_POINT, "--max-update", "9")
+    programs.fit(data_bin, tmp_path / "parts", *SET_POINT, "--max-update", "20")
+    programs.assert_same_parameters(tmp_path / "whole/checkpoint_last.pt", tmp_path / "parts/checkpoint_last.pt")
+
+
+def test_a_checkpoint_without_a_controller_begins_one(data_bin, tmp_path):
+    programs.fit(data_bin, tmp_path, "--max-update", "5")
+    resumed = programs.fit(data_bin, tmp_path, "--kl-set-point", "2", "--max-update", "7").numbers("train_inner")
+    assert resumed[0]["kl_weight"] == 0
+
+
+def test_a_set_point_beyond_reach_is_said(data_bin, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(schedules, "PATIENCE", 4)
+    with caplog.at_level(logging.WARNING):
+        programs.fit(data_bin, tmp_path, "--kl-set-point", "1000", "--max-update", "12", "--no-save")
+    (record,) = [record for record in caplog.records if "--kl-set-point" in record.getMessage()]
+    assert "the model does not reach it; remedy: a lower one" in record.getMessage()
+
+
+def test_a_set_point_and_a_schedule_are_two_weights(task):
+    with pytest.raises(InputError, match="--kl-set-point 3 sets the weight, and so does --kl-schedule linear; remedy"):
+        build_criterion(task, kl_set_point=3.0, kl_schedule="linear", kl_warmup=10)
+
+
+@pytest.mark.parametrize("flags", [{"mmd_weight": 1.0}, {"kl_set_point": 2.0}])
+def test_what_is_about_a_latent_needs_one(flags):
+    task = task_of()
+    build_model(task, "hred_tiny")
+    with pytest.raises(InputError, match="is about the latent, and this model has none; remedy: "):
+        build_criterion(task, **flags)
