@@ -148,6 +148,8 @@ class ELBOCriterion(LatentCriterion):
         self.mmd_weight = cfg.mmd_weight
         self.podi_weight, self.podi_target, self.podi_form = cfg.podi_weight, cfg.podi_target, str(cfg.podi_form)
         self.eos_idx = task.target_dictionary.eos()
+        self.pretraining = getattr(getattr(task, "cfg", None), "pretrain_autoencoder", 0)  # updates
+        self._pretrains = False
         self.controller = KLController(cfg.kl_set_point, cfg.kl_weight) if cfg.kl_set_point else None
         self._warned_of_one = False
         self._schedule_of = (str(cfg.kl_schedule), cfg.kl_weight, cfg.kl_warmup, cfg.kl_cycle)
@@ -175,13 +177,16 @@ class ELBOCriterion(LatentCriterion):
         return self._schedule
 
     def kl_weight(self, step: int) -> float:
-        """In training, after `step` updates."""
-        return self.schedule(step) if self.controller is None else self.controller.weight
+        """In training, after `step` updates; pretraining as an autoencoder comes first, with a weight of 0."""
+        self._pretrains = step < self.pretraining
+        if self._pretrains:
+            return 0.0
+        return self.schedule(step - self.pretraining) if self.controller is None else self.controller.weight
 
     def observe(self, logging_outputs: list[dict]) -> None:
         """Take note of an update that all workers have done: asked by the task."""
         sentences = sum(float(log.get("nsentences", 0)) for log in logging_outputs)
-        if self.controller is not None and sentences:
+        if self.controller is not None and sentences and not self._pretrains:
             self.controller.observe(sum(float(log.get("kl", 0)) for log in logging_outputs) / sentences)
             if said := self.controller.unreached:
                 logger.warning(said)

@@ -25,6 +25,7 @@ from ..ranges import AMOUNT, COUNT, check_config
 from ..text.tokenizers import gpt2_tokens
 from ..text.vocabulary import check_words, digest
 from .aggressive_training import AggressiveTraining
+from .autoencoder_pretraining import AutoencoderPretraining, refuse_what_cannot
 from .strangers import WORTHS, validate_with_strangers
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,14 @@ class LatentTaskConfig(FairseqDataclass):
         default=0,
         metadata={
             "help": "aggressive training ends after N updates of the rest at the latest; 0: no limit",
+            "range": AMOUNT,
+        },
+    )
+    pretrain_autoencoder: int = field(
+        default=0,
+        metadata={
+            "help": "train N updates with a KL weight of 0, then give the decoder its first weights back and begin the KL "
+            "schedule (Li et al., 2019; Optimus), best with --free-bits; what encoder and decoder share stays",
             "range": AMOUNT,
         },
     )
@@ -126,6 +135,7 @@ class LatentTask(FairseqTask):
         self._generation = None  # the settings whose nbest was multiplied by the number of latents
         self._model = None
         self._criterion = None
+        self._pretraining: AutoencoderPretraining | None = None
         self._warned_of_collapse = False
         self._aggressive = AggressiveTraining(cfg) if cfg.aggressive else None
 
@@ -194,12 +204,17 @@ class LatentTask(FairseqTask):
             )
         if self._model is not None and self._aggressive is not None:
             self._aggressive.check(self._model)
+        if self._model is not None and self.cfg.pretrain_autoencoder:
+            refuse_what_cannot(self.cfg, self._model)
+            self._pretraining = AutoencoderPretraining(self.cfg.pretrain_autoencoder, self._model)
         return criterion
 
     # --- training --------------------------------------------------------------------------------------------------
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """fairseq's; while training is aggressive the inference network first, and then all but it."""
+        if self._pretraining is not None:
+            self._pretraining.begin_update(update_num, optimizer)
 
         def step():
             return super(LatentTask, self).train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
