@@ -35,10 +35,12 @@ NAMED = (  # flags of a criterion that are named below, or that change no loss
         "kl_cycle",
         "kl_first_update",
         "fader_weight",
+        "kl_set_point",
         "free_bits",
+        "free_bits_over",
         "loss_scale",
     ),
-    *("bow_weight", "bow_target", "bow_hidden_dim", "podi_weight", "podi_target", "podi_form"),
+    *("bow_weight", "bow_target", "bow_hidden_dim", "podi_weight", "podi_target", "podi_form", "mmd_weight"),
     *("interpolation_weight", "fusion_weight", "fusion_clip", "no_clip_pull"),
 )
 STRUCTURE = {  # of the paper's model; sizes are not looked at
@@ -60,7 +62,8 @@ def described(settings: TrainingSettings) -> str:
         base = f"{base}, criterion {settings.criterion}"
     if not has_latent(settings):
         return " + ".join([base, *_own(settings)])
-    known = [*_samples(settings), *_schedule(settings), *_terms(settings)] if _of_elbo(settings) else []
+    parts = (_samples, _schedule, _latent, _terms) if _of_elbo(settings) else ()
+    known = [words for part in parts for words in part(settings)]
     return " + ".join([base, *_profile(settings), *known, *_own(settings)])
 
 
@@ -130,7 +133,22 @@ def _schedule(settings: TrainingSettings) -> list[str]:
     schedule = settings.flag("kl_schedule")
     found = [] if schedule == "constant" else [f"{schedule} annealing"]
     found += ["aggressive training"] if settings.flag("aggressive") == "True" else []
-    return found + _changed(settings, {"kl_weight": 1.0, "fader_weight": 1.0, "free_bits": 0.0})
+    usual = {
+        "kl_weight": 1.0,
+        "fader_weight": 1.0,
+        "kl_set_point": 0.0,
+        "free_bits": 0.0,
+        "free_bits_over": "dimension",
+    }
+    return found + _changed(settings, usual)
+
+
+def _latent(settings: TrainingSettings) -> list[str]:
+    """What is done to posterior and latents, and how the encoder came to them."""
+    scale = settings.flag("posterior_norm_scale")
+    found = [f"batch norm of the posterior, scale {scale}"] if settings.flag("posterior_norm") == "batch" else []
+    usual = {"latent_scale": 1.0, "encoder_pooling": "last", "pretrain_autoencoder": 0.0}
+    return found + _changed(settings, usual)
 
 
 def _terms(settings: TrainingSettings) -> list[str]:
@@ -141,7 +159,7 @@ def _terms(settings: TrainingSettings) -> list[str]:
         if settings.number(name):
             changed = ", ".join(_changed(settings, flags))
             found.append(f"{word} ({changed})" if changed else word)
-    return found + _changed(settings, {"loss_scale": "elbo"})
+    return found + _changed(settings, {"mmd_weight": 0.0, "loss_scale": "elbo"})
 
 
 def _changed(settings: TrainingSettings, usual: dict[str, float | str]) -> list[str]:

@@ -86,11 +86,30 @@ def test_the_papers_rows_are_these_alone():
         ("bow_elbo", {"bow_weight": 0.1}, "T-CVAE + bag of words (bow weight 0.1)"),
         ("speculative_elbo", {"podi_weight": 1.0}, "T-CVAE + speculative, K = 5 + L_Po-di"),
         ("spacefusion", {"fusion_weight": 10.0}, "SpaceFusion + fusion weight 10"),
-        ("elbo", {"free_bits": 0.5, "loss_scale": "released"}, "T-CVAE + free bits 0.5 + loss scale released"),
+        ("elbo", {"k": 5, "sample_reduction": "importance"}, "T-CVAE + importance-weighted, K = 5"),
+        ("elbo", {"kl_set_point": 3.0, "mmd_weight": 10.0}, "T-CVAE + KL set point 3 + mmd weight 10"),
+        ("elbo", {"free_bits": 2.0, "free_bits_over": "total"}, "T-CVAE + free bits 2 + free bits over total"),
     ],
 )
 def test_what_runs_are(criterion, changes, name):
     assert described(flags_of(criterion, **changes)) == name
+
+
+def test_what_is_done_to_latents_is_named():
+    """By flags of models and tasks."""
+    plain = flags_of("elbo")
+    for flags, name in (
+        ({"posterior_norm": "none", "posterior_norm_scale": "0.5", "latent_scale": "1.0"}, "T-CVAE"),
+        (
+            {"posterior_norm": "batch", "posterior_norm_scale": "0.7"},
+            "T-CVAE + batch norm of the posterior, scale 0.7",
+        ),
+        (
+            {"latent_scale": "2.0", "pretrain_autoencoder": "500", "encoder_pooling": "max"},
+            "T-CVAE + latent scale 2 + encoder pooling max + pretrain autoencoder 500",
+        ),
+    ):
+        assert described(replace(plain, flags={**plain.flags, **flags})) == name
 
 
 def test_a_criterion_of_its_own_is_named_as_what_it_is():
