@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..analysis.latent_statistics import WORTH
 from ..analysis.sweep import MEASURES, Sweep
@@ -25,6 +26,7 @@ class Part:
     tables: Callable[[Sequence[Row], str], list[str]]
     section: Callable[[Sequence[Row], Mapping[str, Sequence[str]]], str]
     unfinished: Callable[[Sequence[Row]], str]
+    draw: Callable[[Sequence[Row]], Any] = lambda rows: None
 
 
 def _columns(names: Sequence[str], **headers: str) -> dict[str, Column]:
@@ -35,12 +37,12 @@ def _columns(names: Sequence[str], **headers: str) -> dict[str, Column]:
 def _table(first: str, columns: Mapping[str, Column], rows: Sequence[Row], style: str) -> str:
     return render(
         [Column(first), *columns.values()],
-        [[row.name, *(_value(row, name) for name in columns)] for row in rows],
+        [[row.name, *(value_of(row, name) for name in columns)] for row in rows],
         style,
     )
 
 
-def _value(row: Row, name: str) -> Value:
+def value_of(row: Row, name: str) -> Value:
     """With its interval and its standard deviation over seeds, if it has them."""
     value, low, high, deviation = (row.numbers.get(f"{name}{end}") for end in ("", "_low", "_high", SD))
     if value is None:
@@ -66,7 +68,7 @@ def _sentence_table(rows: Sequence[Row], style: str) -> list[str]:
     """All rows, the paper's numbers beside ours."""
     theirs = [Column(f"{name}, paper", decimals) for name, decimals in (("PPL", 2), ("AU", 0), ("KL", 2))]
     values = [
-        [row.name, *PENN_TREEBANK.get(row.name, (None,) * 3), *(_value(row, name) for name in OURS)] for row in rows
+        [row.name, *PENN_TREEBANK.get(row.name, (None,) * 3), *(value_of(row, name) for name in OURS)] for row in rows
     ]
     return [render([Column("row"), *theirs, *OURS.values()], values, style)]
 
@@ -87,13 +89,13 @@ def _sentence_section(rows: Sequence[Row], pictures: Mapping[str, Sequence[str]]
         )
         parts.append(
             f"Columns with “paper” are those of {CHO}, Table 3. Ours: test set, {count}, the state after the last update. "
-            f"KL and MI in nats per sentence. {_who_has_which(finished)}"
+            f"KL and MI in nats per sentence. {signatures_of(finished)}"
         )
     parts += [f"![KL over updates, a panel per row ({CHO}, Figure 7)]({file})" for file in pictures.get("", ())]
     return "\n\n".join(parts)
 
 
-def _who_has_which(finished: Sequence[Row]) -> str:
+def signatures_of(finished: Sequence[Row]) -> str:
     """One signature for all rows, or each with the rows that have it."""
     rows: dict[str, list[str]] = {}
     for row in finished:
@@ -145,12 +147,13 @@ def _sweep_table(sweep: Sweep) -> str:
     return render(columns, rows, "markdown")
 
 
-def _unfinished_personas(rows: Sequence[Row]) -> str:
+def unfinished(rows: Sequence[Row]) -> str:
+    """Which rows have no numbers, or not all of them, yet, and which are of several seeds."""
     return " ".join([*(_not_finished(rows) or [ALL_FINISHED]), *_of_seeds(rows)])
 
 
 def _persona_section(rows: Sequence[Row], pictures: Mapping[str, Sequence[str]]) -> str:
-    parts = ["## Perplexity", _perplexities(rows, "markdown"), _unfinished_personas(rows)]
+    parts = ["## Perplexity", _perplexities(rows, "markdown"), unfinished(rows)]
     parts += [f"Signature: `{row.signatures['latents']}`." for row in rows if "latents" in row.signatures][:1]
     parts += ["## Responses", _responses(rows, "markdown"), _signatures(rows, "responses")]
     with_latents = _have_latents(rows)
@@ -181,6 +184,13 @@ def _listed(signatures: Sequence[str]) -> str:
     return "\n".join(("Signatures:\n", *(f"- `{line}`" for line in lines))) if lines else ""
 
 
+def _kl_curves(rows: Sequence[Row]):
+    from ..plotting.training_curves import kl_curves
+
+    logs = {row.name: row.log for row in rows if row.log}
+    return kl_curves(logs) if logs else None
+
+
 PARTS = {
     "sentences": Part(
         "collapse",
@@ -189,8 +199,7 @@ PARTS = {
         _sentence_table,
         _sentence_section,
         _unfinished_sentences,
+        _kl_curves,
     ),
-    "personas": Part(
-        "personas", "# Persona models\n\n", PERSONAS, _persona_tables, _persona_section, _unfinished_personas
-    ),
+    "personas": Part("personas", "# Persona models\n\n", PERSONAS, _persona_tables, _persona_section, unfinished),
 }
