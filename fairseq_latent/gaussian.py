@@ -21,6 +21,15 @@ class DiagonalGaussian:
         """(..., Z)"""
         return torch.exp(0.5 * self.logvar)
 
+    @classmethod
+    def of_moments(cls, mean: Tensor, logvar: Tensor) -> "DiagonalGaussian":
+        """As its constructor."""
+        return cls(mean, logvar)
+
+    def noise(self, count: int) -> Tensor:
+        """(count, ..., Z) standard normal, for `rsample`."""
+        return torch.randn_like(self.mean.expand(count, *self.mean.shape))
+
     def rsample(self, noise: Tensor | None = None) -> Tensor:
         """(..., Z): mean + stddev * noise, differentiable in both (Kingma and Welling, 2014); noise defaults to N(0, I)."""
         noise = torch.randn_like(self.mean) if noise is None else noise.to(self.mean)

@@ -47,12 +47,9 @@ def choose_noise(
     kept one is that of the importance-weighted bound (Burda et al., 2016, eq. 14; arXiv 1509.00519). "mean" averages the K
     samples in latent space, which is one pass with their mean noise ("Monte Carlo sampling", Kruengkrai, 2019). K = 1 never
     calls `score`: it is the plain ELBO, with the same random numbers. `noise`: K tensors (B, Z) to choose from, sampled here
-    where not given.
+    where not given. Of a categorical posterior with K codes or fewer each is scored once, and the best is exact.
     """
-    if noise is None:
-        noise = torch.randn_like(posterior.mean.expand(num_latents, *posterior.mean.shape))
-    else:
-        noise = torch.stack(list(noise))
+    noise = posterior.noise(num_latents) if noise is None else torch.stack(list(noise))
     if num_latents == 1:
         return noise[0], None
     if reduce == "mean":

@@ -13,7 +13,7 @@ from fairseq.dataclass import ChoiceEnum
 from torch import Tensor
 
 from ..errors import InputError
-from ..gaussian import LatentOutput, seeded_noise
+from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..losses import bow_nll, free_bits, mmd, pair_divergence, podi, same_rows
 from ..ranges import AMOUNT, POSITIVE, SAMPLES, SIZE_OR_NONE
 from ..schedules import KLController, KLSchedule
@@ -215,12 +215,29 @@ class ELBOCriterion(LatentCriterion):
                         f"{flag} is about the latent, and this model has none; remedy: --criterion elbo alone, or a "
                         "model with one (persona_cvae_gpt2: without --no-latents)"
                     )
+        if getattr(model, "latent_class", DiagonalGaussian) is not DiagonalGaussian:
+            self._refuse_what_codes_have_not()
         if self.importance and getattr(model, "latent_factor", 1.0) != 1:
             raise InputError(
                 "--latent-scale leaves no density of a sample to weigh it by; remedy: without --sample-reduction importance"
             )
         if self.bow_weight:
             model.add_bow_head(self.bow_hidden_dim)
+
+    def _refuse_what_codes_have_not(self) -> None:
+        for flag, asked, remedy in (
+            (f"--sample-reduction {self.sample_reduction}", self.k > 1 and self.sample_reduction != "best", "best"),
+            ("--podi-weight", self.podi_weight, "--k"),
+            (
+                "--free-bits-over dimension",
+                self.free_bits and self.free_bits_over == "dimension",
+                "--free-bits-over total",
+            ),
+        ):
+            if asked:
+                raise InputError(
+                    f"{flag} is for Gaussian latents, --latent-kind categorical has codes; remedy: {remedy}"
+                )
 
     def decode(self, model, sample: dict) -> tuple[Tensor, dict]:
         """K samples in training, one in validation; a model hears of K, and of a precision, where it is asked for them."""

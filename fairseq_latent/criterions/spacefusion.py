@@ -10,7 +10,7 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from ..errors import InputError
-from ..gaussian import LatentOutput
+from ..gaussian import DiagonalGaussian, LatentOutput
 from ..losses import fusion_distance
 from ..ranges import AMOUNT
 from .latent_criterion import LatentCriterion, LatentCriterionConfig
@@ -41,7 +41,8 @@ class SpaceFusionCriterion(LatentCriterion):
 
     def equip(self, model) -> None:
         """Refuse models of which this criterion would train a part alone."""
-        if getattr(model, "posterior_inputs", ()) or not getattr(model, "latent_dim", 0):
+        gaussian = getattr(model, "latent_class", DiagonalGaussian) is DiagonalGaussian
+        if getattr(model, "posterior_inputs", ()) or not getattr(model, "latent_dim", 0) or not gaussian:
             raise InputError(
                 "spacefusion fuses two latents of one space, which this model does not have; remedy: --arch t_spacefusion, "
                 "or --criterion elbo"

@@ -54,10 +54,12 @@ class LatentModel(FairseqEncoderDecoderModel):
 
     posterior_inputs: what the posterior reads beside context and response, keywords of `distributions`.
     aligns: the decoder's attention to the context is what --print-alignment asks for.
+    latent_class: of prior and posterior.
     reads_whole_batches: in training an example's latent depends on the others of its batch.
     """
 
     posterior_inputs: tuple[str, ...] = ()
+    latent_class: type = DiagonalGaussian
     aligns = False
     refuses_diverged = True  # asked by compat.checkpoints.checkpoint_files: weights that are not finite are not loaded
 

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.activations import ACTIVATIONS
+from ..modules.categorical import Categorical
 from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.initialisation import INITS, initialise
-from ..modules.latent_head import LatentHead, add_prior_bias
+from ..modules.latent_head import CategoricalHead, LatentHead, add_prior_bias
 from ..modules.latent_sampling import sample_latent
 from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
-from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
+from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE, Range
 from ..text.vocabulary import joined_dictionary
 from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
 
@@ -61,6 +62,17 @@ class TCVAEConfig(LatentConfig):
         default="leaky_relu", metadata={"help": "activation after [decoder state; z]; the original T-CVAE has tanh"}
     )
     latent_dim: int = field(default=512, metadata={"help": "size of the latent (Z)", "range": SIZE})
+    latent_kind: ChoiceEnum(["gaussian", "categorical"]) = field(
+        default="gaussian",
+        metadata={"help": "a vector of --latent-dim numbers, or one of --latent-codes codes (PLATO: Bao et al., 2020)"},
+    )
+    latent_codes: int = field(
+        default=20,
+        metadata={
+            "help": "codes of a categorical latent; --k of as many tries each, so that the best of K is exact",
+            "range": Range(2, 10_000),
+        },
+    )
     prior_hidden_dim: int = field(
         default=256,
         metadata={
@@ -220,18 +232,32 @@ class TCVAEModel(LatentModel):
         encoder = TCVAEEncoder(
             transformer, dictionary, embed_tokens, cls.build_head(cfg), str(cfg.posterior_encoding), cls.response_alone
         )
-        fusion = LatentFusion(cfg.embed_dim, cfg.latent_dim, str(cfg.fusion_activation))
+        categorical = str(cfg.latent_kind) == "categorical"
+        latent_dim = cfg.latent_codes if categorical else cfg.latent_dim
+        fusion = LatentFusion(cfg.embed_dim, latent_dim, str(cfg.fusion_activation))
         decoder = TCVAEDecoder(transformer, dictionary, embed_tokens, fusion)
         for layer in [*encoder.layers, *decoder.layers]:
             layer.activation_fn = ACTIVATIONS[str(cfg.activation)]
         initialise(str(cfg.init), [*encoder.layers, *decoder.layers], encoder.latent, fusion)
         if not cfg.no_share_layers:
             share_layers(encoder, decoder)
-        return cls(encoder, decoder, cfg.latent_dim, str(cfg.posterior_input))
+        model = cls(encoder, decoder, latent_dim, str(cfg.posterior_input))
+        if categorical:
+            model.latent_class = Categorical
+        return model
 
     @classmethod
     def build_head(cls, cfg: TCVAEConfig) -> nn.Module:
         """The heads of prior and posterior."""
+        if str(cfg.latent_kind) == "categorical":
+            if str(cfg.posterior_norm) != "none" or cfg.latent_scale != 1:
+                raise InputError(
+                    "--posterior-norm and --latent-scale are about means, which codes do not have; remedy: without them, or "
+                    "--latent-kind gaussian"
+                )
+            return CategoricalHead(
+                cfg.embed_dim, cfg.latent_codes, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim
+            )
         return LatentHead(
             cfg.embed_dim, cfg.latent_dim, cfg.heads, cfg.attention_dropout, cfg.prior_hidden_dim,
             latent_scaling(cfg, cfg.latent_dim),

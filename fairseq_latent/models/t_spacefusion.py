@@ -32,6 +32,10 @@ class TSpaceFusionModel(TCVAEModel):
     @classmethod
     def build_head(cls, cfg: TSpaceFusionConfig) -> nn.Module:
         """Means alone; sigma is a constant."""
+        if str(cfg.latent_kind) != "gaussian":
+            raise InputError(
+                "t_spacefusion fuses two spaces, codes are none; remedy: --arch t_cvae, or --latent-kind gaussian"
+            )
         if str(cfg.posterior_encoding) == "joint":
             raise InputError("t_spacefusion encodes the response alone; remedy: drop --posterior-encoding joint")
         return FixedVarianceHead(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..gaussian import DiagonalGaussian
+from .categorical import Categorical
 from .latent_scaling import LatentScaling
 from .packed import PackedStates
 
@@ -94,6 +95,26 @@ class LatentHead(nn.Module):
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts and responses -> q(z|x, y) over (B, Z)"""
         return self.scaling.posterior(DiagonalGaussian(*self.posterior_net(self.pool(parts)).chunk(2, -1)))
+
+
+class CategoricalHead(nn.Module):
+    """Probabilities of one of several codes under prior and posterior (PLATO: Bao et al., 2020)."""
+
+    def __init__(self, embed_dim: int, codes: int, heads: int, dropout: float, prior_hidden_dim: int):
+        super().__init__()
+        self.pool = QueryAttention(embed_dim, heads, dropout)
+        self.prior_net = prior_network(embed_dim, prior_hidden_dim, codes)
+        self.posterior_net = bias_free(embed_dim, codes)
+
+    @outside_autocast
+    def prior(self, parts: Sequence[PackedStates]) -> Categorical:
+        """States of contexts -> p(z|x) over (B, C)"""
+        return Categorical.of_scores(self.prior_net(self.pool(parts)))
+
+    @outside_autocast
+    def posterior(self, parts: Sequence[PackedStates]) -> Categorical:
+        """States of contexts and responses -> q(z|x, y) over (B, C)"""
+        return Categorical.of_scores(self.posterior_net(self.pool(parts)))
 
 
 class FixedVarianceHead(nn.Module):

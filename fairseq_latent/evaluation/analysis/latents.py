@@ -95,7 +95,8 @@ def statistics(
         raise InputError(f"{data}: split {split} has {count} sentence; statistics need two or more")
     mean = columns["mean"].double()
     mixture = slice(0, MUTUAL_INFORMATION_SENTENCES)
-    posterior = DiagonalGaussian(columns["mean"][mixture], columns["logvar"][mixture])
+    kind = getattr(trained.model, "latent_class", DiagonalGaussian)
+    posterior = kind.of_moments(columns["mean"][mixture], columns["logvar"][mixture])
     nll, kl, weighted, beside = (columns[name].double().sum().item() for name in ("nll", "kl", "weighted", "beside"))
     of_prior = f"|prior-samples:{prior_samples}" if prior_samples else ""
     given = "|fader:given" if "fader_kl" in columns else ""

@@ -147,6 +147,7 @@ def _latent(settings: TrainingSettings) -> list[str]:
     """What is done to posterior and latents, and how the encoder came to them."""
     scale = settings.flag("posterior_norm_scale")
     found = [f"batch norm of the posterior, scale {scale}"] if settings.flag("posterior_norm") == "batch" else []
+    found += [f"{settings.flag('latent_codes')} codes"] if settings.flag("latent_kind") == "categorical" else []
     usual = {"latent_scale": 1.0, "encoder_pooling": "last", "pretrain_autoencoder": 0.0}
     return found + _changed(settings, usual)
 

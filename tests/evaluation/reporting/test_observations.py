@@ -99,6 +99,7 @@ def test_what_is_done_to_latents_is_named():
     """By flags of models and tasks."""
     plain = flags_of("elbo")
     for flags, name in (
+        ({"latent_kind": "categorical", "latent_codes": "20"}, "T-CVAE + 20 codes"),
         ({"posterior_norm": "none", "posterior_norm_scale": "0.5", "latent_scale": "1.0"}, "T-CVAE"),
         (
             {"posterior_norm": "batch", "posterior_norm_scale": "0.7"},
