@@ -2,18 +2,8 @@
 
 import numpy as np
 from fairseq.data import BaseWrapperDataset, LanguagePairDataset
-from torch import Tensor
 
-
-def newest_turns(tokens: Tensor, longest: int, end_of_turn: int) -> Tensor:
-    """(S,) u1 <eot> u2 ... </s> -> at most `longest` of the last tokens, of whole turns where one at least fits."""
-    if len(tokens) <= longest:
-        return tokens
-    kept = tokens[-longest:]
-    if tokens[-longest - 1] == end_of_turn:
-        return kept
-    starts = kept[:-1].eq(end_of_turn).nonzero() + 1
-    return kept[int(starts[0]) :] if len(starts) and starts[0] < longest - 1 else kept
+from ..decoding.contexts import newest_turns
 
 
 class NewestTurns(BaseWrapperDataset):

@@ -1,15 +1,8 @@
 """Gives every example a noise seed of its own, so that a latent does not depend on the batch it was sampled in."""
 
-import numpy as np
-import torch
 from fairseq.data import BaseWrapperDataset
-from torch import Tensor
 
-
-def example_seeds(ids: Tensor, seed: int) -> Tensor:
-    """(B,) -> (B,): a 63-bit seed from (seed, example id)."""
-    states = [np.random.SeedSequence([seed, example]).generate_state(1, np.uint64)[0] for example in ids.tolist()]
-    return torch.tensor([int(state) >> 1 for state in states])
+from ..decoding.contexts import example_seeds
 
 
 class SeededDataset(BaseWrapperDataset):

@@ -14,8 +14,7 @@ from torch import Tensor
 
 import fairseq_latent
 
-from ..data.newest_turns import newest_turns
-from ..decoding.search import content_seeds, expand_contexts
+from ..decoding.contexts import content_seeds, expand_contexts, newest_turns
 from ..errors import InputError
 from ..evaluation.analysis import checkpoint
 from ..evaluation.analysis.checkpoint import Trained, distributions

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..data.own_persona import Ids, PromptLayout, shuffled
 from ..data.speakers import Speaker
-from ..decoding.search import ban_bigrams, gumbel, splitmix
+from ..decoding.search import ban_bigrams
+from ..decoding.seeded_words import gumbel, splitmix
 from ..modules.prompts.cache import Choose, PromptCache
 
 AGENTS = (0, 1)

@@ -19,7 +19,8 @@ from omegaconf import II, OmegaConf, open_dict
 
 from ..data.with_strangers import WithStrangers
 from ..decoding import generation_flags
-from ..decoding.search import SeededSampling, content_seeds, expand_contexts, regroup
+from ..decoding.contexts import content_seeds, expand_contexts, regroup
+from ..decoding.search import SeededSampling
 from ..errors import InputError
 from ..ranges import AMOUNT, COUNT, check_config
 from ..text.tokenizers import gpt2_tokens

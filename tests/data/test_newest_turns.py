@@ -5,7 +5,8 @@ import pytest
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, ListDataset
 
-from fairseq_latent.data.newest_turns import keep_newest_turns, newest_turns
+from fairseq_latent.data.newest_turns import keep_newest_turns
+from fairseq_latent.decoding.contexts import newest_turns
 
 EOT, EOS = 9, 2
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from fairseq.data import LanguagePairDataset, ListDataset
 
-from fairseq_latent.data.seeded_dataset import SeededDataset, example_seeds
+from fairseq_latent.data.seeded_dataset import SeededDataset
+from fairseq_latent.decoding.contexts import example_seeds
 
 
 def dataset(dictionary, lengths, seed=1):

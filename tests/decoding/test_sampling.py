@@ -9,7 +9,8 @@ from fairseq.data import Dictionary
 from fairseq.search import BeamSearch
 from fairseq.tasks import FairseqTask
 
-from fairseq_latent.decoding.search import SeededSampling, TopKTopPSampling, gumbel, restrict, splitmix
+from fairseq_latent.decoding.search import SeededSampling, TopKTopPSampling, restrict
+from fairseq_latent.decoding.seeded_words import gumbel, splitmix
 
 from ..helpers import programs
 from ..helpers.tiny import batch, build_model, sentence_batch

@@ -5,7 +5,8 @@ import torch
 from fairseq.data import Dictionary
 from fairseq.search import Sampling
 
-from fairseq_latent.decoding.search import TopKTopPSampling, content_seeds, expand_contexts, regroup
+from fairseq_latent.decoding.contexts import content_seeds, expand_contexts, regroup
+from fairseq_latent.decoding.search import TopKTopPSampling
 
 PAD = 1
 

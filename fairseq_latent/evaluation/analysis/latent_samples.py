@@ -105,7 +105,7 @@ def sample_latents(trained, example: int, num_prior: int, num_posterior: int, se
     """Sample latents of a `checkpoint.Trained` for one pair, score the reference under each, project all together."""
     import torch
 
-    from fairseq_latent.data.seeded_dataset import example_seeds
+    from fairseq_latent.decoding.contexts import example_seeds
     from fairseq_latent.gaussian import seeded_noise
 
     from .checkpoint import distributions

@@ -53,7 +53,7 @@ class Speaker:
 
     def respond(self, examples: Sequence[int], fader: float | None, seed: int) -> list[str]:
         """A response to each; a fixed fader, or as the prior has it. The seed is that of latents and of words."""
-        from fairseq_latent.data.seeded_dataset import example_seeds
+        from fairseq_latent.decoding.contexts import example_seeds
 
         task, model = self.trained.task, self.trained.model
         task.cfg.fader = fader
@@ -68,7 +68,7 @@ class Speaker:
 
     def inferred_fader(self, examples: Sequence[int], seed: int) -> float:
         """The mean of what the prior chooses."""
-        from fairseq_latent.data.seeded_dataset import example_seeds
+        from fairseq_latent.decoding.contexts import example_seeds
 
         encoder, total = self.trained.model.encoder, 0.0
         for batch in self._batches(examples):

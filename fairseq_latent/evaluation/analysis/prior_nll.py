@@ -50,7 +50,7 @@ def replies_nll(model, batch: dict, candidates: Tensor, pad: int, samples: int) 
 
 def _encoded(model, batch: dict, samples: int) -> dict:
     """The contexts, each with N latents in a row."""
-    from fairseq_latent.decoding.search import expand_contexts
+    from fairseq_latent.decoding.contexts import expand_contexts
 
     unseen = (*posterior_inputs(batch), "prev_output_tokens")
     inputs = {name: value for name, value in batch["net_input"].items() if name not in unseen}
