@@ -18,7 +18,7 @@ from ..modules.prompts.encoder import PromptEncoder
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body
-from .latent_model import LatentModel, set_defaults
+from .latent_model import LatentModel, fairseq_form, set_defaults
 
 LOSS_ON = ("all-turns", "response")
 
@@ -63,8 +63,8 @@ class DialoGPTModel(LatentModel):
         embedding = PromptEmbedding(embed_tokens, 0, cfg.positions, dictionary)
         response = cfg.positions // 4  # of the positions that context and response share
         end_of_turn = index_of(dictionary, EOT)
-        encoder = PromptEncoder(dictionary, embedding, cfg.positions - response)
-        decoder = TurnsDecoder(dictionary, embedding, body, response, end_of_turn)
+        encoder = fairseq_form(PromptEncoder)(dictionary, embedding, cfg.positions - response)
+        decoder = fairseq_form(TurnsDecoder)(dictionary, embedding, body, response, end_of_turn)
         made = cls(encoder, decoder, str(cfg.loss_on))
         made.found_options = {name: getattr(cfg, name) for name in FOUND}
         return made

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.recurrent import POOLINGS, DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE
-from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
+from .latent_model import LatentConfig, LatentModel, fairseq_form, latent_scaling, set_defaults
 
 
 @dataclass
@@ -52,11 +52,11 @@ class GRUVAEModel(LatentModel):
             raise InputError("gru_vae reads one sentence and writes it again; remedy: --task text_vae")
         longest_source, longest_target = task.max_positions()
         sizes = cfg.embed_dim, cfg.hidden_dim, cfg.latent_dim
-        encoder = SentenceEncoder(
+        encoder = fairseq_form(SentenceEncoder)(
             task.source_dictionary, *sizes, cfg.encoder_layers, cfg.bidirectional, cfg.dropout_out, longest_source,
             str(cfg.encoder_pooling), latent_scaling(cfg, cfg.latent_dim),
         )  # fmt: skip
-        decoder = SentenceDecoder(
+        decoder = fairseq_form(SentenceDecoder)(
             task.target_dictionary, *sizes, cfg.decoder_layers, cfg.dropout_in, cfg.dropout_out, cfg.word_dropout,
             longest_target,
         )  # fmt: skip

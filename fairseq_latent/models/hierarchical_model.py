@@ -18,7 +18,7 @@ from ..modules.recurrent import POOLINGS
 from ..ranges import AMOUNT, SHARE_BELOW_ONE, SIZE
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
-from .latent_model import LatentModel
+from .latent_model import LatentModel, fairseq_form
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +94,11 @@ class HierarchicalModel(LatentModel):
             dictionary.pad(), dictionary.eos(), end_of_turn, begin, cfg.context_utterances, cfg.utterance_tokens
         )
         latent = cls.build_latent(cfg)
-        encoder = DialogueEncoder(
+        encoder = fairseq_form(DialogueEncoder)(
             dictionary, embed_tokens, reader, cfg.utterance_dim, cfg.context_dim, cls.floor, latent, cfg.dropout,
             longest_source, str(cfg.encoder_pooling),
         )  # fmt: skip
-        decoder = ResponseDecoder(
+        decoder = fairseq_form(ResponseDecoder)(
             dictionary, embed_tokens, cfg.context_dim + encoder.latent_dim, cfg.decoder_dim, cls.tanh, cfg.dropout,
             longest_target,
         )  # fmt: skip

@@ -1,22 +1,25 @@
 """What all models with a Gaussian latent share: training on the posterior's samples, heads, checkpoints, the update."""
 
+import functools
 from argparse import Namespace
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.models import FairseqEncoder, FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
+from ..modules.coders import Encoder, StepwiseDecoder
 from ..modules.latent_scaling import LatentScaling
 from ..ranges import POSITIVE
 from ..selection import DecodedTarget, choose_noise
 from ..text.vocabulary import check_words
 
+Part = TypeVar("Part", Encoder, StepwiseDecoder)
 USUAL_SCALE = 0.5  # of batch norm on posterior means; Zhu et al. (2020) have .4 to .7
 
 
@@ -184,6 +187,20 @@ def latent_scaling(cfg: Any, latent_dim: int) -> LatentScaling:
             f"--posterior-norm-scale {cfg.posterior_norm_scale} without --posterior-norm batch; remedy: both, or neither"
         )
     return LatentScaling(latent_dim, cfg.posterior_norm_scale if norm else 0.0, cfg.latent_scale)
+
+
+@functools.cache
+def fairseq_form(part: type[Part]) -> type[Part]:
+    """A subclass of an encoder or decoder of ours that is also one of fairseq's: its generator and its models ask for that.
+
+    Parameters, names and results are those of `part`, for which torch alone is enough.
+    """
+    parent = FairseqIncrementalDecoder if issubclass(part, StepwiseDecoder) else FairseqEncoder
+    of_decoders = {
+        "onnx_trace": False,
+        "adaptive_softmax": None,
+    }  # what fairseq's own beginning sets beside the dictionary
+    return type(part.__name__, (part, parent), {"__doc__": part.__doc__, "__module__": part.__module__, **of_decoders})
 
 
 def set_defaults(args: Namespace, **values) -> None:

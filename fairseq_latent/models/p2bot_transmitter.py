@@ -20,7 +20,7 @@ from ..modules.prompts.next_utterance import NextUtteranceHead
 from ..ranges import SHARE_BELOW_ONE, Range
 from ..text.vocabulary import joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body
-from .latent_model import set_defaults
+from .latent_model import fairseq_form, set_defaults
 from .transfertransfo import LONGEST_CONTEXT, TransferTransfoModel
 
 SPECIALS = 5  # <pstart> <pend> <t1start> <t1end> <start>: ids beyond the dictionary
@@ -72,8 +72,10 @@ class P2BotTransmitterModel(TransferTransfoModel):
             )
         layout = wrapped_partner(dictionary, min(cfg.max_context_tokens, room))
         embedding = PromptEmbedding(embed_tokens, SPECIALS, cfg.positions, dictionary)
-        decoder = SpeakerDecoder(dictionary, embedding, body, cfg.max_reply_tokens, layout.reply[0], None)
-        made = cls(PromptEncoder(dictionary, embedding, LONGEST_CONTEXT), decoder, layout, cfg.choice_dropout)
+        decoder = fairseq_form(SpeakerDecoder)(dictionary, embedding, body, cfg.max_reply_tokens, layout.reply[0], None)
+        made = cls(
+            fairseq_form(PromptEncoder)(dictionary, embedding, LONGEST_CONTEXT), decoder, layout, cfg.choice_dropout
+        )
         made.found_options = {name: getattr(cfg, name) for name in FOUND}
         return made
 

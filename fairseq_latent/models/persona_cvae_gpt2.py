@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
-from ..modules.language_models.body import LanguageModelBody
+from ..modules.language_models.body import LanguageModelBody, injection_points
 from ..modules.language_models.decoder import DecodedReply
 from ..modules.language_models.persona import PersonaDecoder, PersonaEncoder
 from ..modules.latent_encoders import BlocksReader, LatentReader, copy_blocks
@@ -24,7 +24,7 @@ from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary
 from .language_model_config import FOUND, NUM_LATENTS, LanguageModelConfig, build_language_model
-from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
+from .latent_model import LatentConfig, LatentModel, fairseq_form, latent_scaling, set_defaults
 
 LONGEST_NUMBER = 9  # digits
 
@@ -175,8 +175,8 @@ class PersonaCVAEModel(LatentModel):
             body.positions.requires_grad_(False)
         response = cfg.positions // 4  # of the positions that context and response share
         context = cfg.positions - response - 1  # <s> has one
-        encoder = PersonaEncoder(dictionary, embedding, latents, context)
-        made = cls(encoder, PersonaDecoder(dictionary, embedding, body, response), encoder.latent_dim)
+        encoder = fairseq_form(PersonaEncoder)(dictionary, embedding, latents, context)
+        made = cls(encoder, fairseq_form(PersonaDecoder)(dictionary, embedding, body, response), encoder.latent_dim)
         made.found_options = {name: getattr(cfg, name) for name in FOUND}
         if cfg.train_blocks and latents is not None:
             embedding.marks.weight.data[OTHER].zero_()  # nothing would teach it: see `LanguageModelBody`
@@ -285,28 +285,6 @@ def _check(cfg: PersonaCVAEConfig, model: nn.Module) -> list[int]:
             f"--inject-after {frozen}, the lowest that is trained, or more of them"
         )
     return points
-
-
-def injection_points(text: str, layers: int) -> list[int]:
-    """`auto`, `every-4`, `none` or `5,11,17,23` -> blocks, from 1."""
-    if text == "auto":
-        return sorted({max(1, quarter * layers // 4 - 1) for quarter in (1, 2, 3, 4)})
-    if text == "none":
-        return []
-    name, _, step = text.partition("-")
-    numbers = "".join(char if char.isdecimal() else " " for char in text).split()
-    if any(len(number) > LONGEST_NUMBER for number in numbers):
-        raise InputError(f"--inject-after: no model has so many blocks; remedy: numbers from 1 to {layers}")
-    if name == "every" and step.isdecimal() and int(step):
-        if points := list(range(int(step), layers, int(step))):  # after the last block nobody reads the latents
-            return points
-        raise InputError(f"--inject-after {text}: of {layers} blocks that is none; remedy: every-1, or none")
-    points = text.split(",")
-    if not all(point.isdecimal() and 1 <= int(point) <= layers for point in points):
-        raise InputError(
-            f"--inject-after {text}: blocks are 1 to {layers}; remedy: auto, every-4, none, or e.g. {layers // 2},{layers}"
-        )
-    return sorted({int(point) for point in points})
 
 
 def small(args: Namespace) -> None:

@@ -9,7 +9,6 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Optional
 
-import torch
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import register_model, register_model_architecture
 from fairseq.models.transformer import (
@@ -28,8 +27,7 @@ from ..modules.embeddings import shared_embeddings
 from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.initialisation import INITS, initialise
 from ..modules.latent_head import CategoricalHead, LatentHead, add_prior_bias
-from ..modules.latent_sampling import sample_latent
-from ..modules.packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
+from ..modules.latent_transformer import LatentDecoding, LatentReading, share_layers
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE, Range
 from ..text.vocabulary import joined_dictionary
 from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
@@ -108,7 +106,7 @@ class TCVAEConfig(LatentConfig):
     )
 
 
-class TCVAEEncoder(TransformerEncoderBase):
+class TCVAEEncoder(LatentReading, TransformerEncoderBase):
     """Encodes contexts and responses, and owns the heads that turn their states into prior and posterior."""
 
     def __init__(self, cfg, dictionary, embed_tokens, head: nn.Module, posterior_encoding: str, response_alone: bool):
@@ -117,71 +115,8 @@ class TCVAEEncoder(TransformerEncoderBase):
         self.posterior_encoding = posterior_encoding
         self.response_alone = response_alone
 
-    def encode(self, *batches: tuple[Tensor, Packing]) -> list[PackedStates]:
-        """Tokens (B, S) of contexts, of responses, ... -> their states, by one pass through the layers for all."""
-        packings = [packing for _, packing in batches]
-        states = torch.cat([embed(self, tokens, packing) for tokens, packing in batches])
-        for layer in self.layers:
-            states = encoder_layer(layer, states, packings)
-        parts = states.split([len(packing) for packing in packings])
-        return [PackedStates(part, packing) for part, packing in zip(parts, packings, strict=True)]
 
-    def forward(
-        self,
-        src_tokens: Tensor,
-        src_lengths: Tensor | None = None,
-        noise_seed: Tensor | None = None,
-        num_latents: int = 1,
-        latent_mean: bool = False,
-    ) -> dict[str, list[Tensor]]:
-        """(B, S) -> encoder output with out["latent"] = [z (B, Z)] sampled from the prior, for decoding without a response.
-
-        With num_latents = N, src_tokens holds every context N times in a row; each is encoded once and gets N latents.
-        """
-        tokens = src_tokens[::num_latents]
-        (context,) = self.encode((tokens, self.packing(tokens)))
-        prior = self.latent.prior([context])
-        out = as_fairseq(context)
-        if num_latents > 1:
-            rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
-            out = super().reorder_encoder_out(out, rows)
-        return {**out, "latent": [sample_latent(prior, noise_seed, num_latents, latent_mean, "dialogue")]}
-
-    def packing(self, tokens: Tensor) -> Packing:
-        """(B, S): where the real tokens stand."""
-        return Packing(tokens.ne(self.padding_idx))
-
-    def distributions(
-        self, src_tokens: Tensor, response: Tensor, packing: Packing
-    ) -> tuple[PackedStates, DiagonalGaussian, DiagonalGaussian]:
-        """Contexts (B, S) and responses (B, T) -> the contexts' states, p(z|x) and q(z|x, y) over (B, Z)."""
-        batches = [(src_tokens, self.packing(src_tokens)), (response, packing)]
-        if self.posterior_encoding == "joint":
-            joined = torch.cat([src_tokens, response], dim=1)
-            batches[1] = (joined, self.packing(joined))
-        context, read = self.encode(*batches)
-        alone = self.response_alone or self.posterior_encoding == "joint"
-        return context, self.latent.prior([context]), self.latent.posterior([read] if alone else [context, read])
-
-    def reorder_encoder_out(self, encoder_out, new_order):
-        """fairseq's, which forgets the latent."""
-        reordered = super().reorder_encoder_out(encoder_out, new_order)
-        return {**reordered, "latent": [encoder_out["latent"][0].index_select(0, new_order)]}
-
-
-def as_fairseq(context: PackedStates) -> dict[str, list[Tensor]]:
-    """What fairseq's decoder and beam search expect of an encoder."""
-    return {
-        "encoder_out": [context.padded().transpose(0, 1)],  # (S, B, H)
-        "encoder_padding_mask": [~context.packing.mask],
-        "encoder_embedding": [],
-        "encoder_states": [],
-        "src_tokens": [],
-        "src_lengths": [],
-    }
-
-
-class TCVAEDecoder(TransformerDecoderBase):
+class TCVAEDecoder(LatentDecoding, TransformerDecoderBase):
     """A Transformer decoder whose last states meet the latent before the output projection."""
 
     def __init__(self, cfg, dictionary, embed_tokens, fusion: LatentFusion):
@@ -196,15 +131,6 @@ class TCVAEDecoder(TransformerDecoderBase):
             prev_output_tokens, encoder_out, incremental_state, alignment_layer=alignment_layer
         )
         return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
-
-    def decode(
-        self, prev_output_tokens: Tensor, packing: Packing, context: PackedStates, target: Tensor
-    ) -> DecodedResponse:
-        """(B, T): one pass through the layers, which any number of latents can then share."""
-        states = embed(self, prev_output_tokens, packing)
-        for layer in self.layers:
-            states = decoder_layer(layer, states, packing, context)
-        return DecodedResponse(self.fusion, self.output_projection, PackedStates(states, packing), target)
 
 
 @register_model("t_cvae", dataclass=TCVAEConfig)
@@ -276,18 +202,6 @@ class TCVAEModel(LatentModel):
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
         context, prior, posterior = self.encoder.distributions(src_tokens, response, packing)
         return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
-
-
-def share_layers(encoder: TCVAEEncoder, decoder: TCVAEDecoder) -> None:
-    """Decoder layer i takes the attention and feed-forward modules of encoder layer i; LayerNorms stay apart.
-
-    Self-attention and attention to the context both use the encoder layer's self-attention.
-    """
-    for source, layer in zip(encoder.layers, decoder.layers, strict=True):
-        for attention in (layer.self_attn, layer.encoder_attn):
-            for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                setattr(attention, projection, getattr(source.self_attn, projection))
-        layer.fc1, layer.fc2 = source.fc1, source.fc2
 
 
 def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> TransformerConfig:

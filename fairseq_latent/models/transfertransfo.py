@@ -21,7 +21,7 @@ from ..modules.prompts.encoder import PromptEncoder
 from ..ranges import SHARE_BELOW_ONE, Range
 from ..text.vocabulary import joined_dictionary
 from .language_model_config import FOUND, LanguageModelConfig, words_and_body
-from .latent_model import LatentModel, set_defaults
+from .latent_model import LatentModel, fairseq_form, set_defaults
 
 LONGEST_CONTEXT = 1 << 20  # tokens: what a prompt has no room for is left out of it
 
@@ -66,8 +66,10 @@ class TransferTransfoModel(LatentModel):
         )
         embedding = PromptEmbedding(embed_tokens, 2, cfg.positions, dictionary)
         (opening,), (reply_type, _) = layout.reply, layout.types
-        decoder = SpeakerDecoder(dictionary, embedding, body, response, opening, reply_type)
-        made = cls(PromptEncoder(dictionary, embedding, LONGEST_CONTEXT), decoder, layout, cfg.choice_dropout)
+        decoder = fairseq_form(SpeakerDecoder)(dictionary, embedding, body, response, opening, reply_type)
+        made = cls(
+            fairseq_form(PromptEncoder)(dictionary, embedding, LONGEST_CONTEXT), decoder, layout, cfg.choice_dropout
+        )
         made.found_options = {name: getattr(cfg, name) for name in FOUND}
         return made
 

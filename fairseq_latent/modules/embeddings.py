@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import torch
-from fairseq.models.transformer import Embedding
 from torch import nn
 
 from ..errors import InputError
@@ -14,8 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def shared_embeddings(dictionary, embed_dim: int, path: str | None) -> nn.Embedding:
-    """Rows N(0, H^-0.5), the pad row zero; rows that the file at `path` has are taken from it."""
-    embeddings = Embedding(len(dictionary), embed_dim, dictionary.pad())
+    """Rows N(0, 1 / H), the pad row zero; rows that the file at `path` has are taken from it."""
+    embeddings = nn.Embedding(len(dictionary), embed_dim, dictionary.pad())
+    nn.init.normal_(embeddings.weight, std=embed_dim**-0.5)
+    nn.init.zeros_(embeddings.weight[dictionary.pad()])
     if path:
         start_from(path, embeddings, dictionary.symbols)
     return embeddings

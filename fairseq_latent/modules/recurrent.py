@@ -4,16 +4,17 @@ The latent is the decoder's first state, through a linear map, and stands beside
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
+from .coders import Encoder, StepwiseDecoder
 from .latent_sampling import sample_latent
 from .latent_scaling import LatentScaling
 from .packed import Packing
@@ -56,7 +57,7 @@ def words_first(tokens: Tensor, pad: int) -> Tensor:
     return tokens.gather(1, pads.byte().argsort(dim=1, stable=True))
 
 
-class SentenceEncoder(FairseqEncoder):
+class SentenceEncoder(Encoder):
     """Reads a sentence into its posterior; for decoding it samples the latent, from there or from the prior N(0, I)."""
 
     def __init__(
@@ -122,7 +123,7 @@ class SentenceEncoder(FairseqEncoder):
         return self.longest
 
 
-class SentenceDecoder(FairseqIncrementalDecoder):
+class SentenceDecoder(StepwiseDecoder):
     """Writes a sentence word by word; every step sees the latent."""
 
     def __init__(
@@ -190,7 +191,7 @@ class DecodedSentence:
     What dropout leaves out is sampled once: all latents of a sentence are compared on the same words and units.
     """
 
-    def __init__(self, decoder: SentenceDecoder, prev_output_tokens: Tensor, target: Tensor):
+    def __init__(self, decoder: Any, prev_output_tokens: Tensor, target: Tensor):
         self.decoder = decoder
         self.packing = Packing(target.ne(decoder.padding_idx))
         self.words = target[self.packing.mask]  # (N,)

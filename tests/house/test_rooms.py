@@ -151,8 +151,9 @@ def test_what_scripts_call_needs_the_standard_library_alone():
 
 
 def test_pure_parts_need_no_fairseq():
-    for name in ("gaussian", "schedules", "losses", "matching", "rewards", "selection"):
-        assert "fairseq" not in {part.split(".")[0] for part in imported(PLUGIN / f"{name}.py")}
+    names = ("gaussian", "schedules", "losses", "matching", "rewards", "selection")
+    for path in (*(PLUGIN / f"{name}.py" for name in names), *sources(PLUGIN / "modules")):
+        assert "fairseq" not in {part.split(".")[0] for part in imported(path)}, path
 
 
 def test_the_gaussian_lives_in_one_place():

@@ -6,12 +6,12 @@ the latent, generates the response. No network steps on a pad.
 
 import torch
 import torch.nn.functional as F
-from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
+from ..coders import Encoder, StepwiseDecoder
 from ..latent_sampling import sample_latent
 from ..recurrent import DecodedSentence, pool
 from .latent import ContextLatent
@@ -27,7 +27,7 @@ def steps(gru: nn.GRU, packed: PackedSequence, hidden: Tensor | None = None) -> 
         return gru(packed, hidden)
 
 
-class DialogueEncoder(FairseqEncoder):
+class DialogueEncoder(Encoder):
     """Reads contexts into states, and infers their latents.
 
     floor: turns are read with a one-hot vector that says whether they are of who responds (Zhao et al., 2017).
@@ -108,7 +108,7 @@ class DialogueEncoder(FairseqEncoder):
         return steps(self.context_gru, ragged.packed(vectors[ragged.places]))[1].squeeze(0)
 
 
-class ResponseDecoder(FairseqIncrementalDecoder):
+class ResponseDecoder(StepwiseDecoder):
     """Generates a response; context and latent are its first state, through a linear map and, for HRED, tanh.
 
     What fairseq puts before a response, the end of sentence, is read as its beginning, <s>.

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fairseq_latent.errors import InputError
+
 from .packed_attention import causal_mask, packed_states, use_packed_attention
+
+LONGEST_NUMBER = 9  # digits of a block
 
 
 class LanguageModelBody(nn.Module):
@@ -164,3 +168,25 @@ def position_table(model: nn.Module) -> nn.Embedding | None:
     """The table of learned positions of a base model without words, where it has one."""
     tables = [each for each in model.modules() if isinstance(each, nn.Embedding)]
     return tables[0] if tables else None
+
+
+def injection_points(text: str, layers: int) -> list[int]:
+    """`auto`, `every-4`, `none` or `5,11,17,23` -> blocks, from 1."""
+    if text == "auto":
+        return sorted({max(1, quarter * layers // 4 - 1) for quarter in (1, 2, 3, 4)})
+    if text == "none":
+        return []
+    name, _, step = text.partition("-")
+    numbers = "".join(char if char.isdecimal() else " " for char in text).split()
+    if any(len(number) > LONGEST_NUMBER for number in numbers):
+        raise InputError(f"--inject-after: no model has so many blocks; remedy: numbers from 1 to {layers}")
+    if name == "every" and step.isdecimal() and int(step):
+        if points := list(range(int(step), layers, int(step))):  # after the last block nobody reads the latents
+            return points
+        raise InputError(f"--inject-after {text}: of {layers} blocks that is none; remedy: every-1, or none")
+    points = text.split(",")
+    if not all(point.isdecimal() and 1 <= int(point) <= layers for point in points):
+        raise InputError(
+            f"--inject-after {text}: blocks are 1 to {layers}; remedy: auto, every-4, none, or e.g. {layers // 2},{layers}"
+        )
+    return sorted({int(point) for point in points})

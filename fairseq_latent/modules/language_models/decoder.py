@@ -2,17 +2,17 @@
 
 import torch
 import torch.nn.functional as F
-from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
 from fairseq_latent.losses import sum_by_sentence
 from fairseq_latent.selection import VocabularyScorer
 
+from ..coders import StepwiseDecoder
 from ..persona_latents import Tokens
 from .body import LanguageModelBody
 
 
-class LanguageModelDecoder(FairseqIncrementalDecoder):
+class LanguageModelDecoder(StepwiseDecoder):
     """A language model over (latents, prompt, response). A child says what it reads (`read`, `respond`).
 
     embedding: has `embed_tokens`, a word table, and `pad`. longest: tokens of a response.

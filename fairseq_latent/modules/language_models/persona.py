@@ -4,11 +4,11 @@ decoder that reads latents, context and response as one sequence."""
 import math
 
 import torch
-from fairseq.models import FairseqEncoder
 from torch import Tensor
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
+from ..coders import Encoder
 from ..latent_sampling import sample_latent
 from ..persona_latents import PersonaEmbedding, PersonaLatents, Tokens
 from .decoder import LanguageModelDecoder
@@ -17,7 +17,7 @@ from .word_table import WordTable
 OF_FADER = 0x5EED  # its noise is another stream than that of Zp
 
 
-class PersonaEncoder(FairseqEncoder):
+class PersonaEncoder(Encoder):
     """Infers both latents from the context alone; the decoder reads the context itself."""
 
     def __init__(self, dictionary, embedding: PersonaEmbedding, latents: PersonaLatents | None, longest: int):

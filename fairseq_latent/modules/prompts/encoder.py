@@ -1,15 +1,15 @@
 """The encoder of language models that answer a prompt without a latent."""
 
-from fairseq.models import FairseqEncoder
 from torch import Tensor
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
+from ..coders import Encoder
 from ..language_models.word_table import WordTable
 from .embedding import PromptEmbedding
 
 
-class PromptEncoder(FairseqEncoder):
+class PromptEncoder(Encoder):
     """Hands the prompt to the decoder, which reads it together with the reply; there is no latent to infer."""
 
     def __init__(self, dictionary, embedding: PromptEmbedding, longest: int):
