@@ -21,11 +21,11 @@ from ..evaluation.analysis.checkpoint import Trained, distributions
 from ..evaluation.analysis.latents import measured
 from ..evaluation.analysis.prior_nll import prior_nll
 from ..evaluation.runs.run_folder import CHECKPOINT
+from ..portable.results import Latents, Reply, Scores
 from ..reranking.rerankers import WITH_MODEL
 from ..symbols import EOT
 from ..text.tokenizers import tokenizer_of
 from ..text.vocabulary import index_of
-from .results import Latents, Reply, Scores
 
 BATCH = 16  # contexts at a time
 CANDIDATES = 20  # replies to each context that are ranked
@@ -339,13 +339,13 @@ def load(
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a run folder, or a checkpoint*.pt of it")
     if data is None:
-        data = str(_training_data(path))
+        data = str(training_data(path))
     if not Path(data).is_dir():
         raise InputError(f"{data}: no such folder; remedy: data=the folder made by fairseq-preprocess")
     return TrainedModel(checkpoint.load(path, data, None, seed, cpu, **task), path, data)
 
 
-def _training_data(path: str | Path) -> str:
+def training_data(path: str | Path) -> str:
     """The folder that the model was trained on."""
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 

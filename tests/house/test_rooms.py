@@ -23,7 +23,7 @@ ORDER = (
     *("evaluation.tables", "evaluation.runs", "evaluation.metrics", "evaluation.arguments", "evaluation.analysis"),
     *("evaluation.self_play", "evaluation.profiles_as_text"),
     *("human_evaluation", "evaluation.plotting", "evaluation.reporting"),
-    *("interface", "weights", "doctor", "commands", "cli"),
+    *("portable", "interface", "weights", "doctor", "commands", "cli"),
     *("preprocess.lines", "preprocess.parallel", "preprocess.conversation", "preprocess.counts_table"),
     *("preprocess.sentencepiece_model", "preprocess.check", "preprocess.cleaning", "preprocess.splitting"),
     *("preprocess.clean", "preprocess.corpora", "preprocess.persona_data", "preprocess.split", "preprocess.subwords"),

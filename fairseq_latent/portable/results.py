@@ -1,4 +1,4 @@
-"""What a trained model gives: replies, scores, latents."""
+"""What models say of texts: replies, scores and latents, of a training (`interface`) and of an exported model alike."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ import numpy as np
 class Reply:
     """One reply; fader: from 0 to 1, how much of the partner's persona it was to take up, None of models without one.
 
-    score: what it was ranked by, where it was.
+    score: what it was ranked by, where it was; of an exported model its mean log-probability per token, in nats, where the
+    search has one.
     """
 
     text: str

@@ -1,0 +1,153 @@
+"""The networks of exported models, built from their flags, by the parts that `models` builds them from."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..gaussian import DiagonalGaussian
+from ..modules.fusion import LatentFusion
+from ..modules.hierarchical.encoder_decoder import DecodedTurn, DialogueEncoder, ResponseDecoder
+from ..modules.hierarchical.latent import ContextLatent, tanh_layers
+from ..modules.hierarchical.turns import TurnReader
+from ..modules.latent_head import FixedVarianceHead, LatentHead
+from ..modules.latent_transformer import share_layers
+from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
+from ..selection import DecodedTarget
+from ..symbols import EOT
+from ..text.vocabulary import index_of
+from .transformer import TransformerDecoder, TransformerEncoder
+from .words import Words
+
+Longest = tuple[int, int]  # tokens of a context, of a response
+
+
+class Network(nn.Module):
+    """An encoder that samples latents of the prior, a decoder, and both Gaussians of a pair."""
+
+    def __init__(self, encoder: Any, decoder: Any, latent_dim: int):
+        super().__init__()
+        self.encoder, self.decoder, self.latent_dim = encoder, decoder, latent_dim
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
+        """Prior and posterior of each example over (B, Z), and its target waiting for a latent."""
+        raise NotImplementedError
+
+    def with_latents(self, encoded: dict[str, list[Tensor]], z: Tensor) -> dict[str, list[Tensor]]:
+        """An encoder's output with these latents (B, Z)."""
+        return {**encoded, "latent": [z]}
+
+
+class TransformerNetwork(Network):
+    """`t_cvae` and `t_spacefusion`."""
+
+    def __init__(self, flags: Mapping[str, Any], words: Words, longest: Longest):
+        sizes = {name: flags[name] for name in ("embed_dim", "ffn_dim", "layers", "heads", "activation")}
+        embed_tokens = nn.Embedding(len(words), flags["embed_dim"], words.pad())
+        fixed = {"sigma": flags["sigma"]} if "sigma" in flags else {}
+        head = (FixedVarianceHead if fixed else LatentHead)(
+            flags["embed_dim"], flags["latent_dim"], flags["heads"], 0.0, flags["prior_hidden_dim"], **fixed
+        )
+        encoder = TransformerEncoder(
+            words, embed_tokens, sizes, longest[0], head, flags["posterior_encoding"], response_alone=bool(fixed)
+        )
+        fusion = LatentFusion(flags["embed_dim"], flags["latent_dim"], flags["fusion_activation"])
+        decoder = TransformerDecoder(words, embed_tokens, sizes, longest[1], fusion, not flags["no_share_output"])
+        if not flags["no_share_layers"]:
+            share_layers(encoder, decoder)
+        super().__init__(encoder, decoder, flags["latent_dim"])
+        self.reads_input = flags["posterior_input"] == "decoder_input"
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
+        """See `Network`."""
+        packing = self.encoder.packing(target)
+        read = prev_output_tokens if self.reads_input else target
+        context, prior, posterior = self.encoder.distributions(src_tokens, read, packing)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
+
+
+class SentenceNetwork(Network):
+    """`gru_vae`."""
+
+    def __init__(self, flags: Mapping[str, Any], words: Words, longest: Longest):
+        sizes = flags["embed_dim"], flags["hidden_dim"], flags["latent_dim"]
+        encoder = SentenceEncoder(words, *sizes, flags["encoder_layers"], flags["bidirectional"], 0.0, longest[0])
+        decoder = SentenceDecoder(words, *sizes, flags["decoder_layers"], 0.0, 0.0, 0.0, longest[1])
+        super().__init__(encoder, decoder, flags["latent_dim"])
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
+        """See `Network`."""
+        decoded = DecodedSentence(self.decoder, prev_output_tokens, target)
+        return self.encoder.prior(src_tokens), self.encoder.posterior(src_tokens), decoded
+
+
+class TurnNetwork(Network):
+    """`hred`, `vhred` and `rnn_cvae`; floor, begins, tanh: see `models.hierarchical_model`."""
+
+    floor = begins = False
+    tanh = True
+
+    def __init__(self, flags: Mapping[str, Any], words: Words, longest: Longest):
+        embed_tokens = nn.Embedding(len(words), flags["embed_dim"], words.pad())
+        begin, limits = words.bos() if self.begins else -1, (flags["context_utterances"], flags["utterance_tokens"])
+        reader = TurnReader(words.pad(), words.eos(), index_of(words, EOT), begin, *limits)
+        encoder = DialogueEncoder(
+            words, embed_tokens, reader, flags["utterance_dim"], flags["context_dim"], self.floor, self.latent(flags), 0.0,
+            longest[0],
+        )  # fmt: skip
+        condition = flags["context_dim"] + encoder.latent_dim
+        decoder = ResponseDecoder(words, embed_tokens, condition, flags["decoder_dim"], self.tanh, 0.0, longest[1])
+        super().__init__(encoder, decoder, encoder.latent_dim)
+
+    def latent(self, flags: Mapping[str, Any]) -> ContextLatent | None:
+        """Prior and recognition network."""
+        return None
+
+    def distributions(
+        self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
+    ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
+        """See `Network`."""
+        context, prior, posterior = self.encoder.distributions(src_tokens, target)
+        return prior, posterior, DecodedTurn(self.decoder, context, prev_output_tokens, target)
+
+
+class VHREDNetwork(TurnNetwork):
+    """`vhred`."""
+
+    layers = 2
+
+    def latent(self, flags: Mapping[str, Any]) -> ContextLatent:
+        """Hidden layers as wide as the context's state."""
+        context, response, outputs = flags["context_dim"], 2 * flags["utterance_dim"], 2 * flags["latent_dim"]
+        prior = tanh_layers(context, context, outputs, self.layers)
+        recognition = tanh_layers(context + response, context, outputs, self.layers)
+        return ContextLatent(flags["latent_dim"], prior, recognition, softplus=True)
+
+
+class CVAENetwork(TurnNetwork):
+    """`rnn_cvae`."""
+
+    floor = begins = True
+    tanh = False
+
+    def latent(self, flags: Mapping[str, Any]) -> ContextLatent:
+        """A prior with one hidden layer, a recognition network without."""
+        context, response, outputs = flags["context_dim"], 2 * flags["utterance_dim"], 2 * flags["latent_dim"]
+        prior = tanh_layers(context, flags["prior_hidden_dim"], outputs, 1)
+        return ContextLatent(flags["latent_dim"], prior, nn.Linear(context + response, outputs))
+
+
+NETWORKS: dict[str, Callable[[Mapping[str, Any], Words, Longest], Network]] = {
+    "t_cvae": TransformerNetwork,
+    "t_spacefusion": TransformerNetwork,
+    "gru_vae": SentenceNetwork,
+    "hred": TurnNetwork,
+    "vhred": VHREDNetwork,
+    "rnn_cvae": CVAENetwork,
+}
