@@ -27,6 +27,7 @@ COMMANDS = {  # each is commands/NAME.py
     "sweep": "responses with the fader set from 0 to 1: what it does to them",
     "average": "the mean of several checkpoints, or the average that --store-ema kept",
     "export": "a trained model as a folder that torch reads without fairseq, with a model card",
+    "import": "a T-CVAE checkpoint of the authors' code, on fairseq 0.8, as one of ours",
     "convert": "a language model between a checkpoint and a folder in the form of transformers",
     "weights": "pre-trained weights out of a package: a language model, a sentence encoder",
     "doctor": "check this machine's installation; each problem comes with its remedy",

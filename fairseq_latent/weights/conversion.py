@@ -8,7 +8,9 @@ Our sequences are `<s> turn <eot> turn </s> response </s>`: a folder has them in
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 
@@ -121,31 +123,41 @@ def to_checkpoint(folder: Path, data: str, path: Path, arch: str = "persona_cvae
     from ..modules.language_models.pretrained import has_end
 
     fairseq_latent.register()
-    from fairseq import checkpoint_utils, options, tasks
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-    from omegaconf import OmegaConf
-
-    for talkative in ("fairseq", "hydra"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
-
     arguments = [
         data, "--task", "persona_dialogue", "--arch", arch, "--lm-path", str(folder),
-        "--criterion", "elbo", "--optimizer", "adam", "--cpu", "--batch-size", "8",
+        "--criterion", "elbo",
     ]  # fmt: skip
     if arch == "persona_cvae_gpt2":
         arguments.append("--no-latents")
     if has_end(str(folder)):  # what begins and ends its texts begins contexts, ends turns and responses
         arguments += ["--symbols-from", "end"]
-    cfg = convert_namespace_to_omegaconf(
-        options.parse_args_and_arch(options.get_training_parser(), [str(argument) for argument in arguments])
-    )
-    task = tasks.setup_task(cfg.task)
+    cfg, task = configured(arguments)
     torch.manual_seed(1)  # of the symbols that are no start or end, which it lacks
     model = task.build_model(cfg.model)
     for roles in ("marks", "specials"):  # what it never saw, untrained, would be noise
         if (table := getattr(model.encoder.embedding, roles, None)) is not None:
             table.weight.data.zero_()
     cfg.model.gpt2_path = None  # the weights are in the checkpoint
+    write_checkpoint(cfg, task, model, path)
+
+
+def configured(arguments: Sequence[object]) -> tuple[Any, Any]:
+    """The configuration that these words of fairseq-train give, and its task."""
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    for talkative in ("fairseq", "hydra"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    words = [*map(str, arguments), "--optimizer", "adam", "--cpu", "--batch-size", "8"]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), words))
+    return cfg, tasks.setup_task(cfg.task)
+
+
+def write_checkpoint(cfg: Any, task: Any, model: Any, path: Path) -> None:
+    """What a training of this model would have written before its first update."""
+    from fairseq import checkpoint_utils
+    from omegaconf import OmegaConf
+
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     history = {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
     state = {

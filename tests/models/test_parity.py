@@ -17,6 +17,7 @@ from fairseq_latent.models import latent_model
 from fairseq_latent.modules import latent_sampling
 from fairseq_latent.schedules import KLSchedule
 from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
+from fairseq_latent.weights.released import places, renamed
 
 from ..helpers.tiny import NO_DROPOUT, build_criterion, build_model
 
@@ -71,41 +72,12 @@ def theirs(words):
         model = build_model(task, "t_cvae" if name == "t_cvae" else "t_spacefusion", **SIZES, **NO_DROPOUT)
         if bow:
             model.add_bow_head(0)
-        weights = oracle.under("state/")
-        state = {"decoder.output_projection.weight": weights["decoder.embed_tokens.weight"]}
-        for name, ours in places(weights).items():
-            state |= dict(zip(ours, weights[name].chunk(len(ours)), strict=True))
+        state = renamed(oracle.under("state/"))
         buffers = {name: value for name, value in model.named_buffers() if name in model.state_dict()}
         model.load_state_dict(state | buffers, strict=True)
         return oracle, task, model
 
     return load
-
-
-RENAMED = (
-    ("latent.query", "latent.pool.query"),
-    ("latent.prior_attn", "latent.pool.attention"),
-    ("latent.prior_net1", "latent.prior_net.0"),
-    ("latent.prior_net2", "latent.prior_net.2"),
-    ("latent.post_net", "latent.posterior_net"),
-    ("decoder.latent_fc", "decoder.fusion.linear"),
-    ("decoder.bow_loss_fc", "bow_head.0"),
-)
-TWICE = ("latent.", "encoder.latent.post_attn")  # as encoder.latent, as prior_attn
-
-
-def places(named: dict[str, torch.Tensor]) -> dict[str, list[str]]:
-    """Their names -> ours: q, k and v are three matrices here, and the rows of one there."""
-    found = {}
-    for name in named:
-        if name.startswith(TWICE) or name.endswith("_float_tensor"):
-            continue
-        renamed = name
-        for old, new in RENAMED:
-            renamed = renamed.replace(old, new)
-        stacked = "in_proj_" in name and "latent" not in name
-        found[name] = [renamed.replace("in_proj_", f"{each}_proj.") for each in "qkv"] if stacked else [renamed]
-    return found
 
 
 def same(found, expected, what: str = "") -> None:
