@@ -7,8 +7,11 @@ import sys
 
 from fairseq.logging import progress_bar
 
-from ..errors import Page, printable
+from ..errors import InputError, Page, printable
 from .error_messages import Command
+
+# flag -> the name under which fairseq has what it writes with, and its package
+LOGGERS = {"wandb_project": ("wandb", "wandb"), "tensorboard_logdir": ("SummaryWriter", "tensorboardX")}
 
 
 def show_all_flags(parse_args_and_arch):
@@ -55,11 +58,18 @@ def spare_the_terminal(parse_args_and_arch):
 def log_once(make_bar):
     """Every epoch's progress bar writes to --log-file beside those before it: line n stands there n times.
 
-    Delete when fairseq's progress_bar adds a file's handler once.
+    And a log that was asked for is not left out because its package is missing: fairseq warns at every epoch. Delete when
+    fairseq's progress_bar adds a file's handler once, and refuses what it cannot write.
     """
 
     @functools.wraps(make_bar)
     def wrapped(*args, log_file=None, **kwargs):
+        for flag, needed in LOGGERS.items():
+            if kwargs.get(flag) and getattr(progress_bar, needed[0]) is None:
+                named = f"--{flag.replace('_', '-')} {kwargs[flag]}"
+                raise InputError(
+                    f"{named}: {needed[1]} is not installed; remedy: pip install {needed[1]}, or without it"
+                )
         if log_file is not None:
             name = os.path.abspath(log_file)
             if any(getattr(handler, "baseFilename", None) == name for handler in progress_bar.logger.handlers):
