@@ -15,6 +15,7 @@ extras = {
     "quickstart": ["chitchat-dataset==0.9.0", "lemminflect>=0.2.3", "openTSNE>=1.0.2"],
     "tweets": ["duckdb>=1.3", "emoji>=2.10", "py3langid>=0.3", "zstandard>=0.22"],
     "vectors": ["gensim>=4.3"],
+    "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
     "dev": [
         "codespell>=2.4",
         "hypothesis>=6.100",
@@ -31,15 +32,28 @@ extras["all"] = sorted({requirement for group in extras.values() for requirement
 source = Path(__file__).with_name("fairseq_latent") / "__init__.py"
 VERSION = re.search(r'^__version__ = "(.+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)[1]
 
+# the scripts lie beside the packages, and within one of them once installed: fairseq-latent recipes
+SCRIPTS = "fairseq_latent.scripts"
+
 setup(
-    name="fairseq_latent",
+    name="fairseq-latent",
     version=VERSION,
     description="Latent-variable dialogue models for fairseq: train, decode, measure and explain",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=find_packages(include=["fairseq_latent*", "preprocess*"]),
+    url="https://pypi.org/project/fairseq-latent/",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=[*find_packages(include=["fairseq_latent*", "preprocess*"]), SCRIPTS],
+    package_dir={SCRIPTS: "scripts"},
     package_data={
+        SCRIPTS: ["*.sh", "*.txt", "*/*.sh"],
         "fairseq_latent.evaluation.metrics": ["*.json"],
         "fairseq_latent.evaluation.reporting": ["*.j2"],
         "fairseq_latent.human_evaluation": ["protocols/*.toml"],

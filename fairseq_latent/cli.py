@@ -29,6 +29,7 @@ COMMANDS = {  # each is commands/NAME.py
     "export": "a trained model as a folder that torch reads without fairseq, with a model card",
     "import": "a T-CVAE checkpoint of the authors' code, on fairseq 0.8, as one of ours",
     "convert": "a language model between a checkpoint and a folder in the form of transformers",
+    "recipes": "the trainings of both papers: their list, the script of one, a copy of all to run",
     "weights": "pre-trained weights out of a package: a language model, a sentence encoder",
     "doctor": "check this machine's installation; each problem comes with its remedy",
 }

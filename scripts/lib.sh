@@ -40,7 +40,9 @@ activate() {
     fi
     command -v fairseq-train >/dev/null || die "fairseq-train is not installed; remedy: bash scripts/setup.sh"
     export PYTHONUNBUFFERED=1 OMP_WAIT_POLICY=passive # threads that spin slow a shared machine down
-    PLUGIN=(--user-dir "$ROOT/fairseq_latent" --task "${1:-dialogue}") DEVICE=()
+    local plugin=$ROOT/fairseq_latent
+    [[ -d $plugin ]] || plugin=$(python -c 'import fairseq_latent; print(*fairseq_latent.__path__)') # a copy of installed scripts
+    PLUGIN=(--user-dir "$plugin" --task "${1:-dialogue}") DEVICE=()
     case ${FAIRSEQ_LATENT_DEVICE:-} in
         '') nvidia-smi >/dev/null 2>&1 || DEVICE=(--cpu) ;;
         cpu) DEVICE=(--cpu) ;;

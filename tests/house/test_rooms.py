@@ -114,6 +114,12 @@ def test_imports_run_downwards(module):
         assert other not in NEVER.get(own, ()), f"{module} imports {other}"
 
 
+def test_every_folder_is_a_package():
+    """Or a wheel would leave it out."""
+    for path in MODULES.values():
+        assert (path.parent / "__init__.py").is_file(), path.parent
+
+
 def test_there_is_no_circle():
     graph = {name: {n for n in modules_of(path) if not name.startswith(f"{n}.")} for name, path in MODULES.items()}
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
