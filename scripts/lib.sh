@@ -30,7 +30,7 @@ parse_arguments() {
 }
 
 # check_language LANGUAGE: how words are counted in the scores, checked before anything long is computed.
-check_language() { case $1 in en | ja | none) ;; *) die "language $1 of the scores is unknown; remedy: en, ja or none" ;; esac; }
+check_language() { case $1 in en | ja | zh | none) ;; *) die "language $1 of the scores is unknown; remedy: en, ja, zh or none" ;; esac; }
 
 # activate [TASK]: the environment that setup.sh made, unless FAIRSEQ_LATENT_NO_VENV is set: then the active one. Sets the flags
 # of training, decoding and measuring: PLUGIN, and DEVICE, which FAIRSEQ_LATENT_DEVICE=cpu|gpu chooses for another machine.

@@ -7,14 +7,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     cat <<'HELP'
-usage: bash scripts/quickstart.sh [--personas] [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|none] [--out DIR] [--no-venv]
+usage: bash scripts/quickstart.sh [--personas] [--smoke] [--data FILE.jsonl[.gz]] [--lang en|ja|zh|none] [--out DIR] [--no-venv]
 
   --personas     persona models on a language model with pre-trained weights: without latents, and with a perception
                  variable of the speaker's own and of the partner's profile; much longer than without: each of 60
                  updates takes seconds on two cores
   --smoke        the same way in about a minute: few conversations, a tiny model; its numbers mean nothing
   --data FILE    your own conversations (see README, "Your own data") in place of the packaged chit-chat
-  --lang         how words are counted in the scores: en (Moses), ja (MeCab), none (spaces); default en
+  --lang         how words are counted in the scores: en (Moses), ja (MeCab), zh (characters), none (spaces); default en
   --out DIR      where data-bin/ and runs/ go; default: the repository
   --no-venv      use the active environment (FAIRSEQ_LATENT_NO_VENV=1 says the same)
 

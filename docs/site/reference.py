@@ -61,7 +61,7 @@ def table(kind: type) -> str:
 
 def row(field) -> str:
     """A line of it."""
-    names = [f"--{field.name.replace('_', '-')}", *([field.metadata.get("argparse_alias")] or [])]
+    names = [f"--{field.name.replace('_', '-')}", field.metadata.get("argparse_alias")]
     shown = ", ".join(f"`{name}`" for name in names if name)
     default = "" if field.default in (MISSING, None) else f"`{getattr(field.default, 'value', field.default)}`"
     choices = [each.value for each in getattr(field.type, "__members__", {}).values()]

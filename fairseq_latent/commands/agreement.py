@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--lang",
         choices=LANGUAGES,
-        help="words of single responses for --scores: Moses tokens (en), MeCab with ipadic (ja), or none; "
+        help="words of single responses for --scores: Moses tokens (en), MeCab with ipadic (ja), characters (zh), or none; "
         "default: the study's language",
     )
     add("--seed", type=int, default=1, help="of resamples and permutations (default: 1)")

@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lang",
         choices=LANGUAGES,
         default="en",
-        help="words: Moses tokens (en), MeCab with ipadic (ja), or already separated by spaces (none); default: en",
+        help="words: Moses tokens (en), MeCab with ipadic (ja), characters (zh), or already separated "
+        "by spaces (none); default: en",
     )
     parser.add_argument(
         "--hypothesis",

@@ -44,7 +44,7 @@ def source_of(run: Path, data: str | None) -> Source:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; remedy: a run folder, or a checkpoint*.pt of it")
     if data is None:
-        from ..interface import training_data
+        from ..interface.trained_model import training_data
 
         named = training_data(path)
         if not Path(named).is_dir():

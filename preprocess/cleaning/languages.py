@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from fairseq_latent.errors import InputError, missing_extra
 
+from .chinese import HAN
+
 DETECTORS = ("script", "langid")
 KANAS, LATIN_LETTERS = "[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]", "[A-Za-z\u00c0-\u024f]"
 KANA, LATIN_LETTER = re.compile(KANAS), re.compile(LATIN_LETTERS)
@@ -16,7 +18,7 @@ def dropper(lang: str, detector: str) -> Callable[[str], str | None]:
     """The rule that drops turns in other languages; InputError where the detector does not know `lang`."""
     if detector == "langid":
         return _by_langid(lang)
-    droppers = {"en": drop_unless_latin, "ja": drop_without_kana}
+    droppers = {"en": drop_unless_latin, "ja": drop_without_kana, "zh": drop_without_han}
     if lang not in droppers:
         raise InputError(f"--lang {lang}: its script alone does not tell it; remedy: --detector langid")
     return droppers[lang]
@@ -34,6 +36,11 @@ def drop_unless_latin(text: str) -> str | None:
 def drop_without_kana(text: str) -> str | None:
     """A text stays if there is any hiragana or katakana: Chinese has none."""
     return text if KANA.search(text) else None
+
+
+def drop_without_han(text: str) -> str | None:
+    """A text stays if it has a Chinese character and no kana: Japanese has both."""
+    return text if HAN.search(text) and not KANA.search(text) else None
 
 
 def _by_langid(lang: str) -> Callable[[str], str | None]:

@@ -16,7 +16,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.symbols import RESERVED, USER_SYMBOLS
 from fairseq_latent.text.mecab import segmenter
 
-from . import japanese, languages
+from . import chinese, japanese, languages
 
 Rule = Callable[[str], str | None]
 
@@ -57,6 +57,7 @@ class CleaningOptions:
     detector: str = "script"
     japanese: bool = False
     lower_case: bool = False
+    chinese: bool = False
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,10 +73,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=languages.DETECTORS,
         default="script",
-        help="of --lang: script (default): en is what is written in Latin letters, ja what has kana; langid: py3langid's "
+        help="of --lang: script (default): en is what is written in Latin letters, ja what has kana, zh what has "
+        "Chinese characters and no kana; langid: py3langid's "
         "guess where a turn is long enough for one, 97 languages, slower",
     )
     add("--japanese", action="store_true", help="normalise by neologdn, put spaces between words by MeCab with ipadic")
+    add(
+        "--chinese", action="store_true", help="put a space beside each Chinese character, whatever spaces the text has"
+    )
 
 
 def cleaning_options(options: argparse.Namespace, tweets: bool) -> CleaningOptions:
@@ -85,9 +90,11 @@ def cleaning_options(options: argparse.Namespace, tweets: bool) -> CleaningOptio
             f"--min-words {options.min_words} --max-words {options.max_words} drop every turn; "
             "remedy: 1 <= min-words <= max-words"
         )
+    if options.japanese and options.chinese:
+        raise InputError("--japanese and --chinese part the same characters; remedy: one of them")
     return CleaningOptions(
         options.min_words, options.max_words, tweets, options.remove_emoji, options.lang, options.detector,
-        options.japanese, options.lower_case,
+        options.japanese, options.lower_case, options.chinese,
     )  # fmt: skip
 
 
@@ -131,6 +138,8 @@ def rules(wanted: CleaningOptions) -> list[tuple[str, Rule]]:
         chosen += [("drop turns with @ # { }", drop_marks), ("drop turns of one character", drop_one_character)]
     if wanted.japanese:
         chosen += [("part Japanese words", segmenter())]
+    if wanted.chinese:
+        chosen += [("part Chinese characters", chinese.spaced)]
     if wanted.min_words > 1:
         chosen += [(f"drop turns of < {wanted.min_words} words", partial(drop_short, min_words=wanted.min_words))]
     return [*chosen, (f"drop turns of > {wanted.max_words} words", partial(drop_long, max_words=wanted.max_words))]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,39 @@ def test_open2ch_with_its_ranking_contexts(prepare, tmp_path):
     prepare("open2ch", corpus, ranking)
     assert [len(prepare.lines(f"{side}.src")) for side in ("train", "valid", "test")] == [2, 3, 1]
     assert prepare.lines("test.ids") == ["open2ch-test-1:1"]
+
+
+LCCC = {  # as it is released: a list of conversations, each a list of texts, segmented by spaces
+    "train": [
+        ["今天 天气 真好", "是 啊 ， 去 公园 吧", "好 的"],
+        ["你 在 用 Python 吗 ？", "在 用"],
+        ["吃 了 吗", "吃 了"],
+    ]
+    * 4,
+    "valid": [["喝 茶 吗", "不 喝"]],
+    "test": [["晚安", "晚安 ！"], ["早", "早上 好"]],
+}
+
+
+@pytest.mark.skipif(find_spec("jmespath") is None, reason="jmespath is not installed")
+def test_lccc(prepare, tmp_path):
+    release = tmp_path / "LCCC-base-split"
+    release.mkdir()
+    for split, conversations in LCCC.items():
+        (release / f"LCCC-base_{split}.json").write_text(
+            json.dumps(conversations, ensure_ascii=False), encoding="utf-8"
+        )
+    prepare("lccc", release, VOCABULARY="60", whole=True)
+    assert prepare.lines("valid.tgt") == ["不 喝"] and prepare.lines("test.tgt") == ["晚 安 ！", "早 上 好"]
+    assert "是 啊 ， 去 公 园 吧" in prepare.lines("train.tgt") and "你 在 用 Python 吗 ？" in prepare.lines(
+        "train.src"
+    )
+    assert (tmp_path / "bin/test.src-tgt.src.idx").is_file()
+    prepare("lccc", release / "LCCC-base_train.json", DATA=f"{tmp_path}/one", VALID="2", TEST="2")
+    assert len((tmp_path / "one.text/test.tgt").read_text("utf-8").splitlines()) >= 2
+    (release / "LCCC-base_test.json").unlink()
+    refused = prepare("lccc", release, DATA=f"{tmp_path}/two")
+    assert f"{release} has no one file *test.json; remedy: " in refused.stderr
 
 
 def test_realpersonachat(prepare, tmp_path):

@@ -24,6 +24,25 @@ def test_english_equals_sacremoses():
     assert tokenizer("en")(ENGLISH) == [" ".join(moses.tokenize(line, escape=False)) for line in ENGLISH]
 
 
+CHINESE = ["我喜欢茶", "我 喜欢 茶", "我 喜 欢 茶", "我在用 Python 3.11，你呢？", "", "ok"]
+
+
+def test_chinese_words_are_characters_however_they_are_spaced():
+    words = tokenizer("zh")(CHINESE)
+    assert words[:3] == ["我 喜 欢 茶"] * 3
+    assert words[3:] == ["我 在 用 Python 3.11 ， 你 呢 ？", "", "ok"]
+
+
+def test_chinese_bleu_is_sacrebleus():
+    from sacrebleu.metrics import BLEU
+
+    hypotheses, references = ["我喜欢喝茶", "你在用 Python 吗？"], ["我 喜欢 喝 咖啡", "你用 Python 吗？"]
+    theirs = BLEU(tokenize="zh").corpus_score(hypotheses, [references])
+    zh = tokenizer("zh")
+    ours = BLEU(tokenize="none").corpus_score(zh(hypotheses), [zh(references)])
+    assert (ours.counts, ours.totals, ours.score) == (theirs.counts, theirs.totals, theirs.score)
+
+
 def test_english_by_hand():
     assert tokenizer("en")(["I don't know, Mr. Smith."]) == ["I don 't know , Mr. Smith ."]
 
@@ -63,7 +82,7 @@ def test_signatures_name_versions():
 
 
 def test_unknown_language():
-    with pytest.raises(InputError, match=r"--lang en\|ja\|none"):
+    with pytest.raises(InputError, match=r"--lang en\|ja\|zh\|none"):
         tokenizer("de")
 
 

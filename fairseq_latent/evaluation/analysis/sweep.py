@@ -15,7 +15,7 @@ from typing import Any
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text
-from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
+from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer, tokenizer
 
 from ..metrics import p_distance
 from ..metrics.registry import METRICS
@@ -131,7 +131,7 @@ def measured(
 
     def point(texts: Sequence[str], fader: float | None, seed: int) -> Point:
         lines = words(texts)
-        found = metric.score(metric.statistics(lines if language == "ja" else texts, profiles))
+        found = metric.score(metric.statistics(lines if language in UNSPACED else texts, profiles))
         length = sum(len(line.split()) for line in lines) / max(1, len(lines))
         return Point(fader, seed, found.value, found.extra["to_other_profiles"], length)
 
@@ -174,11 +174,11 @@ def sweep(args: argparse.Namespace) -> Sweep:
     if not chosen:
         raise InputError(f"{args.data}: split {args.split}: every context is too long for the model")
     profiles = [" ".join(sentences(subwords, string(tokens[example]))) for example in chosen]
-    if args.lang == "ja":
+    if args.lang in UNSPACED:
         profiles = words(profiles)
     metric = p_distance.p_distance(
         profiles, args.vectors, args.stopwords, args.train_text, args.lang,
-        *((words, words.signature) if args.lang == "ja" else ()),
+        *((words, words.signature) if args.lang in UNSPACED else ()),
     )  # fmt: skip
     dataset = trained.task.dataset(args.split)
     references = [subwords.decode(string(dataset[example]["target"])) for example in chosen]

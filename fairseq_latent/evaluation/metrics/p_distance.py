@@ -18,6 +18,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.files import numbered_lines
 from fairseq_latent.symbols import plain
 from fairseq_latent.text.similarity import RARE, words
+from fairseq_latent.text.word_tokenizers import UNSPACED
 from fairseq_latent.text.word_vectors import WordVectors, load_vectors
 
 from ..runs.response_files import read_lines
@@ -38,13 +39,13 @@ class StopWords:
 
 
 def stop_words(path: str | Path | None = None, language: str = "en") -> StopWords:
-    """Those of a file, one per line; without one scikit-learn's for English, none for Japanese."""
+    """Those of a file, one per line; without one scikit-learn's for English, none for Japanese and Chinese."""
     if path is not None:
         found = frozenset(word for line in read_lines(path) for word in words(line))
         if not found:
             raise InputError(f"{path} has no words; remedy: a file of stop words, one per line")
         return StopWords(found, f"stopwords:{Path(path).name}@{_digest(' '.join(sorted(found)))}")
-    if language == "ja":
+    if language in UNSPACED:
         return StopWords(frozenset(), "stopwords:none")
     from sklearn import __version__ as version
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS

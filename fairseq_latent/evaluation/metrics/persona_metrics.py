@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.text.word_tokenizers import Tokenizer
+from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer
 
 from . import p_distance
 from .dialogue_subset import Subset, read_subset
@@ -68,7 +68,7 @@ def persona_measures(
     if not args.vectors:
         raise InputError("--profiles: P.Distance needs word vectors; remedy: --vectors FILE")
     profiles = p_distance.read_profiles(args.profiles, contexts)
-    if args.lang != "ja":
+    if args.lang not in UNSPACED:
         metric = p_distance.p_distance(profiles, args.vectors, args.stopwords, args.train_text, args.lang)
     else:  # words have to be told apart first
         profiles = words(profiles)

@@ -27,7 +27,7 @@ from fairseq_latent.evaluation.runs.response_files import (
     with_references,
 )
 from fairseq_latent.symbols import UNK
-from fairseq_latent.text.word_tokenizers import Tokenizer, tokenizer
+from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer, tokenizer
 
 UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown token in a T- line
 
@@ -188,7 +188,7 @@ def measure_systems(
         # one reference a context: dist-n falls with the amount of text
         first, raw = ([texts[0] for texts in each] for each in (references, systems[0].references))
         found = measured_lines(first, words.signature) + further.measure(
-            first, first if language == "ja" else raw, words.signature, 1
+            first, first if language in UNSPACED else raw, words.signature, 1
         )
         people = Responses(raw, first, 1, words.signature)
         found += [measurement for each in more for measurement in each.measure(people)]
@@ -231,7 +231,7 @@ def _measure(
     raw = [text for generation in system.generations for text in generation.hypotheses[:samples]]
     lines = words(raw)
     found = measured_lines(lines, words.signature, samples)
-    found += further.measure(lines, lines if language == "ja" else raw, words.signature, samples)
+    found += further.measure(lines, lines if language in UNSPACED else raw, words.signature, samples)
     responses = Responses(raw, lines, samples, words.signature, references, system.references if references else None)
     found += [measurement for each in more for measurement in each.measure(responses)]
     if samples > 1:
@@ -244,8 +244,8 @@ def _measure(
         count = str(*sizes) if len(sizes) == 1 else "var"  # sacrebleu's word
         bleu = Bleu(words.signature, count)
         found.append(Measurement(bleu, bleu.statistics(lines, repeated), samples))
-        # ParlAI's F1 has its own normalisation of raw English; Japanese needs words first.
-        if language == "ja":
+        # ParlAI's F1 has its own normalisation of raw English; text without spaces needs words first.
+        if language in UNSPACED:
             f1, texts = F1(words.signature, count), (lines, repeated)
         else:
             f1, texts = F1(references=count), (raw, raw_repeated)

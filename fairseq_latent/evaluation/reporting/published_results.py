@@ -78,7 +78,7 @@ def _of_responses(place: str) -> Published:
 
 
 _ENGLISH, _JAPANESE = map(_of_responses, TABLES)
-BESIDE = {"en": _ENGLISH, "ja": _JAPANESE, "none": _ENGLISH}  # by --lang
+BESIDE = {"en": _ENGLISH, "ja": _JAPANESE, "zh": _ENGLISH, "none": _ENGLISH}  # by --lang
 
 # Cho et al. (2022), Table 3, Penn Treebank: perplexity (of what is not said), active units, KL cost on the test set.
 CHO = "Cho et al. (2022)"

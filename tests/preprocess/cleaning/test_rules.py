@@ -1,5 +1,6 @@
 """The rules for a turn: each by example, and the quick looks that spare them work against the rule without."""
 
+import argparse
 import re
 from collections import Counter
 from importlib.util import find_spec
@@ -137,6 +138,43 @@ def test_japanese():
     apply = dict(rules.rules(CleaningOptions(japanese=True)))
     assert apply["normalise Japanese"]("ﾊﾝｶｸｰーー　ＡＢＣ　ｗｗｗｗｗｗ") == "ハンカクーABC www"
     assert apply["part Japanese words"]("すもももももももものうち") == "すもも も もも も もも の うち"
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("我喜欢 Python，你 呢？", "我 喜 欢 Python ， 你 呢 ？"),
+        ("我 喜欢 喝 茶", "我 喜 欢 喝 茶"),
+        ("3 月 5日", "3 月 5 日"),
+        ("\U00020000丂", "\U00020000 丂"),
+        ("no change here", "no change here"),
+        ("café au lait", "café au lait"),
+    ],
+)
+def test_chinese(text, result):
+    assert dict(rules.rules(CleaningOptions(chinese=True)))["part Chinese characters"](text) == result
+
+
+def test_what_is_chinese():
+    keep = languages.dropper("zh", "script")
+    for text, kept in (
+        ("我喜欢", True),
+        ("ok，我", True),
+        ("お茶が好き", False),
+        ("茶が", False),
+        ("hello", False),
+        ("！？", False),
+    ):
+        assert (keep(text) is not None) == kept, text
+
+
+def test_two_ways_to_part_characters_are_refused():
+    parser = argparse.ArgumentParser()
+    rules.add_options(parser)
+    options = parser.parse_args(["--japanese", "--chinese"])
+    options.lang = None
+    with pytest.raises(InputError, match="--japanese and --chinese.*remedy"):
+        rules.cleaning_options(options, tweets=False)
 
 
 @pytest.mark.parametrize(
