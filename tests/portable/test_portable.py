@@ -3,10 +3,14 @@
 import json
 import math
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fairseq_latent
 from fairseq_latent import portable
@@ -14,6 +18,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.portable import networks
 
 from ..helpers import programs
+from ..helpers.hostile import DEAR
 from . import bare
 
 ARCHS = ("t_cvae", "t_spacefusion", "gru_vae", "hred", "vhred", "rnn_cvae")
@@ -258,6 +263,24 @@ def test_a_damaged_folder_is_refused_in_one_line(exported, tmp_path, name, chang
         portable.load(folder, cpu=True)
     assert name in str(error.value) or "model.safetensors" in str(error.value)
     assert "remedy" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "words.json", "model.safetensors"])
+@DEAR
+@given(st.data())
+def test_damaged_bytes_end_in_a_model_or_in_one_line(exported, name, data):
+    """Whatever stands in the file, and however large a number in it is."""
+    raw = (exported["t_cvae"] / name).read_bytes()
+    start = data.draw(st.integers(0, len(raw) - 1))
+    inside = data.draw(st.sampled_from([b"", b"0", b"99999999", b"-", b'"', b"{", b"\xff", b"null", b"1e400"]))
+    cut = data.draw(st.integers(0, 8))
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(exported["t_cvae"], f"{folder}/copy")
+        (Path(folder) / "copy" / name).write_bytes(raw[:start] + inside + raw[start + cut :])
+        try:
+            portable.load(f"{folder}/copy", cpu=True)
+        except InputError as error:
+            assert "remedy" in str(error) and "\n" not in str(error)
 
 
 def test_what_cannot_be_asked_is_refused(exported):
