@@ -31,7 +31,7 @@ from .folder import (
     read_words,
 )
 from .generation import Hypothesis, Settings, encode, generate
-from .networks import NETWORKS, Network
+from .networks import NETWORKS, Network, Uninitialised
 from .results import Latents, Reply, Scores
 from .words import Words
 
@@ -345,12 +345,13 @@ def load(folder: str | Path, cpu: bool = False) -> PortableModel:
 
 
 def build(description: Description, words: Words, path: Path) -> Network:
-    """The network that a description asks for, with random weights."""
+    """The network that a description asks for, its weights not yet set."""
     made = NETWORKS.get(description.architecture)
     if made is None:
         known = ", ".join(NETWORKS)
         raise InputError(f"{path}: architecture {description.architecture!r:.80} is not known; remedy: one of {known}")
-    return _built(path, lambda: made(description.flags, words, description.longest))
+    with Uninitialised():
+        return _built(path, lambda: made(description.flags, words, description.longest))
 
 
 def _built(path: Path, make: Callable[[], Network]) -> Network:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..gaussian import DiagonalGaussian
 from ..modules.fusion import LatentFusion
@@ -19,7 +20,19 @@ from ..text.vocabulary import index_of
 from .transformer import TransformerDecoder, TransformerEncoder
 from .words import Words
 
+RANDOM = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, Tensor.normal_, Tensor.uniform_)
 Longest = tuple[int, int]  # tokens of a context, of a response
+
+
+class Uninitialised(TorchFunctionMode):
+    """Builds modules without random numbers: their weights are read from a file, or, on the meta device, there are none."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """The tensor as it is in place of one filled."""
+        kwargs = kwargs or {}
+        if func in RANDOM:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 class Network(nn.Module):

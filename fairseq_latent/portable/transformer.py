@@ -103,7 +103,8 @@ class Positions(nn.Module):
 
 def _frequencies(embed_dim: int) -> Tensor:
     half = embed_dim // 2
-    return torch.exp(torch.arange(half, dtype=torch.float) * -(math.log(LONGEST_WAVE) / (half - 1)))
+    places = torch.arange(half, dtype=torch.float, device="cpu")  # numbers, where all else of a skeleton is on meta
+    return torch.exp(places * -(math.log(LONGEST_WAVE) / (half - 1)))
 
 
 class Stack:

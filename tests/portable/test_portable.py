@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from fairseq_latent import portable
 from fairseq_latent.errors import InputError
 from fairseq_latent.portable import networks
 
-from ..helpers import programs
+from ..helpers import programs, quickstart
 from ..helpers.hostile import DEAR
 from . import bare
 
@@ -46,6 +47,7 @@ for arch, (folder, contexts, responses) in GIVEN["models"].items():
     }
     scores = model.score(contexts, responses, prior_samples=2, importance_samples=3)
     found[arch]["scores"] = {name: value.tolist() for name, value in vars(scores).items()}
+assert "torch._dynamo" not in sys.modules  # which takes seconds
 print(json.dumps(found))
 """
 
@@ -82,6 +84,17 @@ def replies(trained, exported):
     models = {arch: (str(folder), *trained[arch][2:]) for arch, folder in exported.items()}
     searches = {name: options | {"max_length": LONGEST} for name, (_, options) in SEARCHES.items()}
     return bare.run(REPLY, {"models": models, "searches": searches})
+
+
+def test_fairseq_is_missing_there():
+    found = bare.run(
+        """
+import importlib.util
+print(json.dumps([name for name in GIVEN["names"] if importlib.util.find_spec(name)]))
+""",
+        {"names": ["torch", "fairseq", "hydra", "omegaconf", "sacrebleu", "scipy", "transformers", "fairseq_latent"]},
+    )
+    assert found == ["torch", "fairseq_latent"]
 
 
 def generated(printed) -> dict[int, list[tuple[str, float]]]:
@@ -186,6 +199,36 @@ def test_the_folder_and_its_card(exported, trained):
     assert (config["model_type"], config["architecture"], config["flags"]["layers"]) == ("fairseq_latent", "t_cvae", 2)
     card = (folder / "README.md").read_text("utf-8")
     assert "120 |" in card and "--lr 0.02" in card and "`t_cvae_tiny`" in card, card
+
+
+@pytest.mark.slow
+def test_the_quickstarts_model_answers_with_the_same_words(smoke, tmp_path):
+    """Where torch, numpy, safetensors and sentencepiece are all there is; and its card has the scores of its run."""
+    run, data = smoke / "runs" / quickstart.NAME / "speculative_k5", smoke / "data-bin" / quickstart.NAME
+    done = programs.tool("export", run, tmp_path / "model", "--data", data, "--license", "mit")
+    assert done.returncode == 0, done.stderr
+    sides = [Path(f"{data}.text/test.{side}").read_text("utf-8").splitlines()[:8] for side in ("src", "tgt")]
+    searches = {"sampled": {"n": 3, "beam": 0, "max_length": 8}, "beam": {"n": 2, "beam": 3, "max_length": 8}}
+    found = bare.run(REPLY, {"models": {"it": (str(tmp_path / "model"), *sides)}, "searches": searches})["it"]
+    whole = fairseq_latent.load(run, data, cpu=True)
+    model = portable.load(tmp_path / "model", cpu=True)
+    for name, options in searches.items():
+        ours, theirs = model.reply(sides[0], **options), whole.reply(sides[0], **options)
+        assert [[reply.text for reply in each] for each in ours] == [[reply.text for reply in each] for each in theirs]
+        same = model.reply(sides[0], ids=range(len(sides[0])), **options)  # in this process
+        assert [[text for text, _ in each] for each in found[name]] == [[reply.text for reply in each] for each in same]
+    scores = whole.score(*sides, importance_samples=3)
+    np.testing.assert_allclose(found["scores"]["nll"], scores.nll, rtol=1e-5)
+    head = yaml.safe_load((tmp_path / "model/README.md").read_text("utf-8").split("---\n")[1])
+    metrics = {each["name"]: each["value"] for each in head["model-index"][0]["results"][0]["metrics"]}
+    assert (
+        head["license"] == "mit"
+        and head["language"] == ["en"]
+        and metrics["BLEU"] >= 0
+        and 0 < metrics["dist-1"] <= 100
+    )
+    card = (tmp_path / "model/README.md").read_text("utf-8")
+    assert "tok:moses-en" in card and "| KLD |" in card and "--criterion speculative_elbo" in card
 
 
 # --- what cannot be exported -----------------------------------------------------------------------------------------
