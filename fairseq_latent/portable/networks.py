@@ -11,7 +11,8 @@ from ..modules.fusion import LatentFusion
 from ..modules.hierarchical.encoder_decoder import DecodedTurn, DialogueEncoder, ResponseDecoder
 from ..modules.hierarchical.latent import ContextLatent, tanh_layers
 from ..modules.hierarchical.turns import TurnReader
-from ..modules.latent_head import FixedVarianceHead, LatentHead
+from ..modules.latent_head import CategoricalHead, FixedVarianceHead, LatentHead
+from ..modules.latent_scaling import LatentScaling
 from ..modules.latent_transformer import share_layers
 from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..selection import DecodedTarget
@@ -53,25 +54,37 @@ class Network(nn.Module):
         return {**encoded, "latent": [z]}
 
 
+def scaling_of(flags: Mapping[str, Any], latent_dim: int) -> LatentScaling:
+    """The last step of prior and posterior."""
+    norm_scale = flags["posterior_norm_scale"] if flags["posterior_norm"] == "batch" else 0.0
+    return LatentScaling(latent_dim, norm_scale, flags["latent_scale"])
+
+
 class TransformerNetwork(Network):
     """`t_cvae` and `t_spacefusion`."""
 
     def __init__(self, flags: Mapping[str, Any], words: Words, longest: Longest):
         sizes = {name: flags[name] for name in ("embed_dim", "ffn_dim", "layers", "heads", "activation")}
         embed_tokens = nn.Embedding(len(words), flags["embed_dim"], words.pad())
-        fixed = {"sigma": flags["sigma"]} if "sigma" in flags else {}
-        head = (FixedVarianceHead if fixed else LatentHead)(
-            flags["embed_dim"], flags["latent_dim"], flags["heads"], 0.0, flags["prior_hidden_dim"], **fixed
-        )
+        response_alone = "sigma" in flags
+        latent_dim = flags["latent_codes" if flags["latent_kind"] == "categorical" else "latent_dim"]
+        head = self._head(flags, latent_dim)
         encoder = TransformerEncoder(
-            words, embed_tokens, sizes, longest[0], head, flags["posterior_encoding"], response_alone=bool(fixed)
+            words, embed_tokens, sizes, longest[0], head, flags["posterior_encoding"], response_alone
         )
-        fusion = LatentFusion(flags["embed_dim"], flags["latent_dim"], flags["fusion_activation"])
+        fusion = LatentFusion(flags["embed_dim"], latent_dim, flags["fusion_activation"])
         decoder = TransformerDecoder(words, embed_tokens, sizes, longest[1], fusion, not flags["no_share_output"])
         if not flags["no_share_layers"]:
             share_layers(encoder, decoder)
-        super().__init__(encoder, decoder, flags["latent_dim"])
+        super().__init__(encoder, decoder, latent_dim)
         self.reads_input = flags["posterior_input"] == "decoder_input"
+
+    def _head(self, flags: Mapping[str, Any], latent_dim: int) -> nn.Module:
+        sizes = flags["embed_dim"], latent_dim, flags["heads"], 0.0, flags["prior_hidden_dim"]
+        if flags["latent_kind"] == "categorical":
+            return CategoricalHead(*sizes)
+        scaling = scaling_of(flags, latent_dim)
+        return FixedVarianceHead(*sizes, flags["sigma"], scaling) if "sigma" in flags else LatentHead(*sizes, scaling)
 
     def distributions(
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
@@ -88,7 +101,10 @@ class SentenceNetwork(Network):
 
     def __init__(self, flags: Mapping[str, Any], words: Words, longest: Longest):
         sizes = flags["embed_dim"], flags["hidden_dim"], flags["latent_dim"]
-        encoder = SentenceEncoder(words, *sizes, flags["encoder_layers"], flags["bidirectional"], 0.0, longest[0])
+        encoder = SentenceEncoder(
+            words, *sizes, flags["encoder_layers"], flags["bidirectional"], 0.0, longest[0], flags["encoder_pooling"],
+            scaling_of(flags, flags["latent_dim"]),
+        )  # fmt: skip
         decoder = SentenceDecoder(words, *sizes, flags["decoder_layers"], 0.0, 0.0, 0.0, longest[1])
         super().__init__(encoder, decoder, flags["latent_dim"])
 
@@ -112,7 +128,7 @@ class TurnNetwork(Network):
         reader = TurnReader(words.pad(), words.eos(), index_of(words, EOT), begin, *limits)
         encoder = DialogueEncoder(
             words, embed_tokens, reader, flags["utterance_dim"], flags["context_dim"], self.floor, self.latent(flags), 0.0,
-            longest[0],
+            longest[0], flags["encoder_pooling"],
         )  # fmt: skip
         condition = flags["context_dim"] + encoder.latent_dim
         decoder = ResponseDecoder(words, embed_tokens, condition, flags["decoder_dim"], self.tanh, 0.0, longest[1])
@@ -140,7 +156,7 @@ class VHREDNetwork(TurnNetwork):
         context, response, outputs = flags["context_dim"], 2 * flags["utterance_dim"], 2 * flags["latent_dim"]
         prior = tanh_layers(context, context, outputs, self.layers)
         recognition = tanh_layers(context + response, context, outputs, self.layers)
-        return ContextLatent(flags["latent_dim"], prior, recognition, softplus=True)
+        return ContextLatent(flags["latent_dim"], prior, recognition, True, scaling_of(flags, flags["latent_dim"]))
 
 
 class CVAENetwork(TurnNetwork):
@@ -153,7 +169,8 @@ class CVAENetwork(TurnNetwork):
         """A prior with one hidden layer, a recognition network without."""
         context, response, outputs = flags["context_dim"], 2 * flags["utterance_dim"], 2 * flags["latent_dim"]
         prior = tanh_layers(context, flags["prior_hidden_dim"], outputs, 1)
-        return ContextLatent(flags["latent_dim"], prior, nn.Linear(context + response, outputs))
+        recognition, scaling = nn.Linear(context + response, outputs), scaling_of(flags, flags["latent_dim"])
+        return ContextLatent(flags["latent_dim"], prior, recognition, scaling=scaling)
 
 
 NETWORKS: dict[str, Callable[[Mapping[str, Any], Words, Longest], Network]] = {

@@ -24,7 +24,7 @@ from ..selection import DecodedTarget
 from ..symbols import EOT
 from ..text.vocabulary import index_of
 from .folder import LATENTS, REMEDY, Description, fill, read_weights
-from .networks import Network
+from .networks import Network, scaling_of
 from .words import Words
 
 ARCHITECTURE = "persona_cvae_gpt2"
@@ -124,5 +124,6 @@ def _latents(flags: Mapping[str, Any], model: nn.Module) -> PersonaLatents:
 
     head_dim = flags["latent_head_dim"] or 4 * flags["embed_dim"]
     return PersonaLatents(
-        reader(), reader(), flags["embed_dim"], head_dim, flags["fader_mode"], flags["fader_direction"]
-    )
+        reader(), reader(), flags["embed_dim"], head_dim, flags["fader_mode"], flags["fader_direction"],
+        scaling_of(flags, flags["embed_dim"]),
+    )  # fmt: skip
