@@ -34,17 +34,20 @@ def prior_nll(model, batch: dict, pad: int, samples: int) -> Tensor:
 def replies_nll(model, batch: dict, candidates: Tensor, pad: int, samples: int) -> Tensor:
     """Candidates (B, C, R) with their ends -> (N, B, C) nats, each of the same N latents; 0 where there is none.
 
-    Contexts are encoded once, whatever C.
+    Contexts are encoded once, whatever C; a language model reads them once per latent.
     """
     encoded = _encoded(model, batch, samples)
     size, count, _ = candidates.shape
+    first = batch["net_input"]["prev_output_tokens"][:1, :1, None].expand(size, count, 1)  # </s>
+    ends = (candidates.ne(pad).sum(2, keepdim=True) - 1).clamp(min=0)
+    previous = torch.cat([first, candidates.scatter(2, ends, pad)[..., :-1]], 2)
+    if hasattr(model.decoder, "replies_nll"):
+        contexts = torch.arange(size, device=candidates.device) * samples
+        parts = [model.encoder.reorder_encoder_out(encoded, contexts + sample) for sample in range(samples)]
+        return torch.stack([model.decoder.replies_nll(part, previous, candidates) for part in parts])
     target = candidates.flatten(0, 1)
     here = target.ne(pad).any(1).nonzero().squeeze(1)
-    target = target[here]
-    first = batch["net_input"]["prev_output_tokens"][:1, :1].expand(len(target), 1)  # </s>
-    ends = target.ne(pad).sum(1, keepdim=True) - 1
-    previous = torch.cat([first, target.scatter(1, ends, pad)[:, :-1]], 1)
-    nll = _nll(model, encoded, here // count, previous, target, pad, samples)
+    nll = _nll(model, encoded, here // count, previous.flatten(0, 1)[here], target[here], pad, samples)
     return nll.new_zeros(samples, size * count).index_copy(1, here, nll).view(samples, size, count)
 
 

@@ -61,6 +61,31 @@ class LanguageModelDecoder(StepwiseDecoder):
             F.pad(torch.cat([prompt.mask, response.mask], 1), (latents.size(1), 0), value=True),
         )
 
+    @torch.no_grad()
+    def replies_nll(self, encoder_out: dict[str, list[Tensor]], previous: Tensor, target: Tensor) -> Tensor:
+        """Inputs and tokens (B, C, R) of C replies to each context -> (B, C) nats, unsmoothed; 0 where there is none.
+
+        Replies are branches of one sequence: a context is computed once.
+        """
+        latents, prompt = self.read(encoder_out)
+        size, count, length = target.shape
+        read = self.respond(previous.flatten(0, 1), prompt.mask.sum(1).repeat_interleave(count))
+        parts = (read.vectors, read.positions, read.mask)
+        vectors, positions, mask = (each.unflatten(0, (size, count)).flatten(1, 2) for each in parts)
+        number = torch.arange(1, count + 1, device=mask.device).repeat_interleave(length).expand(size, -1)
+        before = prompt.mask.size(1)
+        states = self.body(
+            latents,
+            torch.cat([prompt.vectors, vectors], 1),
+            torch.cat([prompt.positions, positions], 1),
+            F.pad(torch.cat([prompt.mask, mask], 1), (latents.size(1), 0), value=True),
+            branches=F.pad(number, (latents.size(1) + before, 0), value=0),
+        )[:, before:]
+        there = target.ne(self.embedding.pad)
+        score = VocabularyScorer(self.embedding.embed_tokens.whole_output(), target[there])
+        nll = score(states[there.flatten(1)])
+        return sum_by_sentence(nll, there.flatten(0, 1)).view(size, count)
+
     def _step(self, latents: Tensor, prompt: Tokens, prev_output_tokens: Tensor, incremental_state: dict) -> Tensor:
         """The state of the last word; all before it stand in the cache, or go there now."""
         read = self.joined(latents, prompt, prev_output_tokens)
