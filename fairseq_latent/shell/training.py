@@ -13,6 +13,7 @@ from pathlib import Path
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 
+from .costs import begun, ended
 from .locks import lock_or_wait
 from .processes import end_with_script, quoted, same_words, watched, why
 from .progress import say, span, updates_done
@@ -153,12 +154,13 @@ def _run(folder: str, command: Sequence[str], asked: Flags, lock: int) -> None:
     log = Path(folder, "train.out")
     log.unlink(missing_ok=True)
     say(f"+ {quoted(command)} ")
-    start = time.monotonic()
+    start, before = time.monotonic(), begun(folder, not has_begun(folder))
     held = {"FAIRSEQ_LATENT_LOCKED": os.path.realpath(folder)}  # fairseq-train locks what is not: compat/turns.py
     label = f"training {os.path.basename(folder)}"
     code = watched(
         command, label, lambda: updates_done(folder, asked.updates), str(log), env=os.environ | held, pass_fds=(lock,)
     )
+    ended(folder, before)
     if code:
         raise InputError(f"training {folder} failed: {why(code, log)}")
     if not os.environ.get("IN_PARALLEL"):
