@@ -8,8 +8,9 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.ranges import COUNT, POSITIVE, typed
 
 from ..evaluation.analysis.latent_statistics import explained, table
-from ..evaluation.analysis.latents import statistics
-from ..evaluation.arguments import add_output, add_running, deliver
+from ..evaluation.analysis.latents import statistics_by_dialogue
+from ..evaluation.arguments import add_by_dialogue, add_output, add_running, deliver
+from ..evaluation.metrics.dialogues.sums import write_sums
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a perplexity that a paper prints: below the table, which of ours comes nearest, per token or per word "
         "(--importance-samples adds the importance-weighted one)",
     )
+    add_by_dialogue(parser, "; DATA needs SPLIT.ids")
     add_running(parser, "the posterior samples")
     add_output(parser)
 
@@ -66,21 +68,21 @@ def main(args: argparse.Namespace) -> int:
     if args.explain and args.format == "json":
         raise InputError("--explain is a table for a reader; remedy: without --format json")
     importance = args.importance_samples, args.importance_dtype
-    found = statistics(
-        args.path,
-        args.data,
-        args.split,
-        args.seed,
-        args.cpu,
-        *importance,
-        args.prior_samples,
-        args.max_dialogues,
-        args.autocast,
+    sampled = args.prior_samples, args.max_dialogues
+    name = Path(args.path).parent.name or args.path
+    found, sums = statistics_by_dialogue(
+        args.path, args.data, args.split, args.seed, args.cpu, *importance, *sampled, args.autocast
     )
+    if args.by_dialogue:
+        if sums is None:
+            raise InputError(
+                f"--by-dialogue: {args.data} has no {args.split}.ids; remedy: copy it from the folder DATA.text"
+            )
+        write_sums(args.by_dialogue, {name: sums})
     if args.format == "json":
         text = json.dumps(vars(found), indent=2)
     else:
-        text = table(Path(args.path).parent.name or args.path, found, args.format)
+        text = table(name, found, args.format)
         text += f"\n\n{'% ' if args.format == 'latex' else ''}{found.signature}"
         if args.explain:
             text += f"\n\n{explained(found, args.explain, args.format)}"

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
-from ..evaluation.arguments import add_output, add_running, deliver
+from ..evaluation.arguments import add_autocast, add_by_dialogue, add_output, add_running, deliver
+from ..evaluation.metrics.dialogues.sums import write_sums
 from ..memory import require_memory
 from ..ranges import COUNT, Range, typed
 
@@ -37,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="latents of the prior per context, over which likelihoods are averaged (default: 3)",
     )
+    add(
+        "--max-dialogues",
+        type=typed(int, COUNT),
+        metavar="N",
+        help="rank in N dialogues at random, by --seed, in place of all, the same ones as `latents`; DATA needs SPLIT.ids",
+    )
+    add_autocast(parser)
+    add_by_dialogue(parser, "; DATA needs SPLIT.ids")
     add_running(parser, "sampled candidates, latents and resamples")
     add_output(parser)
 
@@ -46,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..evaluation.analysis.checkpoint import load
+    from ..evaluation.analysis.latents import some_dialogues
     from ..evaluation.analysis.ranking import as_fields, offers, rank, table
 
     rows = []
@@ -57,8 +67,12 @@ def main(args: argparse.Namespace) -> None:
         given = offers(trained, args.data, args.candidates, args.seed)
         samples = args.latent_samples if trained.model.latent_dim else 1
         require_memory(12.0 * samples, f"--latent-samples {samples}", "fewer")  # of one pair
-        with tqdm(desc=name, unit=" replies", total=len(given[0].rows), disable=None) as bar:
-            rows.append(rank(trained, name, given, args.by, samples, args.seed, bar.update))
+        count = len(trained.task.dataset(args.split))
+        some = some_dialogues(args.data, args.split, count, args.max_dialogues, args.seed)
+        with tqdm(desc=name, unit=" replies", total=len(some[0] or range(count)), disable=None) as bar:
+            rows.append(rank(trained, name, given, args.by, samples, args.seed, bar.update, args.autocast, some))
+    if args.by_dialogue:
+        write_sums(args.by_dialogue, {row.name: row.sums(args.data) for row in rows})
     if args.format == "json":
         text = json.dumps([as_fields(row, args.seed) for row in rows], indent=2)
     else:

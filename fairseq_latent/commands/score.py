@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_latent.errors import InputError
-from fairseq_latent.evaluation.arguments import add_output, add_persona_metrics, add_relevance, add_running, deliver
+from fairseq_latent.evaluation.arguments import (
+    add_by_dialogue,
+    add_output,
+    add_persona_metrics,
+    add_relevance,
+    add_running,
+    deliver,
+)
 from fairseq_latent.evaluation.metrics.persona_metrics import PersonaMeasures, persona_measures
 from fairseq_latent.evaluation.metrics.relevance import TextEncoder, WordMeans, contexts_of, relevance_measure
 from fairseq_latent.files import written_whole
@@ -17,12 +24,23 @@ from fairseq_latent.text.word_vectors import load_vectors
 from ..evaluation.metrics.conventions.rules import CONVENTIONS, convention_names
 from ..evaluation.metrics.conventions.table import as_json as conventions_as_json
 from ..evaluation.metrics.conventions.table import as_table, under_conventions
+from ..evaluation.metrics.dialogues.sums import sums_of, write_sums
 from ..evaluation.metrics.field.embeddings import WordRows
 from ..evaluation.metrics.field.fluency import Fluency, Nats
 from ..evaluation.metrics.field.judges import HumanFeedback, PersonaConsistency, own_profiles
 from ..evaluation.metrics.field.mauve import FEWEST
 from ..evaluation.metrics.field.measures import FieldMeasures
-from ..evaluation.metrics.score import UNKNOWN, System, cut_alike, measure_systems, read_systems, words_of
+from ..evaluation.metrics.score import (
+    UNKNOWN,
+    Measured,
+    System,
+    check_bootstrap,
+    cut_alike,
+    measured_systems,
+    read_systems,
+    scored,
+    words_of,
+)
 from ..evaluation.metrics.system_scores import Measure, Row
 from ..evaluation.runs.response_files import read_lines
 
@@ -118,6 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json-out", metavar="FILE", help="write JSON too, which `fairseq-latent report --scores` reads"
     )
+    add_by_dialogue(parser, "; needs --dialogues, and one file per system")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
 
 
@@ -136,14 +155,20 @@ def main(args: argparse.Namespace) -> None:
     further = persona_measures(args, len(systems[0].generations), tokenizer(args.lang), serve)
     more = _more(args, systems, contexts, further)
 
-    def measured(some: Sequence[System]) -> list[Row]:
-        return measure_systems(
-            some, args.lang, args.hypothesis, args.bootstrap, args.seed, args.baseline, further, more
-        )
+    def measured(some: Sequence[System]) -> Measured:
+        return measured_systems(some, args.lang, args.hypothesis, further, more)
 
-    rows = measured(systems)
+    def compared(found: Measured) -> list[Row]:
+        return scored(found, args.bootstrap, args.seed, args.baseline)
+
+    check_bootstrap(systems, args.bootstrap, args.seed, args.baseline)
+    of_dialogues = _dialogues(args, systems)
+    measurements = measured(systems)
+    rows = compared(measurements)
+    if of_dialogues is not None:
+        write_sums(args.by_dialogue, {row.name: sums_of(each, of_dialogues) for row, each in measurements})
     samples = 1 if args.hypothesis == "first" else None
-    alike = measured(cut_alike(systems, args.lang, samples)) if args.equal_length else []
+    alike = compared(measured(cut_alike(systems, args.lang, samples))) if args.equal_length else []
     if args.json_out is not None:
         with written_whole(args.json_out) as file:
             file.write(as_json(rows, alike))
@@ -256,3 +281,15 @@ def _tell_of_unknown(system: System) -> None:
             "remedy: --reference with the text that was binarised, e.g. DATA.text/test.tgt",
             file=sys.stderr,
         )
+
+
+def _dialogues(args: argparse.Namespace, systems: Sequence[System]) -> list[str] | None:
+    """Of each context, where --by-dialogue asks; refused before anything is measured."""
+    if not args.by_dialogue:
+        return None
+    names = [system.name for system in systems]
+    if not args.dialogues:
+        raise InputError("--by-dialogue: no dialogues are given; remedy: --dialogues DATA.text/test.ids")
+    if len(set(names)) < len(names):
+        raise InputError("--by-dialogue: a system has several seeds; remedy: a name of its own for each")
+    return read_dialogues(args.dialogues, len(systems[0].generations))

@@ -126,3 +126,22 @@ def add_relevance(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="contexts, one per line, <eot> between turns, instead of the S- lines: DATA.text/test.src",
     )
+
+
+def add_by_dialogue(parser: argparse.ArgumentParser, needs: str = "") -> None:
+    """Sums of each dialogue beside the table."""
+    parser.add_argument(
+        "--by-dialogue",
+        metavar="FILE",
+        help=f"write JSON of what each dialogue adds to each measure, for intervals and paired tests over dialogues{needs}",
+    )
+
+
+def add_autocast(parser: argparse.ArgumentParser) -> None:
+    """In which precision a measure computes."""
+    parser.add_argument(
+        "--autocast",
+        choices=("none", "bfloat16"),
+        default="none",
+        help="precision of matrix products; bfloat16 is faster on many processors (default: none, float32)",
+    )

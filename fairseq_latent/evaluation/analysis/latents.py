@@ -8,10 +8,13 @@ import math
 import random
 import sys
 
+import numpy as np
+
 from fairseq_latent.errors import InputError
 from fairseq_latent.losses import CONTEXT_WORTH, LATENT_WORTH
 from fairseq_latent.memory import require_memory
 
+from ..metrics.dialogues.sums import DialogueSums, by_dialogue
 from ..metrics.worth import RESAMPLES, worth
 from .latent_statistics import LatentStatistics
 
@@ -31,6 +34,24 @@ def statistics(
     max_dialogues: int | None = None,
     autocast: str = "none",
 ) -> LatentStatistics:
+    """`statistics_by_dialogue` without the sums of dialogues."""
+    importance = importance_samples, importance_dtype
+    found, _ = statistics_by_dialogue(path, data, split, seed, cpu, *importance, prior_samples, max_dialogues, autocast)
+    return found
+
+
+def statistics_by_dialogue(
+    path: str,
+    data: str,
+    split: str,
+    seed: int = 1,
+    cpu: bool = False,
+    importance_samples: int = 0,
+    importance_dtype: str = "float32",
+    prior_samples: int = 0,
+    max_dialogues: int | None = None,
+    autocast: str = "none",
+) -> tuple[LatentStatistics, DialogueSums | None]:
     """Run the model over a split; noise comes from (seed, example id), so that batches don't matter.
 
     importance_samples: how many latents per sentence `iw_ppl` takes, the K of its bound; 0 leaves it out.
@@ -38,6 +59,7 @@ def statistics(
     prior_samples: passes of `prior_ppl`; 0 leaves it out.
     max_dialogues: so many dialogues, sampled by `seed`, in place of all.
     autocast: precision of the matrix products of all passes but those of `iw_ppl`; "none" is float32.
+    The second result is None where DATA has no SPLIT.ids.
     """
     import torch
     from tqdm import tqdm
@@ -48,7 +70,7 @@ def statistics(
 
     from .checkpoint import load
     from .other_examples import other_examples
-    from .other_profiles import other_profiles
+    from .other_profiles import dialogues_of, other_profiles
     from .prior_nll import prior_nll, word_counter
 
     for flag, samples in (("importance", importance_samples), ("prior", prior_samples)):
@@ -115,7 +137,9 @@ def statistics(
     passes = columns["prior"].double().sum(0).tolist() if prior_samples else []
     mi = mutual_information(posterior, columns["z"][mixture]).mean().item()
     one_prior = not getattr(trained.task, "reads_context", True)
-    return LatentStatistics(
+    named = dialogues_of(data, split, len(trained.task.dataset(split)))
+    sums = None if named is None else _sums(columns, [named[row] for row in ids.tolist()])
+    found = LatentStatistics(
         kl=kl / count,
         au=active_units(mean.sum(0), mean.square().sum(0), count),
         mi=mi,
@@ -134,6 +158,25 @@ def statistics(
         fader_kl=beside / count if "fader_kl" in columns else None,
         **compared,
     )
+    return found, sums
+
+
+def _sums(columns: dict, dialogues: list[str]) -> DialogueSums:
+    """What each dialogue adds to perplexities, in nats, and to what contexts and profiles are worth."""
+    nats, ones = columns["nll"].double().numpy(), np.ones(len(dialogues))
+    sizes = {"_ppl": columns["tokens"].numpy(), "_word_ppl": columns["words"].numpy()}
+    measures = {f"rec{end}": (nats, size) for end, size in sizes.items()}
+    if "prior" in columns:
+        of_prior = columns["prior"].double().mean(1).numpy()
+        measures |= {f"prior{end}": (of_prior, size) for end, size in sizes.items()}
+    for name, without in (("worth", "other"), ("worth_over_prior", "under_prior")):
+        if without in columns:
+            measures[name] = columns[without].double().numpy() - nats, ones
+    if CONTEXT_WORTH in columns:
+        counted = columns["counted"].double().numpy()
+        saved = columns[CONTEXT_WORTH].double() - columns["prior"][:, 0].double()
+        measures[CONTEXT_WORTH] = saved.numpy() * counted, counted
+    return by_dialogue(dialogues, measures)
 
 
 def some_dialogues(data: str, split: str, count: int, most: int | None, seed: int) -> tuple[frozenset[int] | None, str]:

@@ -3,7 +3,7 @@
 Two candidates that are one text after ParlAI's normalisation count once, and a tie counts against the right one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.text.overlap import normalised
 from fairseq_latent.text.strangers import read_dialogues
 
+from ..metrics.dialogues.sums import DialogueSums, by_dialogue
 from ..metrics.registry import METRICS
 from ..metrics.worth import RESAMPLES, worth
 from ..tables import Column, Estimate, Value, render
@@ -63,8 +64,19 @@ class Ranked:
     def measures(self, seed: int = 1) -> dict[str, Estimate]:
         """Hits@k in percent and MRR, with 95 % intervals over dialogues, or over responses where no dialogue is known."""
         of = self.dialogues or [str(row) for row in range(len(self.ranks))]
-        found = {f"Hits@{k}": 100.0 * (self.ranks <= k) for k in HITS} | {"MRR": 1 / self.ranks}
-        return {name: worth(values.astype(np.float64), of, seed) for name, values in found.items()}
+        return {name: worth(values, of, seed) for name, values in self._values().items()}
+
+    def _values(self) -> dict[str, np.ndarray]:
+        """(N,) each: a response's part in a mean."""
+        return {f"Hits@{k}": 100.0 * (self.ranks <= k) for k in HITS} | {"MRR": 1.0 / self.ranks}
+
+    def sums(self, data: str) -> DialogueSums:
+        """What each dialogue adds to Hits@k and MRR; InputError where no dialogue is known."""
+        if self.dialogues is None:
+            raise InputError(f"--by-dialogue: {data} has no ids of its examples; remedy: copy SPLIT.ids from DATA.text")
+        return by_dialogue(
+            self.dialogues, {name: (values, np.ones(len(values))) for name, values in self._values().items()}
+        )
 
 
 def table(rows: Sequence[Ranked], style: str, seed: int = 1) -> str:
@@ -124,10 +136,13 @@ def rank(
     samples: int = 1,
     seed: int = 1,
     progress=lambda count: None,
+    autocast: str = "none",
+    some: tuple[Collection[int] | None, str] = (None, ""),
 ) -> Ranked:
     """Rank the candidates of a split by the model's second head, or by likelihoods (`BY`); None: the head where it has one.
 
-    samples: latents of the prior per context, over which likelihoods are averaged.
+    samples: latents of the prior per context, over which likelihoods are averaged. autocast: precision of
+    the products. some: the examples that are ranked (None: all), and what the signature says of that.
     """
     found, dialogues, cut = given
     places = found.of_epoch(1)
@@ -135,7 +150,8 @@ def rank(
     texts = [decode(dictionary.string(torch.from_numpy(ids))) for ids in found.texts]
     rows: dict[int, tuple[int, int]] = {}
     with_head = None
-    for batch in trained.batches(max_tokens=1000):
+    only, of_part = some
+    for batch in trained.batches(max_tokens=1000, only=only):
         for part in _parts(batch):
             ids = part["id"].tolist()
             replies = [row[row.ne(dictionary.pad())] for row in part["target"].cpu()]
@@ -143,7 +159,8 @@ def rank(
             candidates = _collate(
                 replies, [[found.texts[place] for place in of_row] for of_row in wrong], dictionary.pad()
             )
-            scores = _scores(trained.model, part, candidates.to(part["target"].device), dictionary.pad(), samples)
+            with torch.autocast(trained.device.type, torch.bfloat16, enabled=autocast == "bfloat16"):
+                scores = _scores(trained.model, part, candidates.to(part["target"].device), dictionary.pad(), samples)
             with_head = "choice" in scores
             chosen = _chosen(scores, by, name).cpu().numpy()
             for row, (identity, reply, of_row) in enumerate(zip(ids, replies, wrong, strict=True)):
@@ -158,10 +175,11 @@ def rank(
     used = by or ("choice" if with_head else "normalised")
     sampled = f"|drawn:{len(found.lacking)}" if len(found.lacking) else ""
     latents = f"|latents:{samples}" if trained.model.latent_dim and used != "choice" else ""
-    pairs = len(places)
+    pairs = len(places) if only is None else len(only)
+    precision = "" if autocast == "none" else f"|precision:{autocast}"
     signature = (
-        f"rank|by:{used}|split:{trained.split}|ties:against|normalised:parlai{latents}{sampled}|cut:{cut}|"
-        f"too-long:{pairs - len(order)}|interval:percentile|bs:{RESAMPLES}|seed:{seed}"
+        f"rank|by:{used}|split:{trained.split}{of_part}|ties:against|normalised:parlai{latents}{sampled}|cut:{cut}|"
+        f"too-long:{pairs - len(order)}|interval:percentile|bs:{RESAMPLES}|seed:{seed}{precision}"
     )
     return Ranked(name, used, ranks, counts, dialogues and [dialogues[row] for row in order], signature)
 

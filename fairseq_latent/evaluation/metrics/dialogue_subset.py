@@ -43,3 +43,8 @@ def read_subset(path: str | Path, count: int, dialogues: int = DIALOGUES) -> Sub
         )
     sampled = set(random.Random(SEED).sample(different, dialogues))
     return Subset(tuple(line for line, name in enumerate(names) if name in sampled), dialogues, len(different))
+
+
+def subset_or_none(path: str | Path, count: int) -> Subset | None:
+    """The same; None where there are no more dialogues than it would have."""
+    return read_subset(path, count) if len(set(read_dialogues(path, count))) > DIALOGUES else None

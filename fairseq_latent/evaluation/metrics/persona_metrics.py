@@ -8,7 +8,7 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer
 
 from . import p_distance
-from .dialogue_subset import Subset, read_subset
+from .dialogue_subset import Subset, read_subset, subset_or_none
 from .p_distance import PDistance
 from .response_metrics import Distinct
 from .system_scores import Measurement
@@ -59,7 +59,10 @@ def persona_measures(
 
     vectors_serve: --vectors has another use than P.Distance, too.
     """
-    subset = read_subset(args.dialogues, contexts) if getattr(args, "dialogues", None) else None
+    subset = None
+    if getattr(args, "dialogues", None):
+        few = getattr(args, "by_dialogue", None)  # which --dialogues serves, too
+        subset = (subset_or_none if few else read_subset)(args.dialogues, contexts)
     if not args.profiles:
         for flag, given in (("vectors", args.vectors), ("stopwords", args.stopwords), ("train-text", args.train_text)):
             if given and not (flag == "vectors" and vectors_serve):

@@ -141,6 +141,8 @@ STATISTICS = {  # of latents and likelihoods, by their names in LatentStatistics
 OTHERS = {
     "to_other_profiles": Metric("to others", 3, "cosine", NEITHER, "P.Distance of the same responses and other people's "
                                 "profiles: what any words are worth.", _OURS),
+    "over_other_profiles": Metric("over others", 3, "cosine", HIGHER, "P.Distance to the right profile less that to other "
+                                  "people's: 0 means that responses are no nearer to their partner than to anybody.", _OURS),
     "purity": Metric("5-NN purity", 3, "share", HIGHER, "profiles among the five nearest latents that are about the same.",
                      _OURS),
     "untrained": Metric("random weights", 3, "share", NEITHER, "5-NN purity of recognition networks with random weights.",
@@ -229,6 +231,7 @@ IN_DETAIL = {
     "latent_worth": Detail("mean of nats with z ~ q(z|c, r′) − with z ~ q(z|c, r), the same noise",
                            "whether decoding, which has no r, gets such a z"),
     "to_other_profiles": Detail("P.Distance with the profile of the pair half a test set away", _CHANCE),
+    "over_other_profiles": Detail("P.Distance − to others", "whether what is near comes of the context or of the profile"),
     "purity": Detail("same label among the five nearest / 5", "whether responses show it"),
     "untrained": Detail("5-NN purity of untrained networks", _CHANCE),
     "shuffled": Detail("5-NN purity after shuffling the labels", _CHANCE),

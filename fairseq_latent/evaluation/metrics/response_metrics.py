@@ -141,7 +141,10 @@ class Distinct:
 
     def table(self, statistics: Sequence[tuple[tuple[int, ...], int]], samples: int = 1) -> np.ndarray:
         """(contexts, 3): n-grams of this context alone and its share of the common ones, n-grams, words."""
-        contexts = [statistics[start : start + samples] for start in range(0, len(statistics), samples)]
+        return self.grouped([statistics[start : start + samples] for start in range(0, len(statistics), samples)])
+
+    def grouped(self, contexts: Sequence[Sequence[tuple[tuple[int, ...], int]]]) -> np.ndarray:
+        """The same of contexts, or dialogues, with any numbers of lines."""
         unions = [set().union(*(numbers for numbers, _ in lines)) for lines in contexts]
         holders = Counter(number for union in unions for number in union)
         alone = [sum(holders[number] == 1 for number in union) for union in unions]

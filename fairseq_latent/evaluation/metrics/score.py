@@ -30,6 +30,7 @@ from fairseq_latent.symbols import UNK
 from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer, tokenizer
 
 UNKNOWN = f"<{UNK}>"  # how fairseq writes an unknown token in a T- line
+Measured = list[tuple[Row, list[Measurement]]]
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,18 @@ def measure_systems(
     With `resamples` > 0 each score gets its bootstrap interval, and each system its comparison with the `baseline`
     (the name of a system; default: the first).
     """
-    _check_bootstrap(systems, resamples, seed, baseline)
+    check_bootstrap(systems, resamples, seed, baseline)
+    return scored(measured_systems(systems, language, hypothesis, further, more), resamples, seed, baseline)
+
+
+def measured_systems(
+    systems: Sequence[System],
+    language: str = "en",
+    hypothesis: str = "first",
+    further: PersonaMeasures = NOTHING,
+    more: Sequence[Measure] = (),
+) -> Measured:
+    """Rows without numbers, and what they are measured by: the references' first, if there are any."""
     if hypothesis == "all" and len({system.samples for system in systems}) > 1:
         counts = ", ".join(f"{system.name} {system.samples}" for system in systems)
         raise InputError(
@@ -193,14 +205,21 @@ def measure_systems(
         people = Responses(raw, first, 1, words.signature)
         found += [measurement for each in more for measurement in each.measure(people)]
         measured.insert(0, (Row(REFERENCE, None, len(first), 1, 1, {}), found))
+    return measured
+
+
+def scored(measured: Measured, resamples: int, seed: int, baseline: str | None) -> list[Row]:
+    """The rows with their numbers; with `resamples` > 0 intervals and comparisons, too."""
     rows = [replace(row, scores=_named(measurements)) for row, measurements in measured]
     found = [measurements for _, measurements in measured]
-    if not resamples or len(systems[0].generations) == 1:  # one context has no spread to resample
+    if not resamples or rows[-1].contexts == 1:  # one context has no spread to resample
         return over_seeds(rows)
-    return resampled(rows, found, Bootstrap(resamples, seed), baseline or systems[0].name)
+    base = baseline or next(row.name for row in rows if row.file is not None)
+    return resampled(rows, found, Bootstrap(resamples, seed), base)
 
 
-def _check_bootstrap(systems: Sequence[System], resamples: int, seed: int, baseline: str | None) -> None:
+def check_bootstrap(systems: Sequence[System], resamples: int, seed: int, baseline: str | None) -> None:
+    """InputError for numbers of resamples, seeds and names that no bootstrap has."""
     if resamples < 0 or 0 < resamples < FEWEST:
         raise InputError(
             f"--bootstrap {resamples}: too few for 95 % intervals; remedy: 1000, at least {FEWEST}, or 0 for none"

@@ -152,7 +152,7 @@ def resampled(
     values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
     metrics = [{each.metric.name: each.metric for each in found} for found in measurements]
     groups = _groups(rows)
-    values = [_over_seeds([values[place] for place in group], bootstrap) for group in groups]
+    values = [mean_of_seeds([values[place] for place in group], bootstrap) for group in groups]
     metrics, rows = [metrics[group[0]] for group in groups], merged
     base = next(index for index, row in enumerate(rows) if row.file is not None and row.name == baseline)
     result = []
@@ -204,7 +204,7 @@ def _groups(rows: Sequence[Row]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _over_seeds(values: Sequence[dict[str, np.ndarray]], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
+def mean_of_seeds(values: Sequence[dict[str, np.ndarray]], bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     """Resampled values of each seed -> of their mean, with seeds resampled, too: (resamples,) per metric.
 
     Another training gives another value, whatever the contexts. The mean of S values drawn out of S with replacement has

@@ -1,0 +1,1 @@
+"""Measures dialogue by dialogue, as sums whose ratio is the value of any choice of dialogues."""
