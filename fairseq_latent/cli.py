@@ -19,6 +19,8 @@ COMMANDS = {  # each is commands/NAME.py
     "agreement": "what the raters said: means with intervals, tests, agreement, raters who stand out",
     "report": "one page that compares several trainings: table, figures, samples",
     "table": "a table that a page keeps: remedies against posterior collapse, or persona models, beside the paper's",
+    "record": "a measured training as one small text file, which outlives its checkpoint",
+    "compare": "systems side by side from their records: means over seeds, intervals and tests over dialogues",
     "profile-worth": "what a corpus's profiles are worth to a language model: none, the partner's, a stranger's, one's own",
     "interpolate": "sentences between two, through the latent of a sentence VAE",
     "rank": "how often a model prefers the right reply to other candidates: Hits@1, Hits@5, MRR",

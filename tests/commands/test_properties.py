@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fairseq_latent import cli
 
+from ..evaluation.reporting.test_records import as_json, made_up
 from ..evaluation.test_properties import FILES
 from ..helpers import programs
 from ..helpers.hostile import DEAR, flags, folder, outcome, parser_of
@@ -36,6 +37,8 @@ COMMANDS = {  # words without which there is nothing to do; {names}: folders and
     "weights": "smollm2 folder --wheel ours.txt",
     "sheets": "a=ours.txt b=references.txt --contexts references.txt --items 2 --raters 2 --out study",
     "agreement": "{study} --bootstrap 40",
+    "record": "a=run --out record.json",
+    "compare": "{record} --bootstrap 40",
     "rank": "{personas} {persona} --split test --candidates 2 --latent-samples 1 --cpu",
 }
 
@@ -47,10 +50,12 @@ def trained(tmp_path_factory, data_bin, sentences_bin, persona_bin, persona_run)
     programs.fit(data_bin, home / "dialogue", "--max-update", "1")
     programs.fit(sentences_bin, home / "vae", "--task", "text_vae", "--max-update", "1", arch="gru_vae_tiny")
     last = "checkpoint_last.pt"
+    (home / "record.json").write_text(as_json(made_up("a", 1, [1.0, 2.0])), encoding="utf-8")
     made = study("persona", raters=2)
     play(made, written(home / "study", made))
     places = {
         "study": home / "study",
+        "record": home / "record.json",
         "dialogue": home / "dialogue" / last,
         "vae": home / "vae" / last,
         "persona": persona_run[0],
