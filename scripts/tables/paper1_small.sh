@@ -5,8 +5,8 @@
 # VECTORS=FILE bash scripts/tables/paper1_small.sh TRAIN [VALIDATION]     texts of ConvAI2, as for scripts/prepare/convai2.sh
 # VECTORS=FILE bash scripts/tables/paper1_small.sh                        once they are prepared
 # SHOW=1 only shows what there is.
-# Variables: VECTORS ROWS JOBS SHOW PAGE AUTOCAST SWEEP_SEEDS, and those after which the page is RUNS/results.md, not that of the
-# documents: RUNS DATA CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR MAX_UPDATE LR BATCH_SIZE
+# Variables: VECTORS ROWS JOBS SHOW PAGE (RUNS/results.md) AUTOCAST SWEEP_SEEDS RUNS DATA CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS
+# VOCABULARY CHAT_UPDATES CHAT_LR MAX_UPDATE LR BATCH_SIZE
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
@@ -14,8 +14,7 @@ parse_arguments 2 "$@"
 activate persona_dialogue
 
 runs=${RUNS:-$ROOT/runs/persona_small}
-choose_page "$runs" "$ROOT/docs/results_persona.md" CHAT SEED EMBED_DIM LAYERS HEADS POSITIONS VOCABULARY CHAT_UPDATES CHAT_LR \
-    MAX_UPDATE LR BATCH_SIZE
+page=${PAGE:-$runs/results.md}
 # data        chit-chat in small letters, as ConvAI2 is written, whose subword tokens both share
 DATA=${DATA:-$ROOT/data-bin/convai2_small}
 chat=${CHAT:-$ROOT/data-bin/chitchat_small}
