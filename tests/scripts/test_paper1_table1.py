@@ -163,7 +163,7 @@ def test_each_system_leaves_a_record_and_is_not_made_again(programs_of_ours, pre
         (prepared / "runs").rglob("checkpoint_best.pt")
     )
     page = (prepared / "page.md").read_text(encoding="utf-8")
-    assert "Not there yet: CVAE, TransferTransfo, P²BOT, the paper's model, ours, ours, own profile." in page
+    assert "Not there yet: CVAE; TransferTransfo; P²BOT; the paper's model; ours; ours, own profile." in page
     assert "12.50" in page and "50.00" in page and "21.095" in page
     assert programs_of_ours(SYSTEMS="dialogpt hred", SEEDS="1 2")[1] == []
     (prepared / "page.md").unlink()

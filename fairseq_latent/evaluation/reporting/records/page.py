@@ -9,6 +9,7 @@ from ...metrics.bootstrap import LEVEL, Bootstrap
 from ...metrics.dialogues.sums import OVER_OTHERS, TO_OTHERS
 from ...metrics.registry import METRICS
 from ...tables import Column, Value, markdown_code, render
+from ..comparisons import listed
 from ..page import markdown_text
 from ..published_results import CHO, CONVAI2
 from .comparison import Compared
@@ -126,7 +127,7 @@ def section(
 ) -> str:  # fmt: skip
     """All of it in Markdown."""
     style = "markdown"
-    state = f"Not there yet: {', '.join(waiting)}." if waiting else "All rows are there."
+    state = f"Not there yet: {listed(waiting)}." if waiting else "All rows are there."
     dialogues = len({name for row in rows for record in row.records for name in record.sums.dialogues})
     responses = next((record.numbers.get("sentences") for row in rows for record in row.records), None)
     said = (

@@ -5,7 +5,8 @@ from itertools import combinations
 
 from ...metrics.dialogues.sums import OVER_OTHERS
 from ...metrics.registry import METRICS
-from ...tables import Estimate
+from ...tables import Estimate, decimal
+from ..comparisons import listed
 from ..published_results import CONVAI2
 from .comparison import Compared
 
@@ -25,9 +26,9 @@ def in_words(rows: Sequence[Compared], references: Compared, baseline: str, pape
 def _shown(estimate: Estimate, decimals: int) -> str:
     """A value and its margin."""
     if estimate.interval is None:
-        return f"{estimate.value:.{decimals}f}"
+        return decimal(estimate.value, decimals)
     low, high = estimate.interval
-    return f"{estimate.value:.{decimals}f} ±{(high - low) / 2:.{decimals}f}"
+    return f"{decimal(estimate.value, decimals)} ±{(high - low) / 2:.{decimals}f}"
 
 
 def _known(rows: Sequence[Compared], measure: str) -> list[tuple[str, Estimate]]:
@@ -38,23 +39,23 @@ def _perplexity(rows: Sequence[Compared], baseline: str) -> str:
     found = sorted(_known(rows, "prior_word_ppl"), key=lambda each: each[1].value)
     if len(found) < 2:
         return ""
-    listed = ", ".join(f"{name} {_shown(estimate, 1)}" for name, estimate in found)
+    values = listed([f"{name} {_shown(estimate, 1)}" for name, estimate in found])
     tested = [row for row in rows if "prior_word_ppl" in row.p_values]
     alike = [row.name for row in tested if not row.estimates["prior_word_ppl"].significant]
-    verdict = f" Not to be told from {baseline}: {', '.join(alike)}." if alike else ""
+    verdict = f" Not to be told from {baseline}: {listed(alike)}." if alike else ""
     if tested and not alike:
         verdict = f" All differ from {baseline}."
-    return f"Prior perplexity per word, from the lowest: {listed}.{verdict}"
+    return f"Prior perplexity per word, from the lowest: {values}.{verdict}"
 
 
 def _listening(rows: Sequence[Compared]) -> str:
     found = _known(rows, "context_worth")
     if not found:
         return ""
-    listed = ", ".join(f"{name} {_shown(estimate, 2)}" for name, estimate in found)
+    values = listed([f"{name} {_shown(estimate, 2)}" for name, estimate in found])
     deaf = [name for name, estimate in found if estimate.interval is not None and estimate.interval[0] <= 0]
-    verdict = f"; it is not above 0 beyond chance: {', '.join(deaf)}" if deaf else "; all read it"
-    return f"What the own context saves over a stranger's, nats per response: {listed}{verdict}."
+    verdict = f"; it is not above 0 beyond chance: {listed(deaf)}" if deaf else "; all read it"
+    return f"What the own context saves over a stranger's, nats per response: {values}{verdict}."
 
 
 def _partner(rows: Sequence[Compared], references: Compared) -> str:
@@ -67,16 +68,16 @@ def _partner(rows: Sequence[Compared], references: Compared) -> str:
     near = [f"{name} {_shown(each, 3)}" for name, each in found if each.interval is not None and each.interval[0] > 0]
     if not near:
         return f"No system's responses are nearer to their partner's profile than to other people's{beside}."
-    listed = ", ".join(near)
-    return f"Nearer to their partner's profile than to other people's{beside}: {listed}; no other system's responses."
+    values = listed(near)
+    return f"Nearer to their partner's profile than to other people's{beside}: {values}; no other system's responses."
 
 
 def _profile(rows: Sequence[Compared]) -> str:
     found = _known(rows, "worth")
     if not found:
         return ""
-    listed = ", ".join(f"{name} {_shown(estimate, 3)}" for name, estimate in found)
-    return f"What Zp of the right profile saves over Zp of a stranger's, nats per response: {listed}."
+    values = listed([f"{name} {_shown(estimate, 3)}" for name, estimate in found])
+    return f"What Zp of the right profile saves over Zp of a stranger's, nats per response: {values}."
 
 
 def _fader(row: Compared) -> str:
