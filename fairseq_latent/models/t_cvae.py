@@ -17,6 +17,7 @@ from fairseq.models.transformer import (
     TransformerEncoderBase,
     base_architecture,
 )
+from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -28,6 +29,7 @@ from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.initialisation import INITS, initialise
 from ..modules.latent_head import CategoricalHead, LatentHead, add_prior_bias
 from ..modules.latent_transformer import LatentDecoding, LatentReading, share_layers
+from ..modules.lexical_model import LexicalModel
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE, Range
 from ..text.vocabulary import joined_dictionary
 from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
@@ -104,6 +106,13 @@ class TCVAEConfig(LatentConfig):
             "runs on, or as in fairseq 0.12, with Xavier weights for the latent's networks"
         },
     )
+    lexical_model: bool = field(
+        default=False,
+        metadata={
+            "help": "add attention over the embeddings of the context's words to what meets the output projection: words of "
+            "the context, and words like them, become likelier (Nguyen and Chiang, 2018)"
+        },
+    )
 
 
 class TCVAEEncoder(LatentReading, TransformerEncoderBase):
@@ -119,9 +128,9 @@ class TCVAEEncoder(LatentReading, TransformerEncoderBase):
 class TCVAEDecoder(LatentDecoding, TransformerDecoderBase):
     """A Transformer decoder whose last states meet the latent before the output projection."""
 
-    def __init__(self, cfg, dictionary, embed_tokens, fusion: LatentFusion):
+    def __init__(self, cfg, dictionary, embed_tokens, fusion: LatentFusion, lexical: LexicalModel | None):
         super().__init__(cfg, dictionary, embed_tokens)
-        self.fusion = fusion
+        self.fusion, self.lexical = fusion, lexical
 
     def forward(self, prev_output_tokens, encoder_out=None, incremental_state=None, **kwargs):
         """(B, T) and an encoder output with a latent -> logits (B, T, V), extras."""
@@ -130,7 +139,7 @@ class TCVAEDecoder(LatentDecoding, TransformerDecoderBase):
         states, extra = self.extract_features(
             prev_output_tokens, encoder_out, incremental_state, alignment_layer=alignment_layer
         )
-        return self.output_layer(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), extra
+        return self.output_layer(self.hidden(states, encoder_out)), extra
 
 
 @register_model("t_cvae", dataclass=TCVAEConfig)
@@ -161,7 +170,8 @@ class TCVAEModel(LatentModel):
         categorical = str(cfg.latent_kind) == "categorical"
         latent_dim = cfg.latent_codes if categorical else cfg.latent_dim
         fusion = LatentFusion(cfg.embed_dim, latent_dim, str(cfg.fusion_activation))
-        decoder = TCVAEDecoder(transformer, dictionary, embed_tokens, fusion)
+        lexical = LexicalModel(cfg.embed_dim, FairseqDropout(cfg.attention_dropout)) if cfg.lexical_model else None
+        decoder = TCVAEDecoder(transformer, dictionary, embed_tokens, fusion, lexical)
         for layer in [*encoder.layers, *decoder.layers]:
             layer.activation_fn = ACTIVATIONS[str(cfg.activation)]
         initialise(str(cfg.init), [*encoder.layers, *decoder.layers], encoder.latent, fusion)
@@ -201,7 +211,7 @@ class TCVAEModel(LatentModel):
         packing = self.encoder.packing(target)  # the decoder's input is as long
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
         context, prior, posterior = self.encoder.distributions(src_tokens, response, packing)
-        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, src_tokens, target)
 
 
 def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> TransformerConfig:

@@ -39,20 +39,30 @@ class DecodedResponse:
     """Decoder states of a batch of responses, real tokens alone, waiting for latents z (..., B, Z).
 
     T-CVAE's latent enters after the decoder body, so that K latents cost K fusions and projections, not K decodings.
+    added: (N', H) that no latent changes, added after the fusion.
     """
 
-    def __init__(self, fusion: LatentFusion, projection: nn.Linear, response: PackedStates, target: Tensor):
+    def __init__(
+        self,
+        fusion: LatentFusion,
+        projection: nn.Linear,
+        response: PackedStates,
+        target: Tensor,
+        added: Tensor | None = None,
+    ):
         self.fusion, self.projection = fusion, projection
         self.mask = response.packing.mask
         self.words = target[self.mask]  # (N,)
         # with the rows that a packing adds to make their number round; only `_real` ones leave this class
         self.states = fusion.of_states(response.states)  # (N', H)
+        self.added = added
         sentence = sentence_index(self.mask)
         self.sentence = F.pad(sentence, (0, len(self.states) - len(sentence)))  # (N',)
 
     def _hidden(self, z: Tensor) -> Tensor:
         """(..., B, Z) -> (..., N', H)"""
-        return self.fusion.activation(self.states + self.fusion.of_latent(z)[..., self.sentence, :])
+        hidden = self.fusion.activation(self.states + self.fusion.of_latent(z)[..., self.sentence, :])
+        return hidden if self.added is None else hidden + self.added
 
     def _real(self, rows: Tensor) -> Tensor:
         """(..., N', W) -> (..., N, W)"""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..gaussian import DiagonalGaussian
 from .fusion import DecodedResponse, LatentFusion
 from .latent_sampling import sample_latent
+from .lexical_model import LexicalModel
 from .packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 
 
@@ -53,7 +54,7 @@ class LatentReading:
         (context,) = self.encode((tokens, self.packing(tokens)))
         prior = self.latent.prior([context])
         z = sample_latent(prior, noise_seed, num_latents, latent_mean, "dialogue")
-        out = as_fairseq(context)
+        out = as_fairseq(context, tokens)
         if num_latents > 1:
             rows = torch.arange(len(tokens), device=src_tokens.device).repeat_interleave(num_latents)
             out = reordered(out, rows)
@@ -81,10 +82,13 @@ class LatentReading:
 
 
 class LatentDecoding:
-    """Decodes a batch of responses up to the latent."""
+    """Decodes a batch of responses up to the latent; it has `embed_tokens` and `embed_scale`, too."""
 
     layers: Any
     fusion: LatentFusion
+    lexical: LexicalModel | None
+    embed_tokens: Any
+    embed_scale: Any
     output_projection: nn.Linear
 
     def states(self, prev_output_tokens: Tensor, packing: Packing, context: PackedStates) -> Tensor:
@@ -95,21 +99,36 @@ class LatentDecoding:
         return states
 
     def decode(
-        self, prev_output_tokens: Tensor, packing: Packing, context: PackedStates, target: Tensor
+        self, prev_output_tokens: Tensor, packing: Packing, context: PackedStates, src_tokens: Tensor, target: Tensor
     ) -> DecodedResponse:
         """(B, T): one pass through the layers, which any number of latents can then share."""
-        states = PackedStates(self.states(prev_output_tokens, packing, context), packing)
-        return DecodedResponse(self.fusion, self.output_projection, states, target)
+        states = self.states(prev_output_tokens, packing, context)
+        added = None
+        if self.lexical is not None:
+            added = self.lexical.packed(states, packing, context, self.words(context.packing.pack(src_tokens)))
+        return DecodedResponse(self.fusion, self.output_projection, PackedStates(states, packing), target, added)
+
+    def hidden(self, states: Tensor, encoder_out: dict[str, list[Tensor]]) -> Tensor:
+        """The layers' last states (B, T, H) -> what meets the output projection."""
+        hidden = self.fusion(states, encoder_out["latent"][0].unsqueeze(1))
+        if self.lexical is None:
+            return hidden
+        context, mask = encoder_out["encoder_out"][0].transpose(0, 1), ~encoder_out["encoder_padding_mask"][0]
+        return hidden + self.lexical(states, context, self.words(encoder_out["src_tokens"][0]), mask)
+
+    def words(self, tokens: Tensor) -> Tensor:
+        """(...) -> (..., H): embeddings without positions."""
+        return self.embed_scale * self.embed_tokens(tokens)
 
 
-def as_fairseq(context: PackedStates) -> dict[str, list[Tensor]]:
+def as_fairseq(context: PackedStates, tokens: Tensor) -> dict[str, list[Tensor]]:
     """What fairseq's decoder and beam search expect of an encoder."""
     return {
         "encoder_out": [context.padded().transpose(0, 1)],  # (S, B, H)
         "encoder_padding_mask": [~context.packing.mask],
         "encoder_embedding": [],
         "encoder_states": [],
-        "src_tokens": [],
+        "src_tokens": [tokens],
         "src_lengths": [],
     }
 

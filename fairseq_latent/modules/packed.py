@@ -82,7 +82,7 @@ def encoder_layer(layer: nn.Module, states: Tensor, packings: list[Packing]) -> 
     query, key, value = (project(states) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
     sizes = [len(packing) for packing in packings]
     parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), packings, strict=True)
-    attended = torch.cat([_attend(attention, *part, part[-1], part[-1].keys) for part in parts])
+    attended = torch.cat([attend(attention, *part, part[-1], part[-1].keys) for part in parts])
     states = layer.self_attn_layer_norm(states + layer.dropout_module(attention.out_proj(attended)))
     return _feed_forward(layer, states)
 
@@ -91,16 +91,16 @@ def decoder_layer(layer: nn.Module, states: Tensor, packing: Packing, context: P
     """(N, H) -> (N, H)"""
     attention = layer.self_attn
     query, key, value = (project(states) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
-    attended = attention.out_proj(_attend(attention, query, key, value, packing, packing, packing.past))
+    attended = attention.out_proj(attend(attention, query, key, value, packing, packing, packing.past))
     states = layer.self_attn_layer_norm(states + layer.dropout_module(attended))
     attention = layer.encoder_attn
     query, key, value = attention.q_proj(states), attention.k_proj(context.states), attention.v_proj(context.states)
-    attended = attention.out_proj(_attend(attention, query, key, value, packing, context.packing, context.packing.keys))
+    attended = attention.out_proj(attend(attention, query, key, value, packing, context.packing, context.packing.keys))
     states = layer.encoder_attn_layer_norm(states + layer.dropout_module(attended))
     return _feed_forward(layer, states)
 
 
-def _attend(
+def attend(
     attention: nn.Module, query: Tensor, key: Tensor, value: Tensor, queries: Packing, keys: Packing, mask: Tensor
 ) -> Tensor:
     """(N, H), (M, H), (M, H) -> (N, H)"""

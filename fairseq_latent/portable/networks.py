@@ -73,7 +73,8 @@ class TransformerNetwork(Network):
             words, embed_tokens, sizes, longest[0], head, flags["posterior_encoding"], response_alone
         )
         fusion = LatentFusion(flags["embed_dim"], latent_dim, flags["fusion_activation"])
-        decoder = TransformerDecoder(words, embed_tokens, sizes, longest[1], fusion, not flags["no_share_output"])
+        tied, lexical_model = not flags["no_share_output"], flags["lexical_model"]
+        decoder = TransformerDecoder(words, embed_tokens, sizes, longest[1], fusion, tied, lexical_model)
         if not flags["no_share_layers"]:
             share_layers(encoder, decoder)
         super().__init__(encoder, decoder, latent_dim)
@@ -93,7 +94,7 @@ class TransformerNetwork(Network):
         packing = self.encoder.packing(target)
         read = prev_output_tokens if self.reads_input else target
         context, prior, posterior = self.encoder.distributions(src_tokens, read, packing)
-        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, target)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, src_tokens, target)
 
 
 class SentenceNetwork(Network):

@@ -15,6 +15,7 @@ from ..modules.activations import ACTIVATIONS
 from ..modules.coders import Encoder, StepwiseDecoder
 from ..modules.fusion import LatentFusion
 from ..modules.latent_transformer import LatentDecoding, LatentReading
+from ..modules.lexical_model import LexicalModel
 from ..modules.packed import PackedStates, Packing
 
 LONGEST_WAVE = 10_000
@@ -145,11 +146,13 @@ class TransformerDecoder(LatentDecoding, Stack, StepwiseDecoder):
     """T-CVAE's."""
 
     def __init__(
-        self, words: Any, embed_tokens: nn.Embedding, sizes: dict, longest: int, fusion: LatentFusion, tied: bool
-    ):
+        self, words: Any, embed_tokens: nn.Embedding, sizes: dict, longest: int, fusion: LatentFusion, tied: bool,
+        lexical_model: bool,
+    ):  # fmt: skip
         StepwiseDecoder.__init__(self, words)
         self.build(words, embed_tokens, sizes, longest, of_decoder=True)
         self.fusion = fusion
+        self.lexical = LexicalModel(sizes["embed_dim"], Dropout()) if lexical_model else None
         self.output_projection = nn.Linear(sizes["embed_dim"], len(words), bias=False)
         if tied:
             self.output_projection.weight = embed_tokens.weight
@@ -163,7 +166,7 @@ class TransformerDecoder(LatentDecoding, Stack, StepwiseDecoder):
             if incremental_state is None
             else self._step(prev_output_tokens, encoder_out, incremental_state)
         )
-        return self.output_projection(self.fusion(states, encoder_out["latent"][0].unsqueeze(1))), {}
+        return self.output_projection(self.hidden(states, encoder_out)), {}
 
     def _whole(self, tokens: Tensor, encoder_out: dict[str, list[Tensor]]) -> Tensor:
         """(B, T) -> (B, T, H)"""

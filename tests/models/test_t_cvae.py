@@ -206,6 +206,7 @@ def test_spacefusion_refuses_a_joint_encoding(task):
 @pytest.mark.parametrize("arch, flags", [
     ("t_cvae_tiny", {}),
     ("t_cvae_tiny", {"posterior_encoding": "joint", "posterior_input": "target"}),
+    ("t_cvae_tiny", {"lexical_model": True}),
     ("t_spacefusion_tiny", {}),
 ])  # fmt: skip
 def test_padding_never_changes_a_loss(task, arch, flags):
@@ -259,9 +260,10 @@ def test_the_mean_latent_is_the_priors_mean(task):
     torch.testing.assert_close(out["latent"][0], run(model, sample)[1]["latent"].prior.mean)
 
 
+@pytest.mark.parametrize("lexical_model", [False, True])
 @pytest.mark.parametrize("arch", ARCHS)
-def test_incremental_decoding_equals_full_decoding(task, arch):
-    model, sample = build_model(task, arch).eval(), batch(task, ((3, 5), (5, 5), (2, 5)))
+def test_incremental_decoding_equals_full_decoding(task, arch, lexical_model):
+    model, sample = build_model(task, arch, lexical_model=lexical_model).eval(), batch(task, ((3, 5), (5, 5), (2, 5)))
     previous = sample["net_input"]["prev_output_tokens"]
     with torch.no_grad():
         out = model.encoder(**without_previous(sample["net_input"]))
@@ -279,6 +281,7 @@ def test_reordering_carries_the_latent(task):
     reordered = model.encoder.reorder_encoder_out(out, order)
     assert torch.equal(reordered["latent"][0], out["latent"][0][order])
     assert torch.equal(reordered["encoder_out"][0], out["encoder_out"][0][:, order])
+    assert torch.equal(reordered["src_tokens"][0], out["src_tokens"][0][order])  # the lexical model's
 
 
 def test_all_beams_of_a_context_share_one_latent(task, monkeypatch):

@@ -12,13 +12,14 @@ NORMED = ("--posterior-norm", "batch", "--posterior-norm-scale", "0.7")
 REMEDIES = [
     ("t_cvae", (*NORMED, "--latent-scale", "2")),
     ("t_cvae", ("--latent-kind", "categorical", "--latent-codes", "5")),
+    ("t_cvae", ("--lexical-model",)),
     ("gru_vae", (*NORMED, "--encoder-pooling", "max")),
     ("rnn_cvae", ("--latent-scale", "3", "--encoder-pooling", "mean")),
     ("vhred", NORMED),
 ]
 
 
-@pytest.mark.parametrize(("arch", "remedy"), REMEDIES, ids=lambda each: each if isinstance(each, str) else each[1])
+@pytest.mark.parametrize(("arch", "remedy"), REMEDIES, ids=lambda each: each if isinstance(each, str) else each[-1])
 def test_they_say_and_score_as_their_checkpoints(data_bin, sentences_bin, text, tmp_path, arch, remedy):
     data, task = (sentences_bin, "text_vae") if arch == "gru_vae" else (data_bin, "dialogue")
     flags = ("--task", task, "--max-update", "8", "--lr", "0.02", *remedy)
