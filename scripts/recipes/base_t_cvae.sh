@@ -16,10 +16,16 @@ arch=t_cvae
 train_row() {
     # model       Transformer-base, word vectors where there are any
     local model=(--arch "${ARCH:-$arch}" ${VECTORS:+--encoder-embed-path "$VECTORS"})
-    # optimiser
+    # optimiser   a rate that falls with the root of the updates, or in a line to nothing at the budget's end
+    local schedule=(--warmup-init-lr 1e-7) lowest=1e-9
+    case ${LR_SCHEDULER:=inverse_sqrt} in
+        inverse_sqrt) ;;
+        polynomial_decay) schedule=(--total-num-update "${MAX_UPDATE:-250000}") lowest=-1 ;; # it begins at 0
+        *) die "LR_SCHEDULER=$LR_SCHEDULER is unknown; remedy: inverse_sqrt or polynomial_decay" ;;
+    esac
     local optimiser=(--optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --clip-norm 25
-        --lr "${LR:-1e-3}" --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7
-        --warmup-updates "$(warmup "$folder" 4000 250000 "$@")" --stop-min-lr 1e-9)
+        --lr "${LR:-1e-3}" --lr-scheduler "$LR_SCHEDULER" "${schedule[@]}"
+        --warmup-updates "$(warmup "$folder" 4000 250000 "$@")" --stop-min-lr "$lowest")
     # run         about 27,000 tokens an update
     local budget=(--max-tokens "${MAX_TOKENS:-3360}" --update-freq "${UPDATE_FREQ:-8}" --max-update "${MAX_UPDATE:-250000}"
         --seed "${SEED:-0}")

@@ -216,6 +216,20 @@ def test_a_run_that_goes_on_keeps_its_warm_up(recorded):
     assert "other flags" in recorded(LINEAR, MAX_UPDATE="2000", WARMUP="50").stderr
 
 
+def test_a_learning_rate_that_falls_to_nothing(recorded):
+    from fairseq import options
+
+    done = recorded(LINEAR, LR_SCHEDULER="polynomial_decay", MAX_UPDATE="1000", WARMUP="100")
+    assert done.returncode == 0, done.stderr
+    arguments = recorded.arguments.read_text().splitlines()
+    args = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    assert (args.lr_scheduler, float(args.total_num_update), args.warmup_updates) == ("polynomial_decay", 1000, 100)
+    assert args.stop_min_lr < 0  # of its first update the rate is 0, at which fairseq would stop
+    refused = recorded(LINEAR, LR_SCHEDULER="cosine")
+    assert refused.returncode == 2
+    assert "LR_SCHEDULER=cosine is unknown; remedy: inverse_sqrt or polynomial_decay" in refused.stderr
+
+
 PERSONA_LOSSES = {
     "persona_full": "--criterion podi_elbo --podi-weight 1 --podi-target 0.15 --podi-form per_dim",
     "persona_no_podi": "--criterion elbo",
