@@ -50,6 +50,7 @@ STRUCTURE = {  # of the paper's model; sizes are not looked at
     "posterior_encoding": "separate",
     "no_share_layers": "False",
     "no_share_output": "False",
+    "lexical_model": "False",
 }
 
 
