@@ -76,8 +76,10 @@ fi
 # The budget: ten minutes on two CPU cores; every variable can be set from outside.
 export MAX_WORDS=${MAX_WORDS:-25} CONTEXT_TURNS=${CONTEXT_TURNS:-1} VOCABULARY=${VOCABULARY:-4000}
 export VALID=${VALID:-0.03} TEST=${TEST:-0.05} SEED=${SEED:-1}
-export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1000} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=1
-export LR=${LR:-2e-3} WARMUP=${WARMUP:-200} MAX_LENGTH=${MAX_LENGTH:-30}
+export ARCH=${ARCH:-t_cvae_small} MAX_UPDATE=${MAX_UPDATE:-1500} MAX_TOKENS=${MAX_TOKENS:-1500} UPDATE_FREQ=1
+export LR=${LR:-3e-3} WARMUP=${WARMUP:-100} LR_SCHEDULER=${LR_SCHEDULER:-polynomial_decay} MAX_LENGTH=${MAX_LENGTH:-30}
+# What makes so small a model listen (docs/listening.md); the paper has label smoothing and dropout, and no lexical model.
+listening=(--lexical-model --label-smoothing 0 --dropout 0 --attention-dropout 0 --activation-dropout 0)
 if ((smoke)); then
     name+=-smoke
     export ARCH=t_cvae_tiny VOCABULARY=500 MAX_UPDATE=30 WARMUP=10 SAMPLES=10 MAX_LENGTH=10 BEAM=2 MAX_TOKENS=500
@@ -93,7 +95,7 @@ run bash "$ROOT/scripts/prepare.sh" "$conversations" "$DATA"
 autocast=${AUTOCAST:-$(precision "$runs/precision")} # bfloat16 where the processor is faster with it
 evaluations=$((MAX_UPDATE / 4 > 0 ? MAX_UPDATE / 4 : 1))
 train_recipe() { # RUN, named after its recipe
-    local flags=(--autocast "$autocast")
+    local flags=("${listening[@]}" --autocast "$autocast")
     [[ $autocast == none || $(basename "$1") != speculative* ]] || flags+=(--selection-dtype bfloat16)
     RUN=$1 LOG_INTERVAL=$((MAX_UPDATE / 50 > 0 ? MAX_UPDATE / 50 : 1)) \
         bash "$ROOT/scripts/recipes/$(basename "$1").sh" "${flags[@]}" --validate-interval-updates "$evaluations" \
