@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from fairseq_latent.gaussian import DiagonalGaussian
 from fairseq_latent.losses import sum_by_sentence, token_nll
 from fairseq_latent.models import t_cvae
-from fairseq_latent.modules.fusion import DecodedResponse, LatentFusion
+from fairseq_latent.modules.latents.fusion import DecodedResponse, LatentFusion
 from fairseq_latent.modules.packed import PackedStates, Packing
 from fairseq_latent.selection import TILE, VocabularyScorer, choose_noise
 

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..gaussian import DiagonalGaussian, LatentOutput, seeded_noise
 from ..modules.bag_of_words import BagOfWordsHead, fit_bow_head
 from ..modules.coders import Encoder, StepwiseDecoder
-from ..modules.latent_scaling import LatentScaling
+from ..modules.latents.scaling import LatentScaling
 from ..ranges import POSITIVE
 from ..selection import DecodedTarget, choose_noise
 from ..text.vocabulary import check_words

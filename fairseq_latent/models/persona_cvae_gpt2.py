@@ -18,8 +18,8 @@ from ..gaussian import DiagonalGaussian
 from ..modules.language_models.body import LanguageModelBody, injection_points
 from ..modules.language_models.decoder import DecodedReply
 from ..modules.language_models.persona import PersonaDecoder, PersonaEncoder
-from ..modules.latent_encoders import BlocksReader, LatentReader, copy_blocks
-from ..modules.persona_latents import OTHER, PersonaEmbedding, PersonaLatents
+from ..modules.latents.encoders import BlocksReader, LatentReader, copy_blocks
+from ..modules.latents.persona import OTHER, PersonaEmbedding, PersonaLatents
 from ..ranges import DEPTH, SHARE, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE
 from ..symbols import EOT
 from ..text.vocabulary import index_of, joined_dictionary

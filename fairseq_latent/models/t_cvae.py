@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..gaussian import DiagonalGaussian
 from ..modules.activations import ACTIVATIONS
-from ..modules.categorical import Categorical
 from ..modules.embeddings import shared_embeddings
-from ..modules.fusion import DecodedResponse, LatentFusion
 from ..modules.initialisation import INITS, initialise
-from ..modules.latent_head import CategoricalHead, LatentHead, add_prior_bias
 from ..modules.latent_transformer import LatentDecoding, LatentReading, share_layers
+from ..modules.latents.categorical import Categorical
+from ..modules.latents.fusion import DecodedResponse, LatentFusion
+from ..modules.latents.head import CategoricalHead, LatentHead, add_prior_bias
 from ..modules.lexical_model import LexicalModel
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE, Range
 from ..text.vocabulary import joined_dictionary

@@ -10,7 +10,7 @@ from fairseq.models import register_model, register_model_architecture
 from torch import nn
 
 from ..errors import InputError
-from ..modules.latent_head import FixedVarianceHead
+from ..modules.latents.head import FixedVarianceHead
 from ..ranges import POSITIVE
 from .latent_model import latent_scaling
 from .t_cvae import TCVAEConfig, TCVAEModel, small, tiny

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..gaussian import DiagonalGaussian
-from .fusion import DecodedResponse, LatentFusion
-from .latent_sampling import sample_latent
+from .latents.fusion import DecodedResponse, LatentFusion
+from .latents.sampling import sample_latent
 from .lexical_model import LexicalModel
 from .packed import PackedStates, Packing, decoder_layer, embed, encoder_layer
 

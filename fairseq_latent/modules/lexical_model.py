@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .latent_head import bias_free
+from .latents.head import bias_free
 from .packed import PackedStates, Packing, attend
 
 

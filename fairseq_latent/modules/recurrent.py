@@ -15,8 +15,8 @@ from ..gaussian import DiagonalGaussian
 from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
 from .coders import Encoder, StepwiseDecoder
-from .latent_sampling import sample_latent
-from .latent_scaling import LatentScaling
+from .latents.sampling import sample_latent
+from .latents.scaling import LatentScaling
 from .packed import Packing
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this

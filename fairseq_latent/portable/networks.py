@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..gaussian import DiagonalGaussian
-from ..modules.fusion import LatentFusion
 from ..modules.hierarchical.encoder_decoder import DecodedTurn, DialogueEncoder, ResponseDecoder
 from ..modules.hierarchical.latent import ContextLatent, tanh_layers
 from ..modules.hierarchical.turns import TurnReader
-from ..modules.latent_head import CategoricalHead, FixedVarianceHead, LatentHead
-from ..modules.latent_scaling import LatentScaling
 from ..modules.latent_transformer import share_layers
+from ..modules.latents.fusion import LatentFusion
+from ..modules.latents.head import CategoricalHead, FixedVarianceHead, LatentHead
+from ..modules.latents.scaling import LatentScaling
 from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..selection import DecodedTarget
 from ..symbols import EOT

@@ -18,8 +18,8 @@ from ..modules.language_models.decoder import DecodedReply
 from ..modules.language_models.persona import PersonaDecoder, PersonaEncoder
 from ..modules.language_models.pretrained import LanguageModel, of_folder, rows_of_symbols
 from ..modules.language_models.word_table import WordTable, rows_for
-from ..modules.latent_encoders import BlocksReader, LatentReader
-from ..modules.persona_latents import PersonaEmbedding, PersonaLatents
+from ..modules.latents.encoders import BlocksReader, LatentReader
+from ..modules.latents.persona import PersonaEmbedding, PersonaLatents
 from ..selection import DecodedTarget
 from ..symbols import EOT
 from ..text.vocabulary import index_of

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..modules.activations import ACTIVATIONS
 from ..modules.coders import Encoder, StepwiseDecoder
-from ..modules.fusion import LatentFusion
 from ..modules.latent_transformer import LatentDecoding, LatentReading
+from ..modules.latents.fusion import LatentFusion
 from ..modules.lexical_model import LexicalModel
 from ..modules.packed import PackedStates, Packing
 

@@ -12,7 +12,7 @@ from fairseq.logging import metrics
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian, LatentOutput
 from fairseq_latent.losses import bow_nll, free_bits, fusion_distance, podi, same_rows
-from fairseq_latent.modules.fusion import DecodedResponse
+from fairseq_latent.modules.latents.fusion import DecodedResponse
 
 from ..helpers import programs
 from ..helpers.tiny import LENGTHS, NO_DROPOUT, batch, build_criterion, build_model, fairseq_encoding, gradients
@@ -391,7 +391,7 @@ def test_training_warns_of_a_collapse(data_bin, tmp_path, caplog, monkeypatch):
         torch.nn.init.zeros_(linear.weight)
         return linear
 
-    monkeypatch.setattr("fairseq_latent.modules.latent_head.bias_free", nothing)
+    monkeypatch.setattr("fairseq_latent.modules.latents.head.bias_free", nothing)
     with caplog.at_level(logging.WARNING):
         printed = programs.fit(data_bin, tmp_path, "--lr", "1e-9", "--max-epoch", "2", "--max-update", "0", "--no-save")
     assert [values["au"] for values in printed.numbers("valid")] == [0, 0]

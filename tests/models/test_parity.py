@@ -14,7 +14,7 @@ from fairseq.data import Dictionary
 from safetensors import safe_open
 
 from fairseq_latent.models import latent_model
-from fairseq_latent.modules import latent_sampling
+from fairseq_latent.modules.latents import sampling
 from fairseq_latent.schedules import KLSchedule
 from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
 from fairseq_latent.weights.released import places, renamed
@@ -238,7 +238,7 @@ def test_spacefusion_trains_as_theirs(theirs, monkeypatch, smoothing):
 def test_hypotheses_are_theirs(theirs, monkeypatch, name, latent, length_penalty):
     """Five a context, in order, with their scores."""
     oracle, task, model = theirs(name, bow=name == "t_cvae")
-    monkeypatch.setattr(latent_sampling, "seeded_noise", lambda *_: oracle["eps_prior"].unsqueeze(1))
+    monkeypatch.setattr(sampling, "seeded_noise", lambda *_: oracle["eps_prior"].unsqueeze(1))
     task.cfg.latent = "mean" if latent == "mean" else "sample"
     generator = task.build_generator(
         [model.eval()], Namespace(beam=5, nbest=5, lenpen=length_penalty, max_len_a=0, max_len_b=30)

@@ -15,7 +15,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq_latent.data.persona_dataset import POSTERIOR_INPUTS
 from fairseq_latent.errors import InputError
 from fairseq_latent.modules.language_models.body import injection_points
-from fairseq_latent.modules.persona_latents import FADER, OTHER, ZP
+from fairseq_latent.modules.latents.persona import FADER, OTHER, ZP
 from fairseq_latent.symbols import EOT
 from fairseq_latent.tasks.dialogue import DialogueConfig, DialogueTask
 from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask

@@ -8,7 +8,7 @@ from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import seeded_noise
-from fairseq_latent.modules.latent_head import FixedVarianceHead
+from fairseq_latent.modules.latents.head import FixedVarianceHead
 
 from ..helpers.tiny import (
     LENGTHS,

@@ -8,7 +8,7 @@ import torch
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import seeded_noise
 from fairseq_latent.losses import mutual_information
-from fairseq_latent.modules.categorical import Categorical
+from fairseq_latent.modules.latents.categorical import Categorical
 from fairseq_latent.selection import choose_noise
 
 from ..helpers import programs

@@ -11,8 +11,8 @@ from fairseq.data import Dictionary
 from fairseq_latent.errors import InputError
 from fairseq_latent.modules.language_models import pretrained
 from fairseq_latent.modules.language_models.body import LanguageModelBody, blocks_of
-from fairseq_latent.modules.latent_encoders import BlocksReader
-from fairseq_latent.modules.persona_latents import Tokens, fader_line
+from fairseq_latent.modules.latents.encoders import BlocksReader
+from fairseq_latent.modules.latents.persona import Tokens, fader_line
 from fairseq_latent.symbols import EOT
 from fairseq_latent.tasks.persona_dialogue import PersonaDialogueConfig, PersonaDialogueTask
 

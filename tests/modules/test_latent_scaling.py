@@ -8,7 +8,7 @@ from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.gaussian import DiagonalGaussian
-from fairseq_latent.modules.latent_scaling import EPSILON, LatentScaling, PosteriorNorm
+from fairseq_latent.modules.latents.scaling import EPSILON, LatentScaling, PosteriorNorm
 
 from ..helpers import programs
 from ..helpers.tiny import batch, build_criterion, build_model, sentence_batch

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from fairseq_latent.gaussian import DiagonalGaussian
 
 from ..coders import Encoder, StepwiseDecoder
-from ..latent_sampling import sample_latent
+from ..latents.sampling import sample_latent
 from ..recurrent import DecodedSentence, pool
 from .latent import ContextLatent
 from .turns import Ragged, TurnReader, Turns

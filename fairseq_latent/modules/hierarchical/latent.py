@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
-from ..latent_scaling import LatentScaling
+from ..latents.scaling import LatentScaling
 
 LOGVAR_RANGE = 8.0  # log variances stay between plus and minus this
 SMALLEST = 1e-8  # of a variance, before its logarithm

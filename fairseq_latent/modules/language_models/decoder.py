@@ -8,7 +8,7 @@ from fairseq_latent.losses import sum_by_sentence
 from fairseq_latent.selection import VocabularyScorer
 
 from ..coders import StepwiseDecoder
-from ..persona_latents import Tokens
+from ..latents.persona import Tokens
 from .body import LanguageModelBody
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from fairseq_latent.gaussian import DiagonalGaussian
 
 from ..coders import Encoder
-from ..latent_sampling import sample_latent
-from ..persona_latents import PersonaEmbedding, PersonaLatents, Tokens
+from ..latents.persona import PersonaEmbedding, PersonaLatents, Tokens
+from ..latents.sampling import sample_latent
 from .decoder import LanguageModelDecoder
 from .word_table import WordTable
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fairseq_latent.losses import sum_by_sentence, token_nll
 
-from ..persona_latents import Tokens
+from ..latents.persona import Tokens
 from ..prompts.embedding import PromptEmbedding
 from .body import LanguageModelBody
 from .decoder import DecodedReply, LanguageModelDecoder

@@ -14,7 +14,7 @@ from fairseq_latent.selection import VocabularyScorer
 
 from ..language_models.body import LanguageModelBody
 from ..language_models.decoder import LanguageModelDecoder
-from ..persona_latents import Tokens
+from ..latents.persona import Tokens
 from .embedding import PromptEmbedding
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from fairseq_latent.errors import InputError
 
 from ..language_models.word_table import WordTable
-from ..persona_latents import Tokens
+from ..latents.persona import Tokens
 
 
 class PromptEmbedding(nn.Module):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gaussian import DiagonalGaussian
+from ...gaussian import DiagonalGaussian
 
 MOMENTUM = 0.1  # of the running statistics, as in torch.nn.BatchNorm1d
 EPSILON = 1e-10  # its 1e-5 is more than the variance of an untrained network's means, which could hide behind it

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from ..errors import InputError
-from ..gaussian import DiagonalGaussian, seeded_noise
+from ...errors import InputError
+from ...gaussian import DiagonalGaussian, seeded_noise
 
 
 def sample_latent(

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gaussian import DiagonalGaussian
+from ...gaussian import DiagonalGaussian
+from ..packed import PackedStates
 from .categorical import Categorical
-from .latent_scaling import LatentScaling
-from .packed import PackedStates
+from .scaling import LatentScaling
 
 
 def bias_free(inputs: int, outputs: int) -> nn.Linear:

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..losses import sentence_index, sum_by_sentence
-from ..selection import VocabularyScorer
-from .activations import ACTIVATIONS
-from .latent_head import bias_free
-from .packed import PackedStates
+from ...losses import sentence_index, sum_by_sentence
+from ...selection import VocabularyScorer
+from ..activations import ACTIVATIONS
+from ..packed import PackedStates
+from .head import bias_free
 
 
 class LatentFusion(nn.Module):

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
-from .activations import ACTIVATIONS
-from .language_models.body import blocks_of, position_table
-from .language_models.packed_attention import packed_states, use_packed_attention
+from ...errors import InputError
+from ..activations import ACTIVATIONS
+from ..language_models.body import blocks_of, position_table
+from ..language_models.packed_attention import packed_states, use_packed_attention
 
 
 class Read(Protocol):

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..gaussian import DiagonalGaussian
-from .language_models.word_table import WordTable
-from .latent_scaling import LatentScaling
+from ...errors import InputError
+from ...gaussian import DiagonalGaussian
+from ..language_models.word_table import WordTable
+from .scaling import LatentScaling
 
 ZP, FADER, OTHER = range(3)  # rows that follow the word table
 LOGVAR_RANGE = 8.0
