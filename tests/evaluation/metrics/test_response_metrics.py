@@ -1,7 +1,9 @@
 """Metrics against independent definitions and hand counts."""
 
+import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,24 @@ def test_bleu_is_multi_bleu_on_random_text(seed):
     references = [" ".join(generator.choices("abcd", k=generator.randrange(12))) for _ in range(30)]
     hypotheses = [" ".join(generator.choices("abcd", k=generator.randrange(12))) for _ in range(30)]
     assert measure(Bleu("tok:none"), hypotheses, references).value == pytest.approx(multi_bleu(hypotheses, references))
+
+
+MADE_UP = json.loads((Path(__file__).parents[2] / "oracles/made_up_responses.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", MADE_UP["cases"], ids=lambda case: case["name"])
+def test_two_hundred_made_up_lines(case):
+    """What a Perl script after multi-bleu.perl, and the papers' two denominators of distinct n-grams, give."""
+    expected, lines = case["expected"], case["inputs"]
+    bleu = measure(Bleu("tok:none"), lines, MADE_UP["references"])
+    assert bleu.value == pytest.approx(expected["BLEU"], abs=MADE_UP["tolerance"])
+    assert bleu.value == pytest.approx(multi_bleu(lines, MADE_UP["references"]))
+    for name in ("precisions", "brevity_penalty", "ratio"):
+        assert bleu.extra[name] == pytest.approx(expected[name], abs=MADE_UP["tolerance"]), name
+    for n in (1, 2):
+        for denominator in ("ngrams", "words"):
+            score = measure(Distinct(n, "tok:none", denominator), lines)
+            assert score.value == pytest.approx(expected[score.name], abs=MADE_UP["tolerance"])
 
 
 def test_bleu_is_sacrebleu():
