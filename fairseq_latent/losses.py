@@ -20,9 +20,14 @@ CONTEXT_WORTH, LATENT_WORTH = (
 )  # statistics of validation and of `fairseq-latent latents`
 
 
-def sentence_index(mask: Tensor) -> Tensor:
-    """(B, T) bool -> (N,): the sentence of each real token, row by row."""
-    return mask.nonzero(as_tuple=True)[0]
+def real_places(mask: Tensor, count: int | None = None) -> Tensor:
+    """(B, T) bool -> (N,): where the real tokens stand in B * T, row by row.
+
+    count: N, if the caller knows it; a GPU need not be waited for then.
+    """
+    if count is None:
+        return mask.flatten().nonzero().squeeze(1)
+    return mask.flatten().logical_not().byte().argsort(stable=True)[:count]
 
 
 def sum_by_sentence(values: Tensor, mask: Tensor) -> Tensor:
@@ -91,7 +96,8 @@ def _few_rows(matrix: Tensor) -> tuple[Tensor, ...]:
 def sequence_nll(logits: Tensor, target: Tensor, pad: int, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """(N, V) packed, (B, T) -> smoothed (B,), plain (B,), nats per sentence."""
     mask = target.ne(pad)
-    smoothed, nll = token_nll(logits, target[mask], label_smoothing)
+    words = target.flatten().index_select(0, real_places(mask, len(logits)))
+    smoothed, nll = token_nll(logits, words, label_smoothing)
     return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
 
 
@@ -150,7 +156,7 @@ def free_bits(kl_per_dim: Tensor, floor: float, over: str = "dimension") -> Tens
         raise ValueError(f"free bits over {over} are over neither dimension, total nor sample")
     kl = kl_per_dim if over == "dimension" else kl_per_dim.sum(-1, keepdim=True)
     level = kl if over == "sample" else kl.mean(0, keepdim=True)
-    return torch.where(level < floor, kl.new_tensor(floor), kl).sum(-1)
+    return torch.where(level < floor, floor, kl).sum(-1)
 
 
 def bow_nll(bow_logits: Tensor, target: Tensor, pad: int, eos: int, form: str = "types") -> Tensor:
@@ -173,8 +179,8 @@ def bow_nll(bow_logits: Tensor, target: Tensor, pad: int, eos: int, form: str = 
 def same_rows(*tensors: Tensor) -> Tensor:
     """(B, ...) each -> (B, B) bool: which examples have equal rows in all tensors."""
     rows = torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
-    group = torch.unique(rows, dim=0, return_inverse=True)[1]
-    return group.unsqueeze(0).eq(group.unsqueeze(1))
+    chunk = max(1, PAIR_ELEMENTS // max(1, rows.numel()))
+    return torch.cat([part.unsqueeze(1).eq(rows.unsqueeze(0)).all(-1) for part in rows.split(chunk)])
 
 
 def podi(
@@ -285,7 +291,7 @@ def mutual_information(posterior: DiagonalGaussian, z: Tensor) -> Tensor:
     """
     pairs = posterior.pairwise_log_prob(z)
     size = pairs.size(0)
-    return pairs.diagonal() - pairs.logsumexp(1) + torch.log(pairs.new_tensor(float(size)))
+    return pairs.diagonal() - pairs.logsumexp(1) + math.log(size)
 
 
 def active_units(mean_sum: Tensor, mean_square_sum: Tensor, count: int, threshold: float = 0.01) -> int:
@@ -304,4 +310,4 @@ def importance_weighted_nll(nll: Tensor, log_prior: Tensor, log_posterior: Tenso
     -log p(y|x), and closer to it the larger K. K = 1 is the negative ELBO with the KL of that one sample.
     """
     log_weight = log_prior.double() - log_posterior.double() - nll.double()
-    return torch.log(log_weight.new_tensor(float(len(log_weight)))) - log_weight.logsumexp(0)
+    return math.log(len(log_weight)) - log_weight.logsumexp(0)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .gaussian import DiagonalGaussian
+from .losses import sum_by_sentence
 
 TILE = {"cpu": (512, 1024), "cuda": (4096, 8192)}  # rows and words of logits held at once: what a cache, a GPU takes
 ROUNDED = 64  # rows
@@ -108,6 +109,24 @@ class VocabularyScorer:
     @torch.no_grad()
     def __call__(self, hidden: Tensor) -> Tensor:
         """(..., N, H) -> (..., N) nats"""
+        nll = self._nll(hidden, self._normaliser)
+        return nll if nll.isfinite().all() else self._nll(hidden, self._safe_normaliser)
+
+    @torch.no_grad()
+    def of_latents(self, parts: Sequence[Tensor], hidden: Callable[[Tensor], Tensor], mask: Tensor) -> Tensor:
+        """Latents (k, B, Z), (k', B, Z), ...; `hidden` of one part is (k, N, H); mask (B, T) -> (K, B) nats per sentence.
+
+        Whether a logit was too large is asked once, of all latents: each question makes the host wait for a GPU.
+        """
+
+        def added(normaliser: Callable[..., Tensor]) -> Tensor:
+            return torch.cat([sum_by_sentence(self._nll(hidden(part), normaliser), mask) for part in parts])
+
+        nll = added(self._normaliser)
+        return nll if nll.isfinite().all() else added(self._safe_normaliser)
+
+    def _nll(self, hidden: Tensor, normaliser_of: Callable[..., Tensor]) -> Tensor:
+        """(..., N, H) -> (..., N) nats"""
         with torch.autocast(hidden.device.type, enabled=False):
             if self.biased:
                 hidden = F.pad(hidden, (0, 1), value=1.0)
@@ -118,9 +137,7 @@ class VocabularyScorer:
             # a round number of rows: libraries compile and keep a kernel for every shape they meet
             columns = [F.pad(column, (0, 0) * (column.dim() - 1) + (0, -len(column) % ROUNDED)) for column in columns]
             parts = list(zip(*(column.split(self.rows) for column in columns), strict=True))
-            normaliser = torch.cat([self._normaliser(*part) for part in parts])
-            if not normaliser.isfinite().all():
-                normaliser = torch.cat([self._safe_normaliser(*part) for part in parts])
+            normaliser = torch.cat([normaliser_of(*part) for part in parts])
         return normaliser[: target_score.numel()].view_as(target_score) - target_score
 
     def _normaliser(self, hidden: Tensor, target_score: Tensor, place: Tensor | None = None) -> Tensor:

@@ -64,8 +64,7 @@ def test_mutual_information_differs_by_the_sampled_entropy_alone(posterior):
     """Theirs takes E log q(z|x) in closed form, ours at the sampled z: the difference has expectation 0."""
     z = posterior.rsample()
     sampled = [
-        log_density(*each)
-        for each in zip(z.tolist(), posterior.mean.tolist(), posterior.logvar.tolist(), strict=True)
+        log_density(*each) for each in zip(z.tolist(), posterior.mean.tolist(), posterior.logvar.tolist(), strict=True)
     ]
     expected = calc_mi(posterior, z) + sum(sampled) / SIZE - negative_entropy(posterior.logvar.tolist())
     assert losses.mutual_information(posterior, z).mean().item() == pytest.approx(expected, rel=1e-5)
@@ -105,6 +104,8 @@ def test_importance_weighted_nll(posterior, prior, random):
             -nll[draw, example].item() + log_density(row, [0.0] * DIMENSIONS, [0.0] * DIMENSIONS)
             for draw, row in enumerate(z[:, example].tolist())
         ]
-        weights = [each - log_density(row, mean, logvar) for each, row in zip(joint, z[:, example].tolist(), strict=True)]
+        weights = [
+            each - log_density(row, mean, logvar) for each, row in zip(joint, z[:, example].tolist(), strict=True)
+        ]
         expected.append(-(log_sum_exp(weights) - math.log(5)))
     assert found.tolist() == pytest.approx(expected, rel=1e-5)

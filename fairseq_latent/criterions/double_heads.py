@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..gaussian import LatentOutput
-from ..losses import choice_nll, next_utterance_nll, sum_by_sentence, token_divergence
+from ..losses import choice_nll, next_utterance_nll, real_places, sum_by_sentence, token_divergence
 from ..ranges import AMOUNT, SHARE_BELOW_ONE
 from .latent_criterion import LatentCriterion, LatentCriterionConfig
 
@@ -85,12 +85,12 @@ class DoubleHeadsCriterion(LatentCriterion):
         self._update = Counts(*add_up(counts))
 
     def _counts(self, sample: dict) -> tuple[float, float, float]:
-        """Target tokens, sentences, examples with a wrong reply."""
-        distractors = sample["net_input"].get("distractors")
-        choices = 0.0
-        if distractors is not None and distractors.size(1):
-            choices = float(distractors[:, :, 0].ne(self.padding_idx).any(1).sum())
-        return float(sample["ntokens"]), float(sample["target"].size(0)), choices
+        """Target tokens, sentences, examples with a wrong reply; these are counted once, while the batch is the host's."""
+        if "choices" not in sample:
+            distractors = sample["net_input"].get("distractors")
+            counted = distractors is not None and distractors.size(1)
+            sample["choices"] = float(distractors[:, :, 0].ne(self.padding_idx).any(1).sum()) if counted else 0.0
+        return float(sample["ntokens"]), float(sample["target"].size(0)), sample["choices"]
 
     def forward(self, model, sample, reduce=True):
         """`LatentCriterion.forward`, with the denominators of the update in training and of the batch in validation."""
@@ -108,7 +108,8 @@ class DoubleHeadsCriterion(LatentCriterion):
     def nll(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Packed logits (N, V) -> smoothed and plain NLL (B,), nats per sentence; the least smoothed value is 0."""
         mask = target.ne(self.padding_idx)
-        smoothed, nll = token_divergence(logits, target[mask], self.padding_idx, self.label_smoothing)
+        words = target.flatten().index_select(0, real_places(mask, len(logits)))
+        smoothed, nll = token_divergence(logits, words, self.padding_idx, self.label_smoothing)
         return sum_by_sentence(smoothed, mask), sum_by_sentence(nll, mask)
 
     def divisor(self, name: str, latent: LatentOutput, target: Tensor) -> Tensor | int:

@@ -30,6 +30,7 @@ from ..modules.latents.categorical import Categorical
 from ..modules.latents.fusion import DecodedResponse, LatentFusion
 from ..modules.latents.head import CategoricalHead, LatentHead, add_prior_bias
 from ..modules.lexical_model import LexicalModel
+from ..modules.packed import packings
 from ..ranges import DEPTH, SHARE_BELOW_ONE, SIZE, SIZE_OR_NONE, Range
 from ..text.vocabulary import joined_dictionary
 from .latent_model import LatentConfig, LatentModel, latent_scaling, set_defaults
@@ -208,10 +209,11 @@ class TCVAEModel(LatentModel):
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedResponse]:
         """Prior and posterior of each pair, and its response decoded up to the latent; measures and pictures use it too."""
-        packing = self.encoder.packing(target)  # the decoder's input is as long
+        # the decoder's input is as long as the target
+        of_context, of_response = packings(self.encoder.real(src_tokens), self.encoder.real(target))
         response = prev_output_tokens if self.posterior_input == "decoder_input" else target
-        context, prior, posterior = self.encoder.distributions(src_tokens, response, packing)
-        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, src_tokens, target)
+        context, prior, posterior = self.encoder.distributions(src_tokens, response, of_context, of_response)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, of_response, context, src_tokens, target)
 
 
 def _transformer_config(cfg: TCVAEConfig, max_source: int, max_target: int) -> TransformerConfig:

@@ -76,7 +76,9 @@ class TransferTransfoModel(LatentModel):
     def add_choice_head(self) -> None:
         """Build the head that scores candidates, which only a criterion that uses it asks for."""
         if self.choice_head is None:
-            self.choice_head = self.new_choice_head()
+            self.choice_head = self.new_choice_head().to(
+                self.encoder.embed_tokens.weight
+            )  # a checkpoint may bring it late
 
     def new_choice_head(self) -> torch.nn.Module:
         """States at the ends of candidates (..., D) -> scores (...)."""

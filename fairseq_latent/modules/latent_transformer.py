@@ -51,7 +51,7 @@ class LatentReading:
         With num_latents = N, src_tokens holds every context N times in a row; each is encoded once and gets N latents.
         """
         tokens = src_tokens[::num_latents]
-        (context,) = self.encode((tokens, self.packing(tokens)))
+        (context,) = self.encode((tokens, Packing(self.real(tokens))))
         prior = self.latent.prior([context])
         z = sample_latent(prior, noise_seed, num_latents, latent_mean, "dialogue")
         out = as_fairseq(context, tokens)
@@ -60,19 +60,19 @@ class LatentReading:
             out = reordered(out, rows)
         return {**out, "latent": [z]}
 
-    def packing(self, tokens: Tensor) -> Packing:
-        """(B, S): where the real tokens stand."""
-        return Packing(tokens.ne(self.padding_idx))
+    def real(self, tokens: Tensor) -> Tensor:
+        """(B, S) -> (B, S) bool: false at pads."""
+        return tokens.ne(self.padding_idx)
 
     def distributions(
-        self, src_tokens: Tensor, response: Tensor, packing: Packing
+        self, src_tokens: Tensor, response: Tensor, of_context: Packing, of_response: Packing
     ) -> tuple[PackedStates, DiagonalGaussian, DiagonalGaussian]:
         """Contexts (B, S) and responses (B, T) -> the contexts' states, p(z|x) and q(z|x, y) over (B, Z)."""
-        batches = [(src_tokens, self.packing(src_tokens)), (response, packing)]
+        of_posterior = (response, of_response)
         if self.posterior_encoding == "joint":
             joined = torch.cat([src_tokens, response], dim=1)
-            batches[1] = (joined, self.packing(joined))
-        context, read = self.encode(*batches)
+            of_posterior = joined, Packing(self.real(joined), len(of_context.tokens) + len(of_response.tokens))
+        context, read = self.encode((src_tokens, of_context), of_posterior)
         alone = self.response_alone or self.posterior_encoding == "joint"
         return context, self.latent.prior([context]), self.latent.posterior([read] if alone else [context, read])
 

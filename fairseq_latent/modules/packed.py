@@ -12,19 +12,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..losses import real_places
+
 ROUNDED = 128  # rows, where every new number of rows costs the time to compile a kernel
 
 
 class Packing:
     """Where the real tokens of a batch (B, T) stand; packed tensors (N, ...) hold them sentence by sentence.
 
+    count: how many they are, if the caller knows; else a GPU is waited for.
     Under autocast on a CPU, whose library compiles and keeps a kernel for every shape it meets, some rows that nobody reads
     make N a round number.
     """
 
-    def __init__(self, mask: Tensor):
+    def __init__(self, mask: Tensor, count: int | None = None):
         self.mask = mask  # (B, T), true for real tokens
-        self.tokens = mask.flatten().nonzero().squeeze(1)  # where they stand in B * T
+        self.tokens = real_places(mask, count)
         rounded = ROUNDED if mask.device.type == "cpu" and torch.is_autocast_enabled("cpu") else 1
         self.rows = F.pad(self.tokens, (0, -len(self.tokens) % rounded))  # (N,)
 
@@ -38,6 +41,15 @@ class Packing:
     def real(self, packed: Tensor) -> Tensor:
         """(N, ...) -> those of the tokens."""
         return packed[: len(self.tokens)]
+
+    def words(self, tokens: Tensor) -> Tensor:
+        """(B, T) -> the real ones, without rows that make their number round."""
+        return tokens.flatten().index_select(0, self.tokens)
+
+    @property
+    def sentences(self) -> Tensor:
+        """(N,): the sentence of each row."""
+        return self.rows // max(1, self.mask.size(1))
 
     def pad(self, packed: Tensor, value: float = 0.0) -> Tensor:
         """(N, ...) -> (B, T, ...)"""
@@ -56,6 +68,12 @@ class Packing:
             self.keys
             & torch.ones(self.mask.size(1), self.mask.size(1), dtype=torch.bool, device=self.mask.device).tril()
         )
+
+
+def packings(*masks: Tensor) -> list[Packing]:
+    """Of several batches; a GPU is waited for once."""
+    counts = torch.stack([mask.sum() for mask in masks]).tolist()
+    return [Packing(mask, count) for mask, count in zip(masks, counts, strict=True)]
 
 
 @dataclass(frozen=True)

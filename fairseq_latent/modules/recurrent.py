@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..gaussian import DiagonalGaussian
-from ..losses import sum_by_sentence
 from ..selection import VocabularyScorer
 from .coders import Encoder, StepwiseDecoder
 from .latents.sampling import sample_latent
@@ -51,10 +50,7 @@ def pool(states: PackedSequence, last: Tensor, pooling: str) -> Tensor:
 
 def words_first(tokens: Tensor, pad: int) -> Tensor:
     """(B, S) -> (B, S): all pads on the right, the words in their order."""
-    pads = tokens.eq(pad)
-    if not pads[:, 0].any():
-        return tokens
-    return tokens.gather(1, pads.byte().argsort(dim=1, stable=True))
+    return tokens.gather(1, tokens.eq(pad).byte().argsort(dim=1, stable=True))
 
 
 class SentenceEncoder(Encoder):
@@ -191,11 +187,11 @@ class DecodedSentence:
     What dropout leaves out is sampled once: all latents of a sentence are compared on the same words and units.
     """
 
-    def __init__(self, decoder: Any, prev_output_tokens: Tensor, target: Tensor):
+    def __init__(self, decoder: Any, prev_output_tokens: Tensor, target: Tensor, packing: Packing | None = None):
         self.decoder = decoder
-        self.packing = Packing(target.ne(decoder.padding_idx))
-        self.words = target[self.packing.mask]  # (N,)
-        self.embedded = decoder.embed(prev_output_tokens)  # (B, T, E)
+        self.packing = packing or Packing(target.ne(decoder.padding_idx))
+        self.words = self.packing.words(target)  # (N,)
+        self.embedded = self._embedded(prev_output_tokens)
         self.kept: Tensor | None = None  # (N', H)
 
     def logits(self, z: Tensor) -> Tensor:
@@ -215,12 +211,15 @@ class DecodedSentence:
         score = VocabularyScorer(projection.weight, self.words, dtype, words, projection.bias)
         latents = z.flatten(0, -3) if z.dim() > 2 else z.unsqueeze(0)  # (K, B, Z)
         together = max(1, ROWS // max(1, latents.size(1)))
-        mask, parts = self.packing.mask, []
-        with torch.no_grad():
-            for part in latents.split(together):
-                states = self._states(part)[..., : len(self.words), :]
-                parts.append(sum_by_sentence(score(states), mask))
-        return torch.cat(parts).view(z.shape[:-1])
+
+        def hidden(part: Tensor) -> Tensor:
+            return self._states(part)[..., : len(self.words), :]
+
+        return score.of_latents(latents.split(together), hidden, self.packing.mask).view(z.shape[:-1])
+
+    def _embedded(self, prev_output_tokens: Tensor) -> Tensor:
+        """(B, T) -> (B, T, E)"""
+        return self.decoder.embed(prev_output_tokens)
 
     def _states(self, z: Tensor) -> Tensor:
         """(K, B, Z) -> (K, N', H), with dropout"""

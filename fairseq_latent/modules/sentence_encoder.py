@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..losses import real_places
 from ..matching import masked_mean
 from ..text.wordpiece import WordPieces
 from .language_models.pretrained import COPY_AGAIN, read_configuration, read_folder, transformers
@@ -47,8 +48,9 @@ class SentenceEncoder(nn.Module):
         flat = tokens.flatten(0, -2)
         real = flat.ne(self.pad)
         rows = real.any(-1)
-        width = int(real.sum(-1).max()) if len(flat) else 0
-        kept, mask = flat[rows, :width], real[rows, :width]
+        count, width = torch.stack([rows.sum(), real.sum(-1).max()]).tolist() if len(flat) else (0, 0)
+        places = real_places(rows, count)
+        kept, mask = flat[places, :width], real[places, :width]
         table = self.model.embeddings.word_embeddings.weight
         encodings = table.new_zeros(len(flat), table.size(1))
         if len(kept):

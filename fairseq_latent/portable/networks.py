@@ -14,6 +14,7 @@ from ..modules.latent_transformer import share_layers
 from ..modules.latents.fusion import LatentFusion
 from ..modules.latents.head import CategoricalHead, FixedVarianceHead, LatentHead
 from ..modules.latents.scaling import LatentScaling
+from ..modules.packed import packings
 from ..modules.recurrent import DecodedSentence, SentenceDecoder, SentenceEncoder
 from ..selection import DecodedTarget
 from ..symbols import EOT
@@ -91,10 +92,10 @@ class TransformerNetwork(Network):
         self, src_tokens: Tensor, prev_output_tokens: Tensor, target: Tensor
     ) -> tuple[DiagonalGaussian, DiagonalGaussian, DecodedTarget]:
         """See `Network`."""
-        packing = self.encoder.packing(target)
+        of_context, of_response = packings(self.encoder.real(src_tokens), self.encoder.real(target))
         read = prev_output_tokens if self.reads_input else target
-        context, prior, posterior = self.encoder.distributions(src_tokens, read, packing)
-        return prior, posterior, self.decoder.decode(prev_output_tokens, packing, context, src_tokens, target)
+        context, prior, posterior = self.encoder.distributions(src_tokens, read, of_context, of_response)
+        return prior, posterior, self.decoder.decode(prev_output_tokens, of_response, context, src_tokens, target)
 
 
 class SentenceNetwork(Network):

@@ -13,6 +13,7 @@ from fairseq_latent.gaussian import DiagonalGaussian
 
 from ..coders import Encoder, StepwiseDecoder
 from ..latents.sampling import sample_latent
+from ..packed import Packing
 from ..recurrent import DecodedSentence, pool
 from .latent import ContextLatent
 from .turns import Ragged, TurnReader, Turns
@@ -96,15 +97,16 @@ class DialogueEncoder(Encoder):
 
     def _turns(self, words: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N,) of turns (U,) -> (U, 2H): the last state of each direction, or as `pooling` says."""
-        ragged = Ragged(lengths)
+        ragged = Ragged(lengths, words.device)
         embedded = F.dropout(self.embed_tokens(words[ragged.places]), self.dropout, self.training)
         return pool(*steps(self.utterance_gru, ragged.packed(embedded)), self.pooling)
 
     def _over_turns(self, turns: Turns, vectors: Tensor) -> Tensor:
         """(U, 2H) -> (B, C)"""
         if self.floor:
-            vectors = torch.cat([vectors, F.one_hot(turns.own.long(), FLOORS).to(vectors)], dim=-1)
-        ragged = Ragged(turns.counts)
+            floor = F.one_hot(turns.own.long(), FLOORS).to(vectors.device, vectors.dtype, non_blocking=True)
+            vectors = torch.cat([vectors, floor], dim=-1)
+        ragged = Ragged(turns.counts, vectors.device)
         return steps(self.context_gru, ragged.packed(vectors[ragged.places]))[1].squeeze(0)
 
 
@@ -169,14 +171,19 @@ class DecodedTurn(DecodedSentence):
     decoder: ResponseDecoder
 
     def __init__(self, decoder: ResponseDecoder, context: Tensor, prev_output_tokens: Tensor, target: Tensor):
-        super().__init__(decoder, prev_output_tokens[target.ne(decoder.padding_idx)], target)  # embedded: (N, E)
+        mask = target.ne(decoder.padding_idx)
+        self.lengths = mask.sum(1).cpu()
+        super().__init__(decoder, prev_output_tokens, target, Packing(mask, int(self.lengths.sum())))
         self.context = context
-        self.lengths = self.packing.mask.sum(1)
+
+    def _embedded(self, prev_output_tokens: Tensor) -> Tensor:
+        """(B, T) -> (N, E): real tokens alone."""
+        return self.decoder.embed(self.packing.words(prev_output_tokens))
 
     def _states(self, z: Tensor) -> Tensor:
         """(K, B, Z) -> (K, N', H), with dropout"""
         size, real = z.size(0), len(self.words)
-        ragged = Ragged(self.lengths.repeat(size))
+        ragged = Ragged(self.lengths.repeat(size), z.device)
         context = self.context.expand(size, *self.context.shape).flatten(0, 1)
         packed = ragged.packed(self.embedded[ragged.places % real])
         states, _ = steps(self.decoder.gru, packed, self.decoder.begin(context, z.flatten(0, 1)))

@@ -13,17 +13,20 @@ from torch.nn.utils.rnn import PackedSequence
 class Ragged:
     """R sequences of unlike lengths, each of one element or more, end to end; N elements in all.
 
-    lengths (R,). places (N,): where the elements stand that a GRU reads first, second, …, all sequences at once.
+    lengths (R,), on the host, which plans what a GRU on `device` reads. places (N,): where the elements stand that it reads
+    first, second, …, all sequences at once.
     """
 
-    def __init__(self, lengths: Tensor):
-        self.lengths = lengths
-        descending, self.order = lengths.sort(descending=True, stable=True)
-        steps = torch.arange(int(descending[0]), device=lengths.device).unsqueeze(1)
+    def __init__(self, lengths: Tensor, device: torch.device | None = None):
+        device = lengths.device if device is None else device
+        lengths = lengths.cpu()
+        descending, order = lengths.sort(descending=True, stable=True)
+        steps = torch.arange(int(descending[0])).unsqueeze(1)
         running = steps < descending  # (T, R)
-        self.batch_sizes = running.sum(1).cpu()
+        self.batch_sizes = running.sum(1)
         starts = lengths.cumsum(0) - lengths
-        self.places = (starts[self.order] + steps)[running]
+        self.order = order.to(device, non_blocking=True)
+        self.places = (starts[order] + steps)[running].to(device, non_blocking=True)
 
     def packed(self, in_time: Tensor) -> PackedSequence:
         """Elements (N, H) in the order of `places` -> what nn.GRU takes."""
@@ -46,7 +49,7 @@ class Turns:
     """The turns of B contexts, end to end.
 
     words (N,): tokens. lengths (U,): tokens per turn. counts (B,): turns per context. own (U,) bool: whether a turn is of
-    who responds; speakers take turns, and the last one is the partner's.
+    who responds; speakers take turns, and the last one is the partner's. All but the words are on the host.
     """
 
     words: Tensor
@@ -79,6 +82,7 @@ class TurnReader:
         return self._split(tokens, -1)
 
     def _split(self, tokens: Tensor, end_of_turn: int) -> Turns:
+        device, tokens = tokens.device, tokens.cpu()  # how many there are of anything is for the host to know
         mask = tokens.ne(self.pad)
         row, words = mask.nonzero()[:, 0], tokens[mask]
         last = torch.ones_like(row, dtype=torch.bool)
@@ -86,7 +90,7 @@ class TurnReader:
         ends = last | words.eq(end_of_turn)
         turn = ends.cumsum(0) - ends.long()  # (N,): number of the turn that a token belongs to
         counts = torch.bincount(row[ends], minlength=len(tokens))
-        ordinal = torch.arange(len(row[ends]), device=tokens.device)
+        ordinal = torch.arange(len(row[ends]))
         from_last = counts.cumsum(0)[row[ends]] - 1 - ordinal  # (U,)
         kept = torch.ones_like(ends)
         if self.most_turns:
@@ -94,7 +98,7 @@ class TurnReader:
             counts = counts.clamp(max=self.most_turns)
         if self.most_tokens:
             lengths = torch.bincount(turn)
-            place = torch.arange(len(words), device=tokens.device) - (lengths.cumsum(0) - lengths)[turn]
+            place = torch.arange(len(words)) - (lengths.cumsum(0) - lengths)[turn]
             kept &= ends | (place < self.most_tokens - 1 - (self.begin >= 0))
         words, turn, ends = words.masked_fill(ends, self.end)[kept], turn[kept], ends[kept]
         own = from_last[turn[ends]] % 2 == 1
@@ -102,6 +106,6 @@ class TurnReader:
         lengths = torch.bincount(turn)
         if self.begin >= 0:
             begun = words.new_full((len(words) + len(lengths),), self.begin)
-            begun[torch.arange(len(words), device=tokens.device) + turn + 1] = words
+            begun[torch.arange(len(words)) + turn + 1] = words
             words, lengths = begun, lengths + 1
-        return Turns(words, lengths, counts, own)
+        return Turns(words.to(device, non_blocking=True), lengths, counts, own)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fairseq_latent.errors import InputError
 
-from .packed_attention import causal_mask, packed_states, use_packed_attention
+from .packed_attention import Layout, causal_mask, packed_states, use_packed_attention
 
 LONGEST_NUMBER = 9  # digits of a block
 
@@ -81,12 +81,13 @@ class LanguageModelBody(nn.Module):
         mask: Tensor,
         cache=None,
         branches: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         """Latents (B, L, D), vectors (B, S, D) at positions (B, S) that leave latents out -> the vectors' states (B, S, D).
 
         mask (B, L + S): false at pads, true at the latents, where they stand. With a cache, it also covers what was read
         before, and the latents, L = 0 but the first time, are not read again: the cache holds them as they were mixed.
-        branches (B, L + S): several continuations in one row, see `packed_states`.
+        branches (B, L + S): several continuations in one row, see `packed_states`. layout: that of the mask, if it is known.
         """
         count = latents.size(1)
         first = 1 if self.at == "after_bos" and count else 0
@@ -103,17 +104,24 @@ class LanguageModelBody(nn.Module):
             inputs = inputs.detach()
         self._latents = latents if count else None
         try:
-            states = self._run(inputs, positions, mask, cache, first, branches)
+            states = self._run(inputs, positions, mask, cache, first, branches, layout)
         finally:
             self._latents = self._places = None
         return torch.cat([states[:, :first], states[:, first + count :]], dim=1) if count else states
 
     def _run(
-        self, inputs: Tensor, positions: Tensor, mask: Tensor, cache, first: int, branches: Tensor | None
+        self,
+        inputs: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        cache,
+        first: int,
+        branches: Tensor | None,
+        layout: Layout | None,
     ) -> Tensor:
         if cache is None:
             watch = functools.partial(self._find, first=first)
-            return packed_states(self.model, inputs, positions, mask, watch=watch, branches=branches)
+            return packed_states(self.model, inputs, positions, layout or mask, watch=watch, branches=branches)
         width = inputs.size(1)
         if self._latents is not None:
             columns = torch.arange(first, first + self._latents.size(1), device=inputs.device)

@@ -9,7 +9,9 @@ from fairseq_latent.selection import VocabularyScorer
 
 from ..coders import StepwiseDecoder
 from ..latents.persona import Tokens
+from ..packed import Packing
 from .body import LanguageModelBody
+from .packed_attention import Layout
 
 
 class LanguageModelDecoder(StepwiseDecoder):
@@ -45,20 +47,20 @@ class LanguageModelDecoder(StepwiseDecoder):
 
     def states(self, latents: Tensor, prompt: Tokens, prev_output_tokens: Tensor) -> Tensor:
         """(B, L, D), (B, S), (B, T) -> (B, T, D): all words of the responses at once."""
-        read = self.joined(latents, prompt, prev_output_tokens)
+        read = self.joined(latents.size(1), prompt, prev_output_tokens)
         return self.body(latents, read.vectors, read.positions, read.mask)[:, -prev_output_tokens.size(1) :]
 
     def project(self, states: Tensor) -> Tensor:
         """(..., D) -> logits (..., V), by the word table."""
         return self.embedding.embed_tokens.project(states)
 
-    def joined(self, latents: Tensor, prompt: Tokens, prev_output_tokens: Tensor) -> Tokens:
+    def joined(self, num_latents: int, prompt: Tokens, prev_output_tokens: Tensor) -> Tokens:
         """Prompt and response as one sequence; its mask covers the latents too."""
         response = self.respond(prev_output_tokens, prompt.mask.sum(1))
         return Tokens(
             torch.cat([prompt.vectors, response.vectors], 1),
             torch.cat([prompt.positions, response.positions], 1),
-            F.pad(torch.cat([prompt.mask, response.mask], 1), (latents.size(1), 0), value=True),
+            F.pad(torch.cat([prompt.mask, response.mask], 1), (num_latents, 0), value=True),
         )
 
     @torch.no_grad()
@@ -88,7 +90,7 @@ class LanguageModelDecoder(StepwiseDecoder):
 
     def _step(self, latents: Tensor, prompt: Tokens, prev_output_tokens: Tensor, incremental_state: dict) -> Tensor:
         """The state of the last word; all before it stand in the cache, or go there now."""
-        read = self.joined(latents, prompt, prev_output_tokens)
+        read = self.joined(latents.size(1), prompt, prev_output_tokens)
         state = self.get_incremental_state(incremental_state, "body")
         cache = self.body.new_cache() if state is None else state["cache"]
         if seen := cache.get_seq_length():
@@ -126,8 +128,10 @@ class DecodedReply:
         fader: Tensor | None = None,
     ):
         self.decoder, self.prompt, self.prev_output_tokens, self.fader = decoder, prompt, prev_output_tokens, fader
-        self.mask = target.ne(decoder.embedding.pad)
-        self.words = target[self.mask]  # (N,)
+        self.packing = Packing(target.ne(decoder.embedding.pad))
+        self.words = self.packing.words(target)  # (N,)
+        self.read = decoder.joined(decoder.body.num_latents, prompt, prev_output_tokens)  # what all latents share
+        self.layout = Layout.of(self.read.mask)
 
     def logits(self, z: Tensor) -> Tensor:
         """(..., B, D) -> (..., N, V): pads are never projected to the vocabulary."""
@@ -143,16 +147,22 @@ class DecodedReply:
         training = self.decoder.training
         self.decoder.eval()
         try:
-            with torch.no_grad():
-                parts = [sum_by_sentence(score(self._states(each)), self.mask) for each in _one_by_one(z)]
+            nll = score.of_latents(
+                _one_by_one(z).unsqueeze(1).unbind(), lambda each: self._states(each[0]).unsqueeze(0), self.packing.mask
+            )
         finally:
             self.decoder.train(training)
-        return torch.stack(parts).view(z.shape[:-1])
+        return nll.view(z.shape[:-1])
 
     def _states(self, z: Tensor) -> Tensor:
         """(B, D) -> (N, D)"""
-        latents = self.decoder.latents(z, self.fader)
-        return self.decoder.states(latents, self.prompt, self.prev_output_tokens)[self.mask]
+        states = self._whole(z)[:, -self.prev_output_tokens.size(1) :]
+        return self.packing.real(self.packing.pack(states))
+
+    def _whole(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, S + T, D): states of prompts and responses"""
+        latents, read = self.decoder.latents(z, self.fader), self.read
+        return self.decoder.body(latents, read.vectors, read.positions, read.mask, layout=self.layout)
 
 
 def _one_by_one(z: Tensor) -> Tensor:

@@ -47,6 +47,21 @@ class Sentences:
         return torch.eye(self.packing.mask.size(1), dtype=torch.bool, device=self.packing.mask.device)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where real tokens stand in a batch (B, S), pads wherever, and in the one whose sentences begin at column 0."""
+
+    here: Packing
+    there: Packing
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Layout":
+        """mask (B, S): false at pads. A GPU is waited for once."""
+        lengths = mask.sum(1, keepdim=True)
+        count, longest = torch.stack([lengths.sum(), lengths.max()]).tolist()
+        return cls(Packing(mask, count), Packing(torch.arange(longest, device=mask.device) < lengths, count))
+
+
 _current: ContextVar[Sentences | None] = ContextVar("sentences", default=None)
 
 
@@ -97,19 +112,18 @@ def packed_states(
     model: nn.Module,
     inputs: Tensor,
     positions: Tensor,
-    mask: Tensor,
+    mask: Tensor | Layout,
     causal: bool = True,
     watch: Callable[[Packing], None] | None = None,
     branches: Tensor | None = None,
 ) -> Tensor:
-    """Vectors (B, S, D) at positions (B, S), mask (B, S) false at pads, wherever -> states (B, S, D), 0 at pads.
+    """Vectors (B, S, D) at positions (B, S), mask (B, S) false at pads, or its layout -> states (B, S, D), 0 at pads.
 
     `watch` is called with the packing before the model runs. With branches (B, S) a row holds several continuations of one
     text, one after the other: a token of branch n > 0 sees the text, branch 0, and what its own branch has before it.
     """
-    here = Packing(mask)
-    lengths = mask.sum(1, keepdim=True)
-    there = Packing(torch.arange(int(lengths.max()), device=mask.device) < lengths)
+    layout = mask if isinstance(mask, Layout) else Layout.of(mask)
+    here, there = layout.here, layout.there
     if watch is not None:
         watch(there)
     if branches is not None:

@@ -6,6 +6,7 @@ from torch import Tensor
 from fairseq_latent.losses import sum_by_sentence, token_nll
 
 from ..latents.persona import Tokens
+from ..packed import Packing
 from ..prompts.embedding import PromptEmbedding
 from .body import LanguageModelBody
 from .decoder import DecodedReply, LanguageModelDecoder
@@ -50,11 +51,11 @@ class DecodedTurns(DecodedReply):
         self.of_turns: Tensor | None = None  # states (M, D) that the scored tokens of the turns are predicted from
 
     def _states(self, z: Tensor) -> Tensor:
-        read = self.decoder.joined(self.decoder.latents(z, None), self.prompt, self.prev_output_tokens)
-        states = self.decoder.body(self.decoder.latents(z, None), read.vectors, read.positions, read.mask)
+        states = self._whole(z)
         length = self.prompt.mask.size(1)
-        self.of_turns = states[:, :length][self.scored]
-        return states[:, length:][self.mask]
+        scored = Packing(self.scored, len(self.labels))
+        self.of_turns = scored.real(scored.pack(states[:, :length]))
+        return self.packing.real(self.packing.pack(states[:, length:]))
 
     def turns_nll(self) -> Tensor:
         """(B,) nats, unsmoothed: all tokens of the turns after the first one with their ends; after `logits`."""

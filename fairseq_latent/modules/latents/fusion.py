@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...losses import sentence_index, sum_by_sentence
 from ...selection import VocabularyScorer
 from ..activations import ACTIVATIONS
 from ..packed import PackedStates
@@ -52,12 +51,11 @@ class DecodedResponse:
     ):
         self.fusion, self.projection = fusion, projection
         self.mask = response.packing.mask
-        self.words = target[self.mask]  # (N,)
+        self.words = response.packing.words(target)  # (N,)
         # with the rows that a packing adds to make their number round; only `_real` ones leave this class
         self.states = fusion.of_states(response.states)  # (N', H)
         self.added = added
-        sentence = sentence_index(self.mask)
-        self.sentence = F.pad(sentence, (0, len(self.states) - len(sentence)))  # (N',)
+        self.sentence = response.packing.sentences  # (N',)
 
     def _hidden(self, z: Tensor) -> Tensor:
         """(..., B, Z) -> (..., N', H)"""
@@ -80,5 +78,5 @@ class DecodedResponse:
         score = VocabularyScorer(self.projection.weight, self.words, dtype, words)
         latents = z.flatten(0, -3) if z.dim() > 2 else z.unsqueeze(0)  # (K, B, Z)
         together = max(1, score.rows // max(1, len(self.words)))  # small batches: several latents fill a tile
-        parts = [sum_by_sentence(score(self._real(self._hidden(part))), self.mask) for part in latents.split(together)]
-        return torch.cat(parts).view(z.shape[:-1])
+        nll = score.of_latents(latents.split(together), lambda part: self._real(self._hidden(part)), self.mask)
+        return nll.view(z.shape[:-1])

@@ -15,6 +15,7 @@ from fairseq_latent.selection import VocabularyScorer
 from ..language_models.body import LanguageModelBody
 from ..language_models.decoder import LanguageModelDecoder
 from ..latents.persona import Tokens
+from ..packed import Packing
 from .embedding import PromptEmbedding
 
 
@@ -55,7 +56,8 @@ class Branches:
 
     def before(self, candidate: int) -> Tensor:
         """(N, D): states that the tokens of a candidate are predicted from, packed."""
-        return self.states[:, candidate, :-1][self.tokens[:, candidate].ne(self.pad)]
+        packing = Packing(self.tokens[:, candidate].ne(self.pad))
+        return packing.real(packing.pack(self.states[:, candidate, :-1]))
 
 
 class SpeakerDecoder(LanguageModelDecoder):
