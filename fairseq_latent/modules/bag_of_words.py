@@ -10,6 +10,10 @@ class BagOfWordsHead(nn.Sequential):
         layers = [nn.Linear(latent_dim, hidden_dim), nn.Tanh()] if hidden_dim else []
         super().__init__(*layers, nn.Linear(hidden_dim or latent_dim, vocabulary))
 
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, Z), of any precision -> (B, V)"""
+        return super().forward(z.to(next(self.parameters()).dtype))
+
 
 def fit_bow_head(head: BagOfWordsHead | None, state: dict[str, Tensor], prefix: str) -> BagOfWordsHead | None:
     """The head that a checkpoint's `state` asks for.

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ..gaussian import DiagonalGaussian
 from ..selection import VocabularyScorer
 from .coders import Encoder, StepwiseDecoder
+from .full_precision import full_dtype, in_full
 from .latents.sampling import sample_latent
 from .latents.scaling import LatentScaling
 from .packed import Packing
@@ -82,12 +83,12 @@ class SentenceEncoder(Encoder):
         states, last = self.gru(packed)
         state = pool(states, last, self.pooling)  # (B, H * directions)
         with torch.autocast(state.device.type, enabled=False):
-            mean, logvar = self.posterior_net(state.to(self.posterior_net.weight.dtype)).chunk(2, -1)
-            return self.scaling.posterior(DiagonalGaussian(mean, logvar))
+            return self.scaling.posterior(DiagonalGaussian(*in_full(self.posterior_net, state).chunk(2, -1)))
 
     def prior(self, src_tokens: Tensor) -> DiagonalGaussian:
         """(B, S) -> N(0, I) over (B, Z): the sentence is not looked at."""
-        zeros = self.posterior_net.weight.new_zeros(src_tokens.size(0), self.latent_dim)
+        weight = self.posterior_net.weight
+        zeros = weight.new_zeros(src_tokens.size(0), self.latent_dim, dtype=full_dtype(weight))
         return DiagonalGaussian(zeros, zeros)  # whose mean no factor moves
 
     def forward(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from fairseq_latent.gaussian import DiagonalGaussian
 
+from ..full_precision import in_full
 from ..latents.scaling import LatentScaling
 
 LOGVAR_RANGE = 8.0  # log variances stay between plus and minus this
@@ -41,9 +42,9 @@ class ContextLatent(nn.Module):
         return [*self.recognition_net.parameters(), *self.scaling.parameters()]
 
     def _read(self, net: nn.Module, states: Tensor) -> DiagonalGaussian:
-        """In the parameters' own precision: a KL divergence is a small difference of large numbers."""
+        """In float32, or in float64 if the parameters are."""
         with torch.autocast(states.device.type, enabled=False):
-            mean, spread = net(states.to(next(net.parameters()).dtype)).chunk(2, -1)
+            mean, spread = in_full(net, states).chunk(2, -1)
             logvar = F.softplus(spread).clamp(min=SMALLEST).log() if self.softplus else spread
             return DiagonalGaussian(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
 

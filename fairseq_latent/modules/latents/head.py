@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...gaussian import DiagonalGaussian
+from ..full_precision import full_dtype, in_full
 from ..packed import PackedStates
 from .categorical import Categorical
 from .scaling import LatentScaling
@@ -34,17 +35,17 @@ class QueryAttention(nn.Module):
         self.attention = nn.MultiheadAttention(embed_dim, heads, dropout=dropout, bias=False)
 
     def forward(self, parts: Sequence[PackedStates]) -> Tensor:
-        """Sequences of the same B examples, joined in time -> (B, H)"""
-        heads, embed_dim = self.attention.num_heads, self.attention.embed_dim
-        of_query, of_key, of_value = self.attention.in_proj_weight.view(3, heads, -1, embed_dim)
-        query = (of_query @ self.query.flatten()) * (embed_dim // heads) ** -0.5  # (heads, H / heads)
+        """Sequences of the same B examples, joined in time -> (B, H), in the states' precision"""
+        heads, embed_dim, dtype = self.attention.num_heads, self.attention.embed_dim, parts[0].states.dtype
+        of_query, of_key, of_value = self.attention.in_proj_weight.to(dtype).view(3, heads, -1, embed_dim)
+        query = (of_query @ self.query.to(dtype).flatten()) * (embed_dim // heads) ** -0.5  # (heads, H / heads)
         key = torch.einsum("hd,hde->eh", query, of_key)  # (H, heads)
         scores = [part.packing.pad(part.states @ key, -math.inf) for part in parts]  # (B, S, heads) each
         weights = F.dropout(torch.cat(scores, dim=1).softmax(1), self.attention.dropout, self.training)
         weights = weights.transpose(1, 2).split([score.size(1) for score in scores], dim=2)
         pooled = sum(weight @ part.padded() for weight, part in zip(weights, parts, strict=True))  # (B, heads, H)
         values = torch.einsum("bhe,hde->bhd", pooled, of_value)
-        return self.attention.out_proj(values.flatten(1))
+        return F.linear(values.flatten(1), self.attention.out_proj.weight.to(dtype))
 
 
 def prior_network(embed_dim: int, hidden_dim: int, outputs: int) -> nn.Module:
@@ -62,11 +63,11 @@ def add_prior_bias(head: nn.Module, state: dict[str, Tensor], prefix: str) -> No
 
 
 def outside_autocast(read: Callable) -> Callable:
-    """Read a Gaussian in the parameters' own precision: a KL divergence is a small difference of large numbers."""
+    """Read a Gaussian in float32, or in float64 if the parameters are."""
 
     @functools.wraps(read)
     def in_full(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
-        dtype = self.pool.query.dtype
+        dtype = full_dtype(self.pool.query)
         with torch.autocast(self.pool.query.device.type, enabled=False):
             return read(self, [PackedStates(part.states.to(dtype), part.packing) for part in parts])
 
@@ -89,12 +90,12 @@ class LatentHead(nn.Module):
     @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> p(z|x) over (B, Z)"""
-        return self.scaling.prior(DiagonalGaussian(*self.prior_net(self.pool(parts)).chunk(2, -1)))
+        return self.scaling.prior(DiagonalGaussian(*in_full(self.prior_net, self.pool(parts)).chunk(2, -1)))
 
     @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts and responses -> q(z|x, y) over (B, Z)"""
-        return self.scaling.posterior(DiagonalGaussian(*self.posterior_net(self.pool(parts)).chunk(2, -1)))
+        return self.scaling.posterior(DiagonalGaussian(*in_full(self.posterior_net, self.pool(parts)).chunk(2, -1)))
 
 
 class CategoricalHead(nn.Module):
@@ -109,12 +110,12 @@ class CategoricalHead(nn.Module):
     @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> Categorical:
         """States of contexts -> p(z|x) over (B, C)"""
-        return Categorical.of_scores(self.prior_net(self.pool(parts)))
+        return Categorical.of_scores(in_full(self.prior_net, self.pool(parts)))
 
     @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> Categorical:
         """States of contexts and responses -> q(z|x, y) over (B, C)"""
-        return Categorical.of_scores(self.posterior_net(self.pool(parts)))
+        return Categorical.of_scores(in_full(self.posterior_net, self.pool(parts)))
 
 
 class FixedVarianceHead(nn.Module):
@@ -134,12 +135,12 @@ class FixedVarianceHead(nn.Module):
     @outside_autocast
     def prior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of contexts -> (B, Z) around the context's mean"""
-        return self.scaling.prior(self._around(self.prior_net(self.pool(parts))))
+        return self.scaling.prior(self._around(in_full(self.prior_net, self.pool(parts))))
 
     @outside_autocast
     def posterior(self, parts: Sequence[PackedStates]) -> DiagonalGaussian:
         """States of responses -> (B, Z) around the response's mean"""
-        return self.scaling.posterior(self._around(self.posterior_net(self.pool(parts))))
+        return self.scaling.posterior(self._around(in_full(self.posterior_net, self.pool(parts))))
 
     def _around(self, mean: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(mean, torch.full_like(mean, self.logvar))

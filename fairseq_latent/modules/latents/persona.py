@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...gaussian import DiagonalGaussian
+from ..full_precision import in_full
 from ..language_models.word_table import WordTable
 from .scaling import LatentScaling
 
@@ -108,8 +109,8 @@ class GaussianHead(nn.Module):
     def forward(self, state: Tensor) -> DiagonalGaussian:
         """(B, D) -> N over (B, D), its log variances within 8 of 0."""
         with torch.autocast(state.device.type, enabled=False):
-            hidden = self.hidden(state.to(self.hidden.weight.dtype))
-            mean, logvar = self.out(F.leaky_relu(hidden)).float().chunk(2, dim=-1)
+            hidden = in_full(self.hidden, state)
+            mean, logvar = in_full(self.out, F.leaky_relu(hidden)).chunk(2, dim=-1)
         return DiagonalGaussian(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
 
 
@@ -162,7 +163,7 @@ class PersonaLatents(nn.Module):
         """(B, D) -> the mean of p(fader|C, Zp), (B, D)."""
         mark = embedding.marks.weight[FADER].expand_as(z)
         state = self.prior_reader(torch.stack([z.to(mark.dtype), mark], 1), context, embedding.position_vectors)[:, 1]
-        return state if self.fader_mode == "vector" else self.of_number(state.mean(-1).sigmoid())
+        return state if self.fader_mode == "vector" else self.of_number(state.float().mean(-1).sigmoid())
 
     def of_number(self, value: Tensor) -> Tensor:
         """(B,) -> (B, D): the fader of a value, by hand or the similarity in training."""
@@ -170,7 +171,8 @@ class PersonaLatents(nn.Module):
 
     def number(self, fader: Tensor) -> Tensor:
         """(B, D) -> (B,): how far a fader goes in its direction."""
-        return ((fader - self.start) * self.direction).sum(-1) / self.direction.square().sum()
+        along = ((fader.float() - self.start) * self.direction).sum(-1)
+        return along / self.direction.float().square().sum()
 
     def fader_kl(self, fader: Tensor, similarity: Tensor) -> Tensor:
         """(B, D), (B,) -> (B,) nats: KL of two Gaussians of variance 1, the posterior's mean the similarity's fader.

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...gaussian import DiagonalGaussian
+from ..full_precision import full_dtype
 
 MOMENTUM = 0.1  # of the running statistics, as in torch.nn.BatchNorm1d
 EPSILON = 1e-10  # its 1e-5 is more than the variance of an untrained network's means, which could hide behind it
@@ -33,11 +34,18 @@ class PosteriorNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(latent_dim))
 
     def forward(self, mean: Tensor) -> Tensor:
-        """(B, Z) -> (B, Z)"""
+        """(B, Z) -> (B, Z), in float32, or in float64 if the parameters are."""
         of_batch = self.training and len(mean) > 1
-        scale = torch.full_like(self.shift, self.scale)
-        mean = mean.to(scale.dtype)
-        return F.batch_norm(mean, self.running_mean, self.running_var, scale, self.shift, of_batch, MOMENTUM, EPSILON)
+        dtype = full_dtype(self.shift)
+        shift, running_mean, running_var = (
+            each.to(dtype) for each in (self.shift, self.running_mean, self.running_var)
+        )
+        scale = torch.full_like(shift, self.scale)
+        normed = F.batch_norm(mean.to(dtype), running_mean, running_var, scale, shift, of_batch, MOMENTUM, EPSILON)
+        if running_mean is not self.running_mean:  # the statistics were copied, for half precision
+            self.running_mean.copy_(running_mean)
+            self.running_var.copy_(running_var)
+        return normed
 
 
 class LatentScaling(nn.Module):
