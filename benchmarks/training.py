@@ -28,9 +28,9 @@ TRANSFORMER = {
 }
 
 
-def ours(arch: str, vocabulary: int) -> Trainer:
+def ours(arch: str, vocabulary: int, cpu: bool = True) -> Trainer:
     """T-CVAE with the criterion `elbo`."""
-    return _trainer(vocabulary, "--task", "dialogue", "--arch", arch, "--criterion", "elbo")
+    return _trainer(vocabulary, cpu, "--task", "dialogue", "--arch", arch, "--criterion", "elbo")
 
 
 def stock(arch: str, vocabulary: int) -> Trainer:
@@ -41,11 +41,11 @@ def stock(arch: str, vocabulary: int) -> Trainer:
         for name, number in zip(("embed-dim", "ffn-embed-dim", "layers", "attention-heads"), size, strict=True):
             flags += [f"--{side}-{name}", number]
     flags += ["--share-all-embeddings", "--attention-dropout", "0.1", "--activation-dropout", "0.1"]
-    return _trainer(vocabulary, *flags)
+    return _trainer(vocabulary, True, *flags)
 
 
-def _trainer(vocabulary: int, *flags: str) -> Trainer:
-    """As fairseq-train builds it, on the CPU, with the optimiser of the recipes."""
+def _trainer(vocabulary: int, cpu: bool, *flags: str) -> Trainer:
+    """As fairseq-train builds it, with the optimiser of the recipes."""
     with _silence(), tempfile.TemporaryDirectory() as folder:
         words = Dictionary()
         for index in range(vocabulary - words.nspecial):
@@ -53,7 +53,8 @@ def _trainer(vocabulary: int, *flags: str) -> Trainer:
         for side in ("src", "tgt"):
             words.save(f"{folder}/dict.{side}.txt")
         command = [folder, "--user-dir", str(Path(fairseq_latent.__file__).parent), "-s", "src", "-t", "tgt", *flags]
-        command += ["--cpu", "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--weight-decay", "1e-4"]
+        command += ["--cpu"] if cpu else []
+        command += ["--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--weight-decay", "1e-4"]
         command += [
             "--clip-norm",
             "25",
