@@ -22,4 +22,6 @@ done
 activate
 data=${data:-$ROOT/data-bin/quickstart}
 [[ -f $data/dict.src.txt ]] || die "$data: no binarised data; remedy: bash scripts/quickstart.sh, or another folder"
-python "$ROOT/benchmarks/check_gpu.py" "$data" ${words[@]+"${words[@]}"}
+# it shares code with the other benchmarks
+export PYTHONPATH=$ROOT/benchmarks${PYTHONPATH:+:$PYTHONPATH}
+python "$ROOT/benchmarks/gpu/check_gpu.py" "$data" ${words[@]+"${words[@]}"}

@@ -23,7 +23,7 @@ from unittest import mock
 
 from programs import ON_CPU, ON_GPU, Runs
 
-PAGE = Path(__file__).parents[1] / "docs/cluster.md"
+PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 NOT_RUN = re.compile(r"not run: no GPU at hand|on a GPU not run")
 K = (1, 5, 40)
 SLACK = 1.1  # memory at the largest K over that at K = 1

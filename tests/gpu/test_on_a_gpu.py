@@ -11,7 +11,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq_latent.modules.packed import Packing
 
 from ..helpers import programs, speakers
-from ..helpers.pretended_gpu import GPU, MixedDevices, pretended_gpu
+from .pretended_gpu import GPU, MixedDevices, pretended_gpu
 
 
 @dataclass(frozen=True)

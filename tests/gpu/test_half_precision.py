@@ -12,9 +12,9 @@ from fairseq_latent.gaussian import DiagonalGaussian
 from fairseq_latent.models import latent_model
 
 from ..helpers import programs
-from ..helpers.pretended_gpu import pretended_gpu
 from ..helpers.tiny import batch, build_criterion, build_model, sentence_batch
-from . import hierarchical_cases
+from ..models import hierarchical_cases
+from .pretended_gpu import pretended_gpu
 
 DIALOGUE = ("t_cvae_tiny", "vhred_tiny", "rnn_cvae_tiny")
 LOSS = {"k": 3, "podi_weight": 1.0, "podi_form": "auto", "bow_weight": 1.0, "label_smoothing": 0.1}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ..helpers import programs
-from ..helpers.pretended_gpu import pretended_gpu
-from .test_recipes_and_evaluate import ROOT
+from ..scripts.test_recipes_and_evaluate import ROOT
+from .pretended_gpu import pretended_gpu
 
 SCRIPT = ROOT / "scripts/cluster/check_gpu.sh"
 
@@ -42,7 +42,8 @@ def test_all_of_it_on_a_pretended_gpu(data_bin, monkeypatch, capsys):
     """Every precision trains there, texts are the CPU's; what does not hold makes it exit with 1."""
     pytest.importorskip("transformers")
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    module = runpy.run_path(str(ROOT / "benchmarks/check_gpu.py"), run_name="check_gpu")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks/gpu")
+    module = runpy.run_path(str(ROOT / "benchmarks/gpu/check_gpu.py"), run_name="check_gpu")
     main = module["main"]
     main.__globals__["ON_GPU"] = module["ON_CPU"]
     checks = ("precisions", "decoding", "persona")
