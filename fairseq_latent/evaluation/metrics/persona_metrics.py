@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairseq_latent.errors import InputError
+from fairseq_latent.text.line_ngrams import Words
 from fairseq_latent.text.word_tokenizers import UNSPACED, Tokenizer
 
 from . import p_distance
@@ -42,9 +43,9 @@ def distinct(
     lines: Sequence[str], signature: str, samples: int, dialogues: int = 0, of_dialogues: int = 0
 ) -> list[Measurement]:
     """Distinct 1- and 2-grams, by both denominators; of some of the dialogues, or of all."""
-    found = []
+    found, words = [], Words.of(lines)
     for n in (1, 2):
-        statistics = Distinct(n, signature).statistics(lines)  # the same for both denominators
+        statistics = words.ngrams(n)  # the same for both denominators
         found += [
             Measurement(Distinct(n, signature, denominator, dialogues, of_dialogues), statistics, samples)
             for denominator in ("ngrams", "words")

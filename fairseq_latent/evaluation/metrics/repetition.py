@@ -31,6 +31,10 @@ class Duplicates:
     def table(self, statistics: Sequence[str], samples: int = 1) -> np.ndarray:
         """(contexts, 2): repetitions that are lost without the context, less the mean excess of these; its lines."""
         everywhere = Counter(statistics)
+        if samples == 1:
+            times = np.fromiter((everywhere[text] for text in statistics), np.int64, len(statistics))
+            lost = (times > 1) * (1 + (times == 2))
+            return np.stack([lost - (lost.sum() - _repeated(everywhere)) / len(lost), np.ones(len(lost))], axis=1)
         lost = []
         for start in range(0, len(statistics), samples):
             of_context = Counter(statistics[start : start + samples])

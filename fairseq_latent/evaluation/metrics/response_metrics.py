@@ -6,18 +6,20 @@ sums, over any choice of contexts, give that choice's value (`value`). Lines hav
 (`tokenize`). A line's reference is a text, or a sequence of texts where a context has several.
 """
 
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from fairseq_latent.text.line_ngrams import LineNgrams, Words, bleu_counts
 from fairseq_latent.text.overlap import unigram_f1
 
 Lines = Sequence[str]
 References = Sequence[str | Sequence[str]]
 Ratio = tuple[float, float]
+Statistics = np.ndarray | Sequence[Sequence[float]]  # (N, k)
+NgramStatistics = LineNgrams | Sequence[tuple[Sequence[int], int]]
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class Score:
 
 
 class Additive:
-    """A metric whose statistics are numbers that add up."""
+    """A metric whose statistics are numbers that add up: (N, k), a row per line."""
 
     interval = "percentile"
 
-    def table(self, statistics: Sequence[tuple[float, ...]], samples: int = 1) -> np.ndarray:
+    def table(self, statistics: Statistics, samples: int = 1) -> np.ndarray:
         """(contexts, k): the statistics of each context, which has `samples` lines, one after the other."""
-        lines = np.array(statistics, dtype=np.float64)
-        return lines.reshape(len(lines) // samples, samples, -1).sum(axis=1)
+        lines = np.asarray(statistics)
+        return lines if samples == 1 else lines.reshape(len(lines) // samples, samples, -1).sum(axis=1)
 
 
 class Mean(Additive):
@@ -66,24 +68,19 @@ class Bleu(Additive):
     references: str = "1"  # a context; "var" where they differ
     name: str = "BLEU"
 
-    def statistics(self, hypotheses: Lines, references: References) -> list[tuple[int, ...]]:
+    def statistics(self, hypotheses: Lines, references: References) -> np.ndarray:
         """Per line: words of hypothesis and reference, matched 1- to 4-grams, all 1- to 4-grams; they add up."""
-        from sacrebleu.metrics import BLEU
-
-        # effective_order only silences a warning about single sentences; the counts do not depend on it.
-        counter = BLEU(tokenize="none", smooth_method="none", force=True, effective_order=True)
-        lines = (counter.sentence_score(line, texts) for line, texts in _pairs(hypotheses, references))
-        return [(line.sys_len, line.ref_len, *line.counts, *line.totals) for line in lines]
+        return bleu_counts(hypotheses, (texts for _, texts in _pairs(hypotheses, references))).astype(np.int32)
 
     def value(self, sums: Sequence[float]) -> float:
         """BLEU of the summed counts."""
         return _bleu(sums).score
 
-    def score(self, statistics: Sequence[tuple[int, ...]]) -> Score:
+    def score(self, statistics: Statistics) -> Score:
         """BLEU of the summed counts, with precisions, matches, brevity penalty and length ratio as extras."""
         from sacrebleu import __version__
 
-        sums = [sum(column) for column in zip(*statistics, strict=True)] or [0] * 10
+        sums = column_sums(statistics, 10)
         bleu = _bleu(sums)
         extra = {
             "precisions": list(bleu.precisions),
@@ -131,27 +128,21 @@ class Distinct:
         name = f"dist-{self.n}" if self.denominator == "ngrams" else f"Distinct-{self.n}"
         return f"{name}@{self.dialogues}" if self.dialogues else name
 
-    def statistics(self, hypotheses: Lines, references: References | None = None) -> list[tuple[tuple[int, ...], int]]:
+    def statistics(self, hypotheses: Lines, references: References | None = None) -> LineNgrams:
         """Per line: its n-grams (as numbers that hold within this list) and its words; they unite and add up."""
-        numbers: dict[Hashable, int] = {}
-        return [
-            (tuple(numbers.setdefault(ngram, len(numbers)) for ngram in ngrams(words, self.n)), len(words))
-            for words in map(str.split, hypotheses)
-        ]
+        return Words.of(hypotheses).ngrams(self.n)
 
-    def table(self, statistics: Sequence[tuple[tuple[int, ...], int]], samples: int = 1) -> np.ndarray:
+    def table(self, statistics: NgramStatistics, samples: int = 1) -> np.ndarray:
         """(contexts, 3): n-grams of this context alone and its share of the common ones, n-grams, words."""
-        return self.grouped([statistics[start : start + samples] for start in range(0, len(statistics), samples)])
+        contexts = len(statistics) // samples
+        return self.grouped(statistics, np.arange(len(statistics)) // samples, contexts)
 
-    def grouped(self, contexts: Sequence[Sequence[tuple[tuple[int, ...], int]]]) -> np.ndarray:
-        """The same of contexts, or dialogues, with any numbers of lines."""
-        unions = [set().union(*(numbers for numbers, _ in lines)) for lines in contexts]
-        holders = Counter(number for union in unions for number in union)
-        alone = [sum(holders[number] == 1 for number in union) for union in unions]
-        common = len(holders) - sum(alone)
-        ngram_counts = [sum(len(numbers) for numbers, _ in lines) for lines in contexts]
-        word_counts = [sum(words for _, words in lines) for lines in contexts]
-        return np.array([np.array(alone) + common / len(contexts), ngram_counts, word_counts], dtype=np.float64).T
+    def grouped(self, statistics: NgramStatistics, group: np.ndarray, groups: int) -> np.ndarray:
+        """The same of groups of lines, as contexts and dialogues are; group (N,): the one that each line belongs to."""
+        lines = LineNgrams.of(statistics)
+        alone, common = lines.held_alone(group, groups)
+        counts, words = (np.bincount(group, each, groups) for each in (lines.counts, lines.words))
+        return np.array([alone + common / max(1, groups), counts, words], dtype=np.float64).T
 
     def value(self, sums: Sequence[float]) -> float:
         """Distinct n-grams (no more than there are n-grams) over the denominator."""
@@ -160,11 +151,10 @@ class Distinct:
         scale = 100 if self.denominator == "ngrams" else 1
         return scale * min(distinct, all_ngrams) / total if total else 0.0
 
-    def score(self, statistics: Sequence[tuple[tuple[int, ...], int]]) -> Score:
+    def score(self, statistics: NgramStatistics) -> Score:
         """Size of the union of n-grams over the sum of the denominators."""
-        distinct = len(set().union(*(numbers for numbers, _ in statistics)))
-        all_ngrams = sum(len(numbers) for numbers, _ in statistics)
-        words = sum(count for _, count in statistics)
+        lines = LineNgrams.of(statistics)
+        distinct, all_ngrams, words = lines.distinct, int(lines.counts.sum()), int(lines.words.sum())
         part = f"|dialogues:{self.dialogues}-of-{self.of_dialogues}|lines:{len(statistics)}" if self.dialogues else ""
         signature = f"{self.name}|denominator:{self.denominator}|level:corpus{part}|case:mixed|{self.words}"
         extra = {"distinct": distinct, "total": all_ngrams if self.denominator == "ngrams" else words}
@@ -210,12 +200,12 @@ class F1(Mean):
     references: str = "1"
     name: str = "F1"
 
-    def statistics(self, hypotheses: Lines, references: References) -> list[Ratio]:
+    def statistics(self, hypotheses: Lines, references: References) -> np.ndarray:
         """Per line: its F1 in percent, and 1."""
-        pairs = _pairs(hypotheses, references)
-        return [(100 * max(unigram_f1(line, text) for text in texts), 1) for line, texts in pairs]
+        best = (max(unigram_f1(line, text) for text in texts) for line, texts in _pairs(hypotheses, references))
+        return _with_weight(100 * np.fromiter(best, np.float64, len(hypotheses)))
 
-    def score(self, statistics: Sequence[Ratio]) -> Score:
+    def score(self, statistics: Statistics) -> Score:
         """Mean over lines."""
         signature = f"f1|nrefs:{self.references}|case:lower|articles:dropped|{self.words}"
         return Score(self.name, self.value(_sums(statistics)), signature)
@@ -228,11 +218,11 @@ class Length(Mean):
     words: str
     name: str = "length"
 
-    def statistics(self, hypotheses: Lines, references: References | None = None) -> list[Ratio]:
+    def statistics(self, hypotheses: Lines, references: References | None = None) -> np.ndarray:
         """Per line: its words, and 1."""
-        return [(len(line.split()), 1) for line in hypotheses]
+        return _with_weight(np.fromiter((len(line.split()) for line in hypotheses), np.float64, len(hypotheses)))
 
-    def score(self, statistics: Sequence[Ratio]) -> Score:
+    def score(self, statistics: Statistics) -> Score:
         """Mean over lines."""
         return Score(self.name, self.value(_sums(statistics)), f"length|{self.words}")
 
@@ -252,5 +242,16 @@ def _pairs(hypotheses: Lines, references: References) -> Iterator[tuple[str, Lin
         yield line, [texts] if isinstance(texts, str) else texts
 
 
-def _sums(statistics: Sequence[Ratio]) -> Ratio:
-    return tuple(sum(column) for column in zip(*statistics, strict=True)) if statistics else (0, 0)
+def _with_weight(values: np.ndarray) -> np.ndarray:
+    """(N,) -> (N, 2): each with a weight of 1."""
+    return np.stack([values, np.ones_like(values)], axis=1)
+
+
+def column_sums(statistics: Statistics, width: int) -> list:
+    """The sums of the `width` columns."""
+    return np.asarray(statistics).reshape(-1, width).sum(0).tolist()
+
+
+def _sums(statistics: Statistics) -> Ratio:
+    total, count = column_sums(statistics, 2)
+    return total, count

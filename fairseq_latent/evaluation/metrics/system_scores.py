@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .bootstrap import Bootstrap, interval, p_value, sacrebleu_p_value
-from .response_metrics import Score
+from .response_metrics import Distinct, Score
 
 REFERENCE = "Reference"  # the row of people's own responses
 
@@ -44,7 +44,7 @@ class Measurement:
     """
 
     metric: Any  # one of `metrics`
-    statistics: list
+    statistics: Any
     samples: int = 1  # statistics per context
 
     def score(self) -> Score:
@@ -148,7 +148,7 @@ def resampled(
     """The rows with intervals, and with comparisons to the system named `baseline`."""
     merged = over_seeds(rows)
     measurements = [[each for each in found if each.metric.interval is not None] for found in measurements]
-    sums = iter(_sums(bootstrap, [each.table() for found in measurements for each in found]))
+    sums = iter(_sums(bootstrap, _tables(measurements)))
     values = [{each.metric.name: each.values(next(sums)) for each in found} for found in measurements]
     metrics = [{each.metric.name: each.metric for each in found} for found in measurements]
     groups = _groups(rows)
@@ -223,16 +223,27 @@ def mean_of_seeds(values: Sequence[dict[str, np.ndarray]], bootstrap: Bootstrap)
     return found
 
 
+def _tables(measurements: Sequence[Sequence[Measurement]]) -> list[np.ndarray]:
+    """One after the other; metrics that differ in their value alone have one table of the same statistics."""
+    known: dict[tuple, np.ndarray] = {}
+    tables = []
+    for each in (each for found in measurements for each in found):
+        key = (id(each.statistics), type(each.metric), each.samples)
+        if key not in known or not isinstance(each.metric, Distinct):
+            known[key] = each.table()
+        tables.append(known[key])
+    return tables
+
+
 def _sums(bootstrap: Bootstrap, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Each table's sums; those of as many contexts share their resamples, so that systems stay paired."""
-    groups: dict[int, list[int]] = {}
-    for place, table in enumerate(tables):
-        groups.setdefault(len(table), []).append(place)
-    found: list[np.ndarray] = [np.empty(0)] * len(tables)
-    for places in groups.values():
-        for place, sums in zip(places, bootstrap.sums([tables[each] for each in places]), strict=True):
-            found[place] = sums
-    return found
+    groups: dict[int, dict[int, np.ndarray]] = {}
+    for table in tables:
+        groups.setdefault(len(table), {})[id(table)] = table
+    found: dict[int, np.ndarray] = {}
+    for different in groups.values():
+        found |= dict(zip(different, bootstrap.sums([*different.values()]), strict=True))
+    return [found[id(table)] for table in tables]
 
 
 def _with_interval(score: Score, kind: str, values: np.ndarray, bootstrap: Bootstrap) -> Score:

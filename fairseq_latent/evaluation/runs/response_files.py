@@ -20,7 +20,7 @@ GPT2_IDS = re.compile(r"\d+( \d+)*")
 WORD_START = "\u2581"  # how SentencePiece marks a word's beginning
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One context: what was asked, what the reference says and what the model answered, in latent (or n-best) order."""
 

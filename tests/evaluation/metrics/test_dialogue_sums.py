@@ -67,7 +67,9 @@ def test_distinct_ngrams_of_several_samples_are_counted_in_each():
 def test_groups_of_one_line_are_contexts():
     metric = Distinct(2, "tok:none")
     statistics = metric.statistics([words for words, _ in ANSWERS])
-    np.testing.assert_array_equal(metric.grouped([[each] for each in statistics]), metric.table(statistics))
+    np.testing.assert_array_equal(
+        metric.grouped(statistics, np.arange(len(statistics)), len(statistics)), metric.table(statistics)
+    )
 
 
 def test_what_is_measured_on_other_dialogues_adds_nothing_there():

@@ -15,6 +15,7 @@ import numpy as np
 from fairseq_latent.errors import InputError
 from fairseq_latent.files import written_whole
 from fairseq_latent.text.json_values import OTHER_FORM, number, read_json, text
+from fairseq_latent.text.line_ngrams import LineNgrams
 
 from ..bootstrap import Bootstrap
 from ..p_distance import PDistance
@@ -104,12 +105,10 @@ def sums_of(measurements: Sequence[Measurement], dialogues: Sequence[str]) -> Di
     return found
 
 
-def _distinct(metric: Distinct, statistics: Sequence, dialogues: Sequence[str], names: Sequence[str]) -> Pairs:
+def _distinct(metric: Distinct, statistics: LineNgrams, dialogues: Sequence[str], names: Sequence[str]) -> Pairs:
     """Of one response per context."""
-    groups: dict[str, list] = {name: [] for name in names}
-    for name, line in zip(dialogues, statistics, strict=True):
-        groups[name].append(line)
-    table = metric.grouped(list(groups.values()))
+    place = {name: number for number, name in enumerate(names)}
+    table = metric.grouped(statistics, np.array([place[name] for name in dialogues], np.int64), len(names))
     ngrams = metric.denominator == "ngrams"
     return np.stack([(100 if ngrams else 1) * table[:, 0], table[:, 1 if ngrams else 2]], axis=1)
 

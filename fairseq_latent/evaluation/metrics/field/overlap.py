@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..response_metrics import Additive, Bleu, Lines, Mean, Ratio, References, Score
+import numpy as np
+
+from ..response_metrics import Additive, Bleu, Lines, Mean, Ratio, References, Score, Statistics, column_sums
 
 SELF_SAMPLE = 200  # responses of self-BLEU, each against all others: the work grows with the square
 
@@ -26,7 +28,7 @@ class BleuUpTo(Additive):
         """BLEU-n."""
         return f"BLEU-{self.order}"
 
-    def statistics(self, hypotheses: Lines, references: References) -> list[tuple[int, ...]]:
+    def statistics(self, hypotheses: Lines, references: References) -> np.ndarray:
         """Those of BLEU."""
         return Bleu(self.words, self.references).statistics(hypotheses, references)
 
@@ -40,11 +42,11 @@ class BleuUpTo(Additive):
             matched, there, counts[0], counts[1], smooth_method="none", max_ngram_order=self.order
         ).score
 
-    def score(self, statistics: Sequence[tuple[int, ...]]) -> Score:
+    def score(self, statistics: Statistics) -> Score:
         """BLEU of the summed counts."""
         from sacrebleu import __version__
 
-        sums = [sum(column) for column in zip(*statistics, strict=True)] or [0] * 10
+        sums = column_sums(statistics, 10)
         signature = (
             f"bleu|order:{self.order}|nrefs:{self.references}|case:mixed|{self.words}|smooth:none"
             f"|version:sacrebleu-{__version__}"
