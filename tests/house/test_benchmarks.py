@@ -234,3 +234,12 @@ def test_candidates_cost_less_in_one_sequence(here, persona_bin, tmp_path):
     rows = table_of(here("candidates", tmp_path, *flags))
     one, together, apart = (int(row[-1]) for row in rows.values())
     assert len(rows) == 3 and one < together < apart and rows["the right reply alone"][1] == "1.00"
+
+
+def test_scoring_is_measured(tmp_path):
+    """The command's own table is made of as many lines."""
+    pytest.importorskip("sacremoses")
+    row = table_of(benchmark("score", "--lines", 300, "--bootstrap", 40, "--folder", tmp_path))["300"]
+    assert all(float(cell.replace(",", "")) > 0 for cell in row)
+    assert "made-up" in (tmp_path / "table").read_text()
+    assert len((tmp_path / "responses").read_text().splitlines()) == 300
