@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from fairseq_latent.gaussian import DiagonalGaussian
 from fairseq_latent.losses import sum_by_sentence, token_nll
-from fairseq_latent.models import t_cvae
+from fairseq_latent.modules import latent_transformer
 from fairseq_latent.modules.latents.fusion import DecodedResponse, LatentFusion
 from fairseq_latent.modules.packed import PackedStates, Packing
 from fairseq_latent.selection import TILE, VocabularyScorer, choose_noise
@@ -261,8 +261,10 @@ def test_the_decoder_body_runs_once_whatever_k(task, random, monkeypatch):
     model = build_model(task)
     calls = []
     for name in ("encoder_layer", "decoder_layer"):
-        layer = getattr(t_cvae, name)
-        monkeypatch.setattr(t_cvae, name, lambda *args, name=name, layer=layer: calls.append(name) or layer(*args))
+        layer = getattr(latent_transformer, name)
+        monkeypatch.setattr(
+            latent_transformer, name, lambda *args, name=name, layer=layer: calls.append(name) or layer(*args)
+        )
     sample = batch(task)
     model(**sample["net_input"], target=sample["target"], num_latents=20)
     assert calls == 2 * ["encoder_layer"] + 2 * ["decoder_layer"]  # two layers; context and response together

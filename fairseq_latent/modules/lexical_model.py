@@ -22,7 +22,7 @@ class LexicalModel(nn.Module):
         self.dropout_module = dropout
         for linear in (self.query, self.key):
             nn.init.xavier_uniform_(linear.weight)
-        nn.init.eye_(self.word.weight)
+        nn.init.zeros_(self.word.weight).data.fill_diagonal_(1)  # eye_ on the meta device loads torch's compiler
 
     def forward(self, states: Tensor, context: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """Decoder states (B, T, H), context states and word embeddings (B, S, H), real tokens (B, S) -> (B, T, H)"""

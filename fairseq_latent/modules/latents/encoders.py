@@ -18,7 +18,7 @@ from ..language_models.packed_attention import packed_states, use_packed_attenti
 
 
 class Read(Protocol):
-    """Tokens (B, S) as a network takes them: see `persona_latents.Tokens`."""
+    """Tokens (B, S) as a network takes them: see `persona.Tokens`."""
 
     vectors: Tensor
     positions: Tensor

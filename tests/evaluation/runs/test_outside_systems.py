@@ -7,7 +7,7 @@ import pytest
 
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.metrics.bootstrap import Bootstrap
-from fairseq_latent.evaluation.metrics.system_scores import _over_seeds
+from fairseq_latent.evaluation.metrics.system_scores import mean_of_seeds
 from fairseq_latent.evaluation.runs.outside_systems import read_outside
 from tests.helpers.scored import BASE, OURS, conversation, fails, rows, score, text, write_files
 
@@ -107,7 +107,7 @@ def test_seeds_are_a_row(files, capsys):
 def test_the_mean_of_seeds_spreads_as_it_should():
     """Seeds that differ, contexts that do not: the variance of a mean of S seeds is their variance over S."""
     values = [{"x": np.full(20000, value)} for value in (1.0, 2.0, 6.0)]
-    found = _over_seeds(values, Bootstrap(20000, 1))["x"]
+    found = mean_of_seeds(values, Bootstrap(20000, 1))["x"]
     assert found.mean() == pytest.approx(3, abs=0.05)
     assert found.var() == pytest.approx(np.var([1, 2, 6], ddof=1) / 3, rel=0.05)
-    assert _over_seeds(values[:1], Bootstrap(5, 1)) is values[0]
+    assert mean_of_seeds(values[:1], Bootstrap(5, 1)) is values[0]
