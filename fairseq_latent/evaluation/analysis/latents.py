@@ -7,6 +7,7 @@ et al. (2016), mutual information Hoffman and Johnson (2016). Perplexity under t
 import math
 import random
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -22,22 +23,9 @@ MUTUAL_INFORMATION_SENTENCES = 2000  # the mixture q(z) has as many components: 
 LATENT_ELEMENTS = 2**22  # floats of latents held at once, however many importance samples there are
 
 
-def statistics(
-    path: str,
-    data: str,
-    split: str,
-    seed: int = 1,
-    cpu: bool = False,
-    importance_samples: int = 0,
-    importance_dtype: str = "float32",
-    prior_samples: int = 0,
-    max_dialogues: int | None = None,
-    autocast: str = "none",
-) -> LatentStatistics:
-    """`statistics_by_dialogue` without the sums of dialogues."""
-    importance = importance_samples, importance_dtype
-    found, _ = statistics_by_dialogue(path, data, split, seed, cpu, *importance, prior_samples, max_dialogues, autocast)
-    return found
+def statistics(path: str, data: str, split: str, *given: Any, **options: Any) -> LatentStatistics:
+    """`statistics_by_dialogue`, which see, without the sums of dialogues."""
+    return statistics_by_dialogue(path, data, split, *given, **options)[0]
 
 
 def statistics_by_dialogue(
