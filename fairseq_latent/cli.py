@@ -4,6 +4,7 @@ A sub-command is a module with `add_arguments(parser)` and `main(args) -> int | 
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def command() -> int | None:
+        _log_what_matters()
         args = _parser(arguments).parse_args(arguments)
         ranges.check(vars(args), {"seed": ranges.SEED, "seeds": ranges.SEED})
         return args.main(args)
@@ -52,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def module_of(command: str) -> str:
     """The module of a sub-command."""
     return f"fairseq_latent.commands.{command.replace('-', '_')}"
+
+
+def _log_what_matters() -> None:
+    """Warnings of every library, and what this package says; fairseq, when it is imported, would ask all for DEBUG."""
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("fairseq_latent").setLevel(logging.INFO)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

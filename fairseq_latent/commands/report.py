@@ -1,7 +1,6 @@
 """`fairseq-latent report`: one page that compares several trainings, for a reader who was not there."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +83,6 @@ def main(args: argparse.Namespace) -> None:
 
     if args.contexts < 1:
         raise InputError(f"--contexts {args.contexts}: nothing to show; remedy: 1 or more")
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq's configuration sets the root logger to DEBUG
     report = assemble(args)
     out = Path(args.out)
     pages = {picture.file: picture.png for picture in report.pictures}

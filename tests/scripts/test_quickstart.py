@@ -38,6 +38,7 @@ def test_a_page_with_everything(smoke):
     assert "T-CVAE" in page and "Speculative K=5" in page and "data:image" in page
     assert table(smoke)
     assert not list(smoke.rglob("*.part"))
+    assert "DEBUG:" not in (smoke / "log").read_text()  # of libraries, which fairseq makes talkative
 
 
 def test_the_same_numbers_however_often_it_is_killed(smoke, tmp_path):

@@ -116,7 +116,7 @@ def load(
 
 def _quieten() -> None:
     """fairseq's configuration sets the root logger to DEBUG."""
-    for talkative in ("fairseq", "matplotlib", "openTSNE", "gensim", "smart_open"):
+    for talkative in ("fairseq", "matplotlib", "PIL", "openTSNE", "gensim", "smart_open"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
