@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from fairseq import options
+from fairseq.dataclass import utils
+from hydra.errors import ConfigCompositionException
+from hydra.experimental import compose, initialize
+from omegaconf import OmegaConf
 
 from ..helpers import programs
 
@@ -113,3 +118,45 @@ def test_its_numbers_are_those_of_the_log(data_bin, tmp_path, monkeypatch):
     }
     logged = [float(each["kl"]) for each in printed.numbers("train_inner")]
     assert [float(numbers[step]["train_inner/kl"]) for step in sorted(numbers)] == pytest.approx(logged, abs=1e-3)
+
+
+# --- how the suite makes configurations ------------------------------------------------------------------------------
+
+LINES = {
+    "trains": "data --lr 0.1,0.01 --task dialogue --arch t_cvae --criterion speculative_elbo --k 5 --optimizer adam",
+    "sentences": "data --task text_vae --arch gru_vae_tiny --criterion podi_elbo --lr 1e-3 --lr-scheduler inverse_sqrt",
+    "personas": "a:b --task persona_dialogue --arch persona_cvae_gpt2_tiny --criterion podi_elbo --optimizer sgd",
+    "stock": "data --task translation --arch lstm --criterion cross_entropy --max-update 7",  # without a dataclass
+    "decodes": "data --task dialogue --path a:b --beam 3 --model-overrides {'dropout':0.5}",
+}
+
+
+def configurations(name: str) -> list:
+    """Of a command line, twice."""
+    words = LINES[name].split()
+    task = words[words.index("--task") + 1]
+    if name == "decodes":
+        args = options.parse_args_and_arch(options.get_generation_parser(default_task=task), words)
+    else:
+        args = options.parse_args_and_arch(options.get_training_parser(default_task=task), words)
+    return [utils.convert_namespace_to_omegaconf(args) for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_configuration_is_hydras(name, monkeypatch):
+    fast = configurations(name)
+    monkeypatch.setattr(utils, "initialize", initialize)
+    monkeypatch.setattr(utils, "compose", compose)
+    slow = configurations(name)
+    assert fast == slow
+    assert [OmegaConf.is_struct(cfg) for cfg in fast] == [True, True]
+
+
+def test_a_wrong_value_is_refused_as_by_hydra():
+    words = ["data", "--task", "dialogue", "--arch", "t_cvae_tiny", "--criterion", "elbo"]
+    args = options.parse_args_and_arch(options.get_training_parser(default_task="dialogue"), words)
+    args.ddp_backend = "nonsense"
+    with pytest.raises(
+        ConfigCompositionException, match="Error merging override distributed_training.ddp_backend='nonsense'"
+    ):
+        utils.convert_namespace_to_omegaconf(args)

@@ -20,6 +20,9 @@ from fairseq_cli import generate, interactive, preprocess, train, validate
 import fairseq_latent
 from fairseq_latent import cli
 
+from ..compat import fast_configs
+
+fast_configs.use()
 PLUGIN = str(Path(fairseq_latent.__file__).parent)
 PLUG_IN = ("--user-dir", PLUGIN, "--task", "dialogue")
 TINY_TRAINING = (
