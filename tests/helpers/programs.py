@@ -21,6 +21,7 @@ import fairseq_latent
 from fairseq_latent import cli
 
 from ..compat import fast_configs
+from . import warm
 
 fast_configs.use()
 PLUGIN = str(Path(fairseq_latent.__file__).parent)
@@ -94,7 +95,9 @@ def decode(data: Path | str, checkpoint: Path, *flags: object) -> Printed:
 
 
 def command(*words: object, stdin: str = "", **environment: str) -> subprocess.CompletedProcess:
-    """Run a real command line."""
+    """Run a real command line, which starts in a moment."""
+    words = warm.python() if words[0] == sys.executable else words[0], *words[1:]
+    environment = {"PATH": warm.use(), **environment}
     return subprocess.run(
         [*map(str, words)], input=stdin, capture_output=True, text=True, timeout=120, env=quiet(**environment)
     )

@@ -3,13 +3,13 @@
 import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from . import warm
+
 ROOT = Path(__file__).parents[2]
 NAME = "quickstart-smoke"
-BIN = Path(sys.executable).parent
 # what it is prepared with, for prepare.sh to know the folder again
 PREPARED = {
     "MAX_WORDS": "25",
@@ -38,7 +38,7 @@ def checkout(folder: Path) -> Path:
 
 def start(folder: Path, log: Path) -> subprocess.Popen:
     """Start the smoke quickstart of a checkout, as the head of a session, its results in the same folder."""
-    environment = os.environ | SAME | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | SAME | {"PATH": warm.use()}
     command = ["bash", str(folder / "scripts/quickstart.sh"), "--smoke", "--out", str(folder)]
     with log.open("a") as file:
         return subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)

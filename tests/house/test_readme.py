@@ -11,7 +11,7 @@ import pytest
 
 import fairseq_latent
 
-from ..helpers import quickstart
+from ..helpers import quickstart, warm
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def checkout(tmp_path_factory, smoke):
 
 def bash(command: str, folder: Path) -> subprocess.CompletedProcess:
     """Run one block where every command that fails ends it."""
-    environment = os.environ | BUDGET | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | BUDGET | {"PATH": warm.use()}
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
     )

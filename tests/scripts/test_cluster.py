@@ -4,7 +4,9 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -125,9 +127,13 @@ def slurm(tmp_path):
     exec bash {tmp_path}/spool/slurm_script "$@" """,
     )
 
+    path = os.pathsep.join(
+        [str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )  # parents that can be killed
+
     def submit(name, *words, **variables):
         settings = {
-            "PATH": f"{folder}{os.pathsep}{PATH}", "SLURM_JOB_ID": "77", "SLURM_SUBMIT_DIR": str(ROOT),
+            "PATH": path, "SLURM_JOB_ID": "77", "SLURM_SUBMIT_DIR": str(ROOT),
             "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "localhost,other", "PROCESSES_PER_NODE": "1",
         }  # fmt: skip
         return subprocess.Popen(

@@ -5,12 +5,13 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
+
+from ..helpers import warm
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_small.sh"
@@ -25,7 +26,7 @@ DIFFERENCES = {  # what makes a row
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = warm.use()
     own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "AUTOCAST": "none", "FAIRSEQ_LATENT_DEVICE": "cpu"}
     own |= {
         "RUNS": str(tmp_path / "runs"),
@@ -130,13 +131,13 @@ def programs_of_ours(prepared):
             score) echo '{scores}' ;;
             sweep) echo '{sweep}'; touch "$(value --plot "$@")" ;;
             plot) file=$(value --out "$@"); touch "$file"; echo purity; echo '{perception}' >"${{file%.png}}.json" ;;
-            *) exec {sys.executable} -m fairseq_latent.cli "$@" ;;
+            *) exec {warm.python()} -m fairseq_latent.cli "$@" ;;
         esac"""
     (prepared / "bin").mkdir()
     for name, script in (("fairseq-train", train), ("fairseq-generate", generate), ("fairseq-latent", ours)):
         (prepared / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
         (prepared / "bin" / name).chmod(0o755)
-    path = f"{prepared}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{prepared}/bin{os.pathsep}{warm.use()}"
 
     def run(**variables):
         asked.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from fairseq_latent.evaluation.metrics.dialogues.sums import as_json as sums_as_
 from fairseq_latent.evaluation.metrics.dialogues.sums import by_dialogue
 from fairseq_latent.evaluation.reporting.published_results import CONVAI2
 from fairseq_latent.evaluation.reporting.records.record import read_record
+
+from ..helpers import warm
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_table1.sh"
@@ -28,7 +29,7 @@ FROM_NOTHING = {"hred": "hred_small", "cvae": "rnn_cvae_small"}
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = warm.use()
     own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "AUTOCAST": "none", "FAIRSEQ_LATENT_DEVICE": "cpu"}
     own |= {name: str(tmp_path / name.lower()) for name in ("RUNS", "RECORDS", "DATA")}
     own |= {"PAGE": str(tmp_path / "page.md"), "VECTORS": str(tmp_path / "own.vec"), "OMP_NUM_THREADS": "1"}
@@ -127,14 +128,14 @@ def programs_of_ours(prepared):
             latents) cp {prepared}/one.json "$(value --by-dialogue "$@")"; echo '{{{numbers}, "signature": "seed:1"}}' ;;
             score) cp {prepared}/two.json "$(value --by-dialogue "$@")"; echo '{scores}' ;;
             rank) cp {prepared}/one.json "$(value --by-dialogue "$@")"; echo '{ranking}' ;;
-            *) exec {sys.executable} -m fairseq_latent.cli "$@" ;;
+            *) exec {warm.python()} -m fairseq_latent.cli "$@" ;;
         esac"""
     (prepared / "bin").mkdir()
     generate = f'echo "generate $*" >>{asked}; echo "H-0 -1 tea"'
     for name, script in (("fairseq-train", train), ("fairseq-generate", generate), ("fairseq-latent", ours)):
         (prepared / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
         (prepared / "bin" / name).chmod(0o755)
-    path = f"{prepared}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{prepared}/bin{os.pathsep}{warm.use()}"
 
     def run(**variables):
         asked.unlink(missing_ok=True)

@@ -3,12 +3,13 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fairseq_latent.evaluation.reporting.published_results import PENN_TREEBANK
+
+from ..helpers import warm
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_table3.sh"
@@ -27,7 +28,7 @@ LOSSES = {  # what makes a row, of 800 updates
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = warm.use()
     own = {
         "PATH": path,
         "FAIRSEQ_LATENT_NO_VENV": "1",
@@ -103,7 +104,7 @@ def programs_of_ours(tmp_path):
     train = f"""echo "train $*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done
         [[ $2 != *"${{FAIL:-nothing}}" ]] || exit 1; touch $2/checkpoint_last.pt; echo '{log}' >$2/train.log"""
     numbers = '"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130'
-    latents = f"""[[ $1 == latents ]] || exec {sys.executable} -m fairseq_latent.cli "$@"; echo "$*" >>{asked}
+    latents = f"""[[ $1 == latents ]] || exec {warm.python()} -m fairseq_latent.cli "$@"; echo "$*" >>{asked}
         iw=; [[ $* != *--importance-samples* ]] || iw=', "iw_ppl": 99.5'
         echo '{{{numbers}, "signature": "seed:1"'"$iw}}" """
     (tmp_path / "bin").mkdir()
@@ -112,7 +113,7 @@ def programs_of_ours(tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/dict.txt").touch()
-    path = f"{tmp_path}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{tmp_path}/bin{os.pathsep}{warm.use()}"
 
     def run(**variables):
         asked.unlink(missing_ok=True)

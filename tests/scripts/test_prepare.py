@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import zipfile
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..helpers import warm
 from ..helpers.corpus import pairs
 from ..helpers.releases import packed, real
 from ..preprocess.corpora.test_chitchat import OWN as CHITCHAT
@@ -23,7 +23,7 @@ from ..preprocess.corpora.test_realpersonachat import files as realpersonachat_f
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {path.stem: path for path in (ROOT / "scripts/prepare").glob("*.sh") if path.stem != "read"}
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+PATH = warm.use()
 OLD_OPTIONS = ("VOCABULARY", "CONTEXT_TURNS", "MAX_WORDS", "VALID", "TEST", "SEED", "COVERAGE", "SAMPLES", "INPUT")
 
 
@@ -40,7 +40,7 @@ def prepare(tmp_path):
     program.parent.mkdir()
     program.write_text(
         f'#!/usr/bin/env bash\necho "$@" >>{tmp_path}/ran\n[[ $2 != preprocess.subwords || -n ${{WHOLE:-}} ]] || exit 2\n'
-        f'exec {sys.executable} "$@"\n'
+        f'exec {warm.python()} "$@"\n'
     )
     program.chmod(0o755)
 

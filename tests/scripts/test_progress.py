@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -77,7 +78,12 @@ def test_among_others_a_training_shows_its_warnings_alone(trained):
 
 
 def test_nothing_of_the_watch_is_left_when_a_script_is_killed(trained, tmp_path):
-    variables = {"PATH": f"{tmp_path}/bin{os.pathsep}{PATH}", "FAIRSEQ_LATENT_NO_VENV": "1", "TAKES": "0.1"}
+    path = [
+        f"{tmp_path}/bin",
+        str(Path(sys.executable).parent),
+        os.environ["PATH"],
+    ]  # a Python whose parent is the script
+    variables = {"PATH": os.pathsep.join(path), "FAIRSEQ_LATENT_NO_VENV": "1", "TAKES": "0.1"}
     variables |= {"RUN": str(tmp_path / "run"), "DATA": "x"}
     stub(tmp_path / "bin/fairseq-train", "exec sleep 3")
     with subprocess.Popen(["bash", RECIPE], env=os.environ | variables, stderr=subprocess.PIPE, text=True) as script:

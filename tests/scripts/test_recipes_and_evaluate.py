@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ..helpers import warm
 from ..helpers.corpus import pairs
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +52,7 @@ OF_PROFILES = [recipe for recipe in EVERY if recipe.stem.startswith(("persona_",
 OF_OTHERS = HIERARCHICAL | LANGUAGE_MODELS | P2BOT
 PERSONA = [recipe for recipe in OF_PROFILES if recipe.stem not in OF_OTHERS and recipe != OURS]
 RECIPES = [recipe for recipe in EVERY if recipe not in OF_PROFILES]
-BIN = Path(sys.executable).parent
-PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+PATH = warm.use()
 LOSSES = {  # what makes a row of the tables
     "t_cvae": "--criterion elbo",
     "cyclical": "--criterion elbo --kl-schedule cyclical --kl-cycle epoch",
@@ -578,7 +578,7 @@ def test_first_lines_are_those_of_the_test_split(tmp_path, data_bin):
 def test_evaluate_makes_the_samples_split_where_there_is_none(evaluated, tmp_path):
     stub(
         tmp_path / "bin/python",
-        f"""[[ ${{2:-}} == *first_lines ]] || exec {sys.executable} "$@"
+        f"""[[ ${{2:-}} == *first_lines ]] || exec {warm.python()} "$@"
         mkdir -p "$5"; touch "$5/dict.src.txt" """,
     )
     (tmp_path / "data/test1.src-tgt.src.idx").unlink()

@@ -4,10 +4,11 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from ..helpers import warm
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/zoo.sh"
@@ -18,7 +19,7 @@ STATISTICS = (
 
 
 def zoo(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = f"{tmp_path}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{tmp_path}/bin{os.pathsep}{warm.use()}"
     own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "RUNS": f"{tmp_path}/runs", "PAGE": f"{tmp_path}/docs/page.md"}
     own |= {"AUTOCAST": "none", "OMP_NUM_THREADS": "1", "FAIRSEQ_LATENT_DEVICE": "cpu", "DATA": f"{tmp_path}/data"}
     command = ["bash", str(SCRIPT), *map(str, arguments)]
@@ -64,7 +65,7 @@ def programs_of_ours(tmp_path):
     train = f"""echo "$*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done; touch $2/checkpoint_last.pt
         echo '{{"num_updates": "4", "kl": "0.5"}}' >$2/train.log"""
     generate = r"printf 'S-0\ta b\nT-0\ta b c d e\nH-0\t-1\ta b c d e\nD-0\t-1\ta b c d e\nP-0\t-1\n'"
-    latents = f"""[[ $1 == latents ]] || exec {sys.executable} -m fairseq_latent.cli "$@"; echo '{STATISTICS}'"""
+    latents = f"""[[ $1 == latents ]] || exec {warm.python()} -m fairseq_latent.cli "$@"; echo '{STATISTICS}'"""
     (tmp_path / "bin").mkdir()
     for name, script in (("train", train), ("generate", generate), ("latent", latents)):
         (tmp_path / f"bin/fairseq-{name}").write_text(f"#!/usr/bin/env bash\n{script}\n")

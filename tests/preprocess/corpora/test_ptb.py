@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fairseq_latent.errors import InputError
 from preprocess.corpora import ptb
+from tests.helpers import warm
 from tests.helpers.releases import packed, real
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +75,7 @@ def test_the_real_counts_are_mikolovs(capsys):
 
 
 def prepare(tmp_path, archive, **variables) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = warm.use()
     own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "DATA": str(tmp_path / "bin")}
     return subprocess.run(
         ["bash", ROOT / "scripts/prepare/ptb.sh", archive],
