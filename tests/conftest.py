@@ -4,6 +4,7 @@ torch and fairseq are imported inside the fixtures: tests that need neither star
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -33,6 +34,15 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """A command that runs in this process sets it."""
+    logger = logging.getLogger("fairseq_latent")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture(scope="session")
