@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 NAMES = ("python", "fairseq-train", "fairseq-validate", "fairseq-generate", "fairseq-interactive", "fairseq-preprocess")
-NAMES += ("fairseq-latent", "torchrun")
+NAMES += ("fairseq-hydra-train", "fairseq-latent", "torchrun")
 
 
 def use(path: str | None = None) -> str:
