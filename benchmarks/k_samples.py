@@ -177,22 +177,6 @@ def print_profile(args: argparse.Namespace) -> None:
     print(f"\ntorch {torch.__version__}, {steps.description}")
 
 
-def bfloat16_speed() -> float:
-    """How many times as fast as in float32 a large matrix product is."""
-    import torch
-
-    def seconds(dtype):
-        one, other = torch.randn(1024, 512).to(dtype), torch.randn(512, 4096).to(dtype)
-        times = []
-        for _ in range(8):
-            start = time.perf_counter()
-            one @ other
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return seconds(torch.float32) / seconds(torch.bfloat16)
-
-
 def table(rows: list[System]) -> str:
     """Seconds, ratios and memory of every row."""
     from tabulate import tabulate
@@ -240,7 +224,9 @@ def main() -> None:
         print(
             f"{processors} processor for {args.threads} threads: they share it, and times say little", file=sys.stderr
         )
-    faster = bfloat16_speed()
+    from fairseq_latent.doctor import precision
+
+    faster = precision.faster()
     if faster < 1.2:
         print(f"bfloat16 products are {faster:.1f} times as fast as float32 here: no units for them", file=sys.stderr)
     batches = measure(args, rows)

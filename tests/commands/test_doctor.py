@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fairseq_latent
-from fairseq_latent.doctor import CHECKS, as_json, as_text, examine, hardware, packages, plugin, usable
+from fairseq_latent.doctor import CHECKS, as_json, as_text, examine, hardware, packages, plugin, precision, usable
 from fairseq_latent.doctor.machine import Answer, Machine
 from fairseq_latent.doctor.result import FAIL, OK, WARN, Result
 
@@ -278,3 +278,23 @@ def test_command_in_an_empty_environment(tmp_path):
         assert (checks[name]["status"], checks[name]["found"]) == (FAIL, "not installed")
     assert checks["fairseq distribution"]["found"] == "none installed"
     assert checks["mecab"]["remedy"] == "pip install 'fairseq_latent[ja]'"
+
+
+# --- which precision is worth it -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ratios, rows", [([0.02], [16]), ([0.9, 1.1], [16, 1024]), ([2.5, 3.0], [16, 1024])])
+def test_a_large_product_is_tried_only_where_a_small_one_is_not_imitated(monkeypatch, ratios, rows):
+    """Where a processor has no units for bfloat16, a large product of it takes seconds."""
+    asked = []
+
+    def ratio(number, tries):
+        asked.append(number)
+        return ratios[len(asked) - 1]
+
+    monkeypatch.setattr(precision, "_ratio", ratio)
+    assert precision.faster() == ratios[-1] and asked == rows
+
+
+def test_products_are_measured():
+    assert 1e-4 < precision._ratio(4, 2) < 1e4

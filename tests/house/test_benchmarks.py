@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fairseq_latent.doctor import precision
+
 from ..helpers import programs
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -19,7 +21,7 @@ TOY = ("--arch", "t_cvae_tiny", "--vocabulary", "60", "--max-tokens", "140", "--
 
 def benchmark(name, *arguments) -> str:
     """What a benchmark prints, as a command of its own."""
-    words = [sys.executable, FOLDER / f"{name}.py", *map(str, arguments)]
+    words = [sys.executable, FOLDER / f"{name}.py", *map(str, arguments)]  # a new process, whose memory is measured
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -122,7 +124,7 @@ def test_too_few_processors_and_slow_bfloat16_are_said_and_no_reason_to_stop(k_s
             row.seconds, row.ratios, row.cpu_ratios = [1.0], [1.0], [1.0]
         return "no batches"
 
-    monkeypatch.setattr(k_samples, "bfloat16_speed", lambda: 0.7)
+    monkeypatch.setattr(precision, "faster", lambda: 0.7)
     monkeypatch.setattr(k_samples, "measure", measure)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     monkeypatch.setattr(sys, "argv", ["k_samples.py", "--no-memory"])

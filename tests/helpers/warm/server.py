@@ -86,7 +86,8 @@ def become(
     os.environ.clear()
     os.environ.update(environment)
     open_streams()
-    multiprocessing.set_executable(environment["PYTHON_EXEC"])
+    sys.executable = environment["PYTHON_EXEC"]
+    multiprocessing.set_executable(sys.executable)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count())))
     sys.path[:] = [*filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
