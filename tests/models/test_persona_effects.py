@@ -24,7 +24,7 @@ SMALL = (
 )
 # the KL of Zp weighs little: the corpus is small, and the decoder could do with the context alone
 # without clipping, what is learnt when depends on how sums are rounded
-TRAINING = ("--lr", "0.002", "--clip-norm", "5", "--batch-size", "32", "--max-update", "1500", "--max-epoch", "100")
+TRAINING = ("--lr", "0.002", "--clip-norm", "5", "--batch-size", "32", "--max-update", "1100", "--max-epoch", "100")
 TRAINING += ("--kl-weight", "0.1")
 QUIETLY = ("--log-interval", "500", "--no-epoch-checkpoints", "--disable-validation")
 
