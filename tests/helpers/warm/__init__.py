@@ -5,8 +5,10 @@ over (arguments, environment, folder, open files), signals are passed on, and a 
 others wrote is imported before: the package itself is read anew each time.
 """
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,7 @@ def python() -> Path:
 def _commands() -> Path:
     """A folder of commands; the process that they are forked from ends with this one."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))  # sockets need short names
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     reader, writer = os.pipe()
     command = [sys.executable, str(HERE / "server.py"), str(folder / "socket")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

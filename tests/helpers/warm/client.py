@@ -13,7 +13,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.
 def connected() -> socket.socket:
     """To the server, which may still be starting."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    deadline = time.monotonic() + 120
     while not os.path.exists(SOCKET):  # noqa: F821
+        if time.monotonic() > deadline:
+            sys.exit(f"no server at {SOCKET}")  # noqa: F821
         time.sleep(0.05)
     connection.connect(SOCKET)  # noqa: F821
     return connection
