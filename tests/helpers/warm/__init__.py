@@ -1,6 +1,6 @@
 """Commands that start in a moment: forked from a process that has imported torch and fairseq, in place of a new one.
 
-`use(PATH)` is a PATH with `python`, `fairseq-train` and so on in front that are such. All that a process inherits is handed
+`use()` is a PATH with `python`, `fairseq-train` and so on in front that are such. All that a process inherits is handed
 over (arguments, environment, folder, open files), signals are passed on, and a command that is killed is dead. Only what
 others wrote is imported before: the package itself is read anew each time.
 """
@@ -20,9 +20,9 @@ NAMES = ("python", "fairseq-train", "fairseq-validate", "fairseq-generate", "fai
 NAMES += ("fairseq-hydra-train", "fairseq-latent", "torchrun")
 
 
-def use(path: str | None = None) -> str:
-    """A PATH, this one's if none is given, whose commands start in a moment."""
-    return os.pathsep.join([str(_commands()), str(BIN), path or os.environ["PATH"]])
+def use() -> str:
+    """A PATH whose commands start in a moment."""
+    return os.pathsep.join([str(_commands()), str(BIN), os.environ["PATH"]])
 
 
 def python() -> Path:
