@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from ..helpers import programs
-from .test_recipes_and_evaluate import PATH, ROOT, stub
+from .stand_ins import stub
+from .test_recipes_and_evaluate import PATH, ROOT
 
 CLUSTER = ROOT / "scripts/cluster"
 TINY = {

@@ -1,7 +1,6 @@
 """scripts/tables/paper1_small.sh: one GPT-2 that all rows start from, rows by their recipes, and going on where it was."""
 
 import hashlib
-import os
 import re
 import shlex
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 
 from fairseq_latent.evaluation.analysis.sweep import Point, Sweep, as_json
 
-from ..helpers import warm
+from .stand_ins import VALUE, path_with, run_table, the_real, trains
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_small.sh"
@@ -26,16 +25,9 @@ DIFFERENCES = {  # what makes a row
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = warm.use()
-    own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "AUTOCAST": "none", "FAIRSEQ_LATENT_DEVICE": "cpu"}
-    own |= {
-        "RUNS": str(tmp_path / "runs"),
-        "PAGE": str(tmp_path / "docs/page.md"),
-        "VECTORS": str(tmp_path / "own.vec"),
-    }
-    own |= {"DATA": str(tmp_path / "data"), "CHAT": str(tmp_path / "chat"), "OMP_NUM_THREADS": "1", "MAX_UPDATE": "8"}
-    command = ["bash", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | own | variables, capture_output=True, text=True, timeout=300)
+    own = {name.upper(): str(tmp_path / name) for name in ("runs", "data", "chat")}
+    own |= {"PAGE": str(tmp_path / "docs/page.md"), "VECTORS": str(tmp_path / "own.vec"), "MAX_UPDATE": "8"}
+    return run_table(SCRIPT, *arguments, **own | variables)
 
 
 @pytest.fixture
@@ -110,9 +102,6 @@ def programs_of_ours(prepared):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""
     asked = prepared / "asked"
     log = '{"num_updates": "4", "kl": "0.5", "kl_weight": "1", "wall": "36"}'
-    train = f"""echo "train $*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done
-        [[ $2 != *"${{FAIL:-nothing}}" ]] || exit 1
-        touch $2/checkpoint_last.pt $2/checkpoint_best.pt; echo '{log}' >$2/train.log"""
     generate = f"""echo "generate $*" >>{asked}; echo "H-0 -1 tea" """
     numbers = '"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130'
     scores = (
@@ -122,8 +111,7 @@ def programs_of_ours(prepared):
     perception = f'{{{purity}, "profiles": 6, "signature": "p"}}'
     points = (Point(None, 1, 0.1, 0.2, 5.0), Point(0.0, 1, 0.1, 0.2, 5.0))
     sweep = as_json(Sweep(points, Point(None, 0, 0.1, 0.2, 5.0), "sweep", 0.5))
-    # what follows a flag: `value --out`
-    ours = f"""value() {{ while [[ $1 != "$2" ]]; do set -- "$1" "${{@:3}}"; done; printf %s "$3"; }}
+    ours = f"""{VALUE}
         [[ $1 == table ]] || echo "$*" >>{asked}
         case $1 in
             convert) mkdir "$3"; touch "$3/config.json" ;;
@@ -131,13 +119,9 @@ def programs_of_ours(prepared):
             score) echo '{scores}' ;;
             sweep) echo '{sweep}'; touch "$(value --plot "$@")" ;;
             plot) file=$(value --out "$@"); touch "$file"; echo purity; echo '{perception}' >"${{file%.png}}.json" ;;
-            *) exec {warm.python()} -m fairseq_latent.cli "$@" ;;
+            *) {the_real()} ;;
         esac"""
-    (prepared / "bin").mkdir()
-    for name, script in (("fairseq-train", train), ("fairseq-generate", generate), ("fairseq-latent", ours)):
-        (prepared / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
-        (prepared / "bin" / name).chmod(0o755)
-    path = f"{prepared}/bin{os.pathsep}{warm.use()}"
+    path = path_with(prepared, train=trains(asked, log, "last", "best"), generate=generate, latent=ours)
 
     def run(**variables):
         asked.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """scripts/tables/paper1_table1.sh: one budget for all, records that are never made again, the page from records alone."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -13,7 +12,7 @@ from fairseq_latent.evaluation.metrics.dialogues.sums import by_dialogue
 from fairseq_latent.evaluation.reporting.published_results import CONVAI2
 from fairseq_latent.evaluation.reporting.records.record import read_record
 
-from ..helpers import warm
+from .stand_ins import VALUE, path_with, run_table, the_real, trains
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_table1.sh"
@@ -29,12 +28,9 @@ FROM_NOTHING = {"hred": "hred_small", "cvae": "rnn_cvae_small"}
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = warm.use()
-    own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "AUTOCAST": "none", "FAIRSEQ_LATENT_DEVICE": "cpu"}
-    own |= {name: str(tmp_path / name.lower()) for name in ("RUNS", "RECORDS", "DATA")}
-    own |= {"PAGE": str(tmp_path / "page.md"), "VECTORS": str(tmp_path / "own.vec"), "OMP_NUM_THREADS": "1"}
-    command = ["bash", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | own | variables, capture_output=True, text=True, timeout=300)
+    own = {name.upper(): str(tmp_path / name) for name in ("runs", "records", "data")}
+    own |= {"PAGE": str(tmp_path / "page.md"), "VECTORS": str(tmp_path / "own.vec")}
+    return run_table(SCRIPT, *arguments, **own | variables)
 
 
 @pytest.fixture
@@ -108,9 +104,6 @@ def programs_of_ours(prepared):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""
     asked = prepared / "asked"
     log = '{"num_updates": "4", "kl": "0.5", "wall": "36"}'
-    train = f"""echo "train $*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done
-        [[ $2 != *"${{FAIL:-nothing}}" ]] || exit 1
-        touch $2/checkpoint_last.pt $2/checkpoint_best.pt; echo '{log}' >$2/train.log"""
     numbers = (
         '"kl": 0.0, "au": 0, "mi": 0.0, "rec_ppl": 90.0, "elbo_ppl": 90.0, "sentences": 2, "tokens": 13, "words": 9'
     )
@@ -122,20 +115,16 @@ def programs_of_ours(prepared):
         sums_as_json({"s": by_dialogue(["d0", "d1"], {"rec_ppl": ([9.0, 9.5], [2, 2])})})
     )
     ranking = '[{"Hits@1": 50.0, "Hits@5": 100.0, "MRR": 0.75, "signature": "rank"}]'
-    ours = f"""value() {{ while [[ $1 != "$2" ]]; do set -- "$1" "${{@:3}}"; done; printf %s "$3"; }}
+    ours = f"""{VALUE}
         [[ $1 == compare || $1 == record ]] || echo "$*" >>{asked}
         case $1 in
             latents) cp {prepared}/one.json "$(value --by-dialogue "$@")"; echo '{{{numbers}, "signature": "seed:1"}}' ;;
             score) cp {prepared}/two.json "$(value --by-dialogue "$@")"; echo '{scores}' ;;
             rank) cp {prepared}/one.json "$(value --by-dialogue "$@")"; echo '{ranking}' ;;
-            *) exec {warm.python()} -m fairseq_latent.cli "$@" ;;
+            *) {the_real()} ;;
         esac"""
-    (prepared / "bin").mkdir()
     generate = f'echo "generate $*" >>{asked}; echo "H-0 -1 tea"'
-    for name, script in (("fairseq-train", train), ("fairseq-generate", generate), ("fairseq-latent", ours)):
-        (prepared / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
-        (prepared / "bin" / name).chmod(0o755)
-    path = f"{prepared}/bin{os.pathsep}{warm.use()}"
+    path = path_with(prepared, train=trains(asked, log, "last", "best"), generate=generate, latent=ours)
 
     def run(**variables):
         asked.unlink(missing_ok=True)

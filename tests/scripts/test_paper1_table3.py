@@ -1,6 +1,5 @@
 """scripts/tables/paper1_table3.sh: rows that differ in their losses alone, and going on where it was."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from fairseq_latent.evaluation.reporting.published_results import PENN_TREEBANK
 
-from ..helpers import warm
+from .stand_ins import path_with, run_table, the_real, trains
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/paper1_table3.sh"
@@ -28,16 +27,8 @@ LOSSES = {  # what makes a row, of 800 updates
 
 
 def table(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = warm.use()
-    own = {
-        "PATH": path,
-        "FAIRSEQ_LATENT_NO_VENV": "1",
-        "RUNS": str(tmp_path / "runs"),
-        "PAGE": str(tmp_path / "docs/page.md"),
-    }
-    own |= {"AUTOCAST": "none", "OMP_NUM_THREADS": "1", "FAIRSEQ_LATENT_DEVICE": "cpu"}
-    command = ["bash", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | own | variables, capture_output=True, text=True, timeout=300)
+    own = {"RUNS": str(tmp_path / "runs"), "PAGE": str(tmp_path / "docs/page.md")}
+    return run_table(SCRIPT, *arguments, **own | variables)
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +92,13 @@ def programs_of_ours(tmp_path):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""
     asked = tmp_path / "asked"
     log = '{"num_updates": "4", "kl": "0.5", "kl_weight": "1", "wall": "36"}'
-    train = f"""echo "train $*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done
-        [[ $2 != *"${{FAIL:-nothing}}" ]] || exit 1; touch $2/checkpoint_last.pt; echo '{log}' >$2/train.log"""
     numbers = '"kl": 2.5, "au": 3, "mi": 1.25, "rec_ppl": 90.0, "elbo_ppl": 101.5, "sentences": 21, "tokens": 130'
-    latents = f"""[[ $1 == latents ]] || exec {warm.python()} -m fairseq_latent.cli "$@"; echo "$*" >>{asked}
+    latents = f"""[[ $1 == latents ]] || {the_real()}; echo "$*" >>{asked}
         iw=; [[ $* != *--importance-samples* ]] || iw=', "iw_ppl": 99.5'
         echo '{{{numbers}, "signature": "seed:1"'"$iw}}" """
-    (tmp_path / "bin").mkdir()
-    for name, script in (("fairseq-train", train), ("fairseq-latent", latents)):
-        (tmp_path / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/dict.txt").touch()
-    path = f"{tmp_path}/bin{os.pathsep}{warm.use()}"
+    path = path_with(tmp_path, train=trains(asked, log, "last"), latent=latents)
 
     def run(**variables):
         asked.unlink(missing_ok=True)

@@ -10,7 +10,8 @@ import pytest
 
 from fairseq_latent.shell import progress
 
-from .test_recipes_and_evaluate import PATH, ROOT, bash, stub
+from .stand_ins import stub
+from .test_recipes_and_evaluate import PATH, ROOT, bash
 
 TRAIN_LOG = '{"epoch": 1, "loss": "5", "ups": "2.5", "lr": "0.1", "num_updates": "400", "wall": "9"}'
 RECIPE = ROOT / "scripts/recipes/t_cvae.sh"

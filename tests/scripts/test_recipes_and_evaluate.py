@@ -15,6 +15,7 @@ import pytest
 
 from ..helpers import warm
 from ..helpers.corpus import pairs
+from .stand_ins import stub
 
 ROOT = Path(__file__).parents[2]
 EVERY = [path for path in sorted((ROOT / "scripts/recipes").glob("*.sh")) if not path.name.startswith("base_")]
@@ -69,13 +70,6 @@ def bash(*command, **variables) -> subprocess.CompletedProcess:
     """Run a script with this Python's environment."""
     environment = os.environ | {"PATH": PATH, "FAIRSEQ_LATENT_NO_VENV": "1"} | variables
     return subprocess.run(["bash", *map(str, command)], env=environment, capture_output=True, text=True)
-
-
-def stub(path: Path, script: str) -> None:
-    """A program of ours in place of a real one."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/usr/bin/env bash\n{script}\n")
-    path.chmod(0o755)
 
 
 @pytest.fixture

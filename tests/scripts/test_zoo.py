@@ -1,6 +1,5 @@
 """scripts/tables/zoo.sh: rows that differ in a remedy alone, none trained twice, whatever is left of the first training."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..helpers import warm
+from .stand_ins import path_with, run_table, the_real, trains
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/tables/zoo.sh"
@@ -19,11 +18,8 @@ STATISTICS = (
 
 
 def zoo(tmp_path, *arguments, **variables) -> subprocess.CompletedProcess:
-    path = f"{tmp_path}/bin{os.pathsep}{warm.use()}"
-    own = {"PATH": path, "FAIRSEQ_LATENT_NO_VENV": "1", "RUNS": f"{tmp_path}/runs", "PAGE": f"{tmp_path}/docs/page.md"}
-    own |= {"AUTOCAST": "none", "OMP_NUM_THREADS": "1", "FAIRSEQ_LATENT_DEVICE": "cpu", "DATA": f"{tmp_path}/data"}
-    command = ["bash", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | own | variables, capture_output=True, text=True, timeout=300)
+    own = {"RUNS": f"{tmp_path}/runs", "PAGE": f"{tmp_path}/docs/page.md", "DATA": f"{tmp_path}/data"}
+    return run_table(SCRIPT, *arguments, **own | variables)
 
 
 def commands(tmp_path, data: str) -> dict[str, str]:
@@ -62,20 +58,16 @@ def test_every_rows_flags_are_ones_that_fairseq_takes(tmp_path, data, arch):
 def programs_of_ours(tmp_path):
     """Run the script with programs that leave what the real ones do; gives (result, what they were asked)."""
     asked = tmp_path / "asked"
-    train = f"""echo "$*" >>{asked}; while [[ $1 != --save-dir ]]; do shift; done; touch $2/checkpoint_last.pt
-        echo '{{"num_updates": "4", "kl": "0.5"}}' >$2/train.log"""
+    log = '{"num_updates": "4", "kl": "0.5"}'
     generate = r"printf 'S-0\ta b\nT-0\ta b c d e\nH-0\t-1\ta b c d e\nD-0\t-1\ta b c d e\nP-0\t-1\n'"
-    latents = f"""[[ $1 == latents ]] || exec {warm.python()} -m fairseq_latent.cli "$@"; echo '{STATISTICS}'"""
-    (tmp_path / "bin").mkdir()
-    for name, script in (("train", train), ("generate", generate), ("latent", latents)):
-        (tmp_path / f"bin/fairseq-{name}").write_text(f"#!/usr/bin/env bash\n{script}\n")
-        (tmp_path / f"bin/fairseq-{name}").chmod(0o755)
+    latents = f"""[[ $1 == latents ]] || {the_real()}; echo '{STATISTICS}'"""
+    path = path_with(tmp_path, train=trains(asked, log, "last"), generate=generate, latent=latents)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/dict.txt").touch()
 
     def run(**variables):
         asked.unlink(missing_ok=True)
-        done = zoo(tmp_path, "ptb", **{"MAX_UPDATE": "4"} | variables)
+        done = zoo(tmp_path, "ptb", **{"PATH": path, "MAX_UPDATE": "4"} | variables)
         lines = asked.read_text().splitlines() if asked.exists() else []
         return done, [re.search(r"/runs/(\S+)", line)[1] for line in lines]
 
