@@ -10,18 +10,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, printable
 from ..evaluation.arguments import add_running, add_word_sampling, check_word_sampling
-from ..interface import Reply, TrainedModel, load
-from ..reranking.rerankers import WITH_MODEL
+from ..reranking import WITH_MODEL
+
+if TYPE_CHECKING:
+    from ..interface import Reply, TrainedModel
 
 LONGEST_NUMBER = 9  # digits
 NO_TEXT = re.compile("[\ud800-\udfff]")  # bytes that could not be decoded
 HELP = "a number: the reply that goes on with the conversation; /new: another one; /quit"
 
 
-def shown(reply: Reply, number: int) -> str:
+def shown(reply: "Reply", number: int) -> str:
     """A reply as it is shown."""
     fader = "" if reply.fader is None else f"  (fader {reply.fader:.2f})"
     score = "" if reply.score is None else f"  ({reply.score:.3f})"
@@ -32,10 +35,10 @@ def shown(reply: Reply, number: int) -> str:
 class Partner:
     """A model that answers the last turns of a conversation, with the flags of the command."""
 
-    model: TrainedModel
+    model: "TrainedModel"
     args: argparse.Namespace
 
-    def answer(self, turns: list[str]) -> list[Reply]:
+    def answer(self, turns: list[str]) -> "list[Reply]":
         """What it could say to the last of the turns, one reply per latent."""
         args = self.args
         (replies,) = self.model.reply(
@@ -57,7 +60,7 @@ class Conversation:
     partner: Partner
     context_turns: int
     turns: list[str] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
+    replies: "list[Reply]" = field(default_factory=list)
 
     def hear(self, line: str) -> Iterator[str]:
         """Lines to show for what was typed."""
@@ -118,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Read what is typed, a line per turn, until the end of the input."""
+    from ..interface import load
+
     for name, least in (("replies", 1), ("context_turns", 1), ("beam", 0)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")

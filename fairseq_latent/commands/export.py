@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 
 from ..text.word_tokenizers import LANGUAGES
-from ..weights.export import export, new_folder, source_of
-from ..weights.model_card import write_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Export, and say what the folder holds."""
+    from ..weights.export import export, new_folder, source_of
+    from ..weights.model_card import write_card
+
     with new_folder(args.folder) as folder:
         source = source_of(args.run, args.data)
         arch = export(source, folder)

@@ -5,8 +5,6 @@ import argparse
 from fairseq_latent.errors import InputError
 from fairseq_latent.memory import require_memory
 
-from ..evaluation.analysis.checkpoint import load
-from ..evaluation.analysis.interpolation import FEWEST, ends_of, interpolate, sentence_of
 from ..evaluation.arguments import add_running
 
 
@@ -30,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the two sentences, and those between them with how far along they are."""
+    from ..evaluation.analysis.checkpoint import load
+    from ..evaluation.analysis.interpolation import FEWEST, ends_of, interpolate, sentence_of
+
     for name, least in (("steps", FEWEST), ("beam", 1), ("max_length", 1)):
         if getattr(args, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}; remedy: {least} or more")

@@ -8,7 +8,6 @@ from fairseq_latent.errors import InputError
 from fairseq_latent.ranges import COUNT, POSITIVE, typed
 
 from ..evaluation.analysis.latent_statistics import explained, table
-from ..evaluation.analysis.latents import statistics_by_dialogue
 from ..evaluation.arguments import add_by_dialogue, add_output, add_running, deliver
 from ..evaluation.metrics.dialogues.sums import write_sums
 
@@ -65,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print or write the statistics of one checkpoint."""
+    from ..evaluation.analysis.latents import statistics_by_dialogue
+
     if args.explain and args.format == "json":
         raise InputError("--explain is a table for a reader; remedy: without --format json")
     importance = args.importance_samples, args.importance_dtype

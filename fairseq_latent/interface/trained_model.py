@@ -22,7 +22,7 @@ from ..evaluation.analysis.latents import measured
 from ..evaluation.analysis.prior_nll import prior_nll
 from ..evaluation.runs.run_folder import CHECKPOINT
 from ..portable.results import Latents, Reply, Scores
-from ..reranking.rerankers import WITH_MODEL
+from ..reranking import WITH_MODEL
 from ..symbols import EOT
 from ..text.tokenizers import tokenizer_of
 from ..text.vocabulary import index_of

@@ -9,14 +9,8 @@ import torch
 
 from ..errors import InputError
 from ..symbols import plain
+from . import WITH_MODEL
 from .candidates import Candidates, Reranker
-
-KINDS = ("none", "mmi", "relevance", "lm", "oracle")
-WITH_MODEL = {
-    "mmi": "a checkpoint of a reverse model, trained with --source-lang tgt --target-lang src",
-    "relevance": "the folder of a sentence encoder, e.g. of fairseq-latent weights minilm FOLDER",
-    "lm": "the folder of a language model, e.g. of fairseq-latent weights smollm2 FOLDER",
-}
 
 
 class Relevance:

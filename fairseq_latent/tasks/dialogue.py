@@ -30,8 +30,9 @@ from ..data.tokens import holds
 from ..decoding.competing_beam import CompetingBeam
 from ..decoding.search import restrict
 from ..errors import InputError
+from ..reranking import KINDS
 from ..reranking.candidates import Candidates, Reranker, ranked
-from ..reranking.rerankers import KINDS, reranker_of
+from ..reranking.rerankers import reranker_of
 from ..symbols import BOS, EOT, USER_SYMBOLS
 from ..text.tokenizers import SubwordTokenizer, tokenizer_of
 from ..text.vocabulary import index_of

@@ -6,8 +6,9 @@ from unittest import mock
 
 import pytest
 
-from fairseq_latent.commands.chat import Conversation, Reply, shown
+from fairseq_latent.commands.chat import Conversation, shown
 from fairseq_latent.errors import InputError
+from fairseq_latent.interface import Reply
 from fairseq_latent.text.tokenizers import tokenizer_of
 
 from ..helpers import programs

@@ -34,6 +34,20 @@ def test_help_imports_no_command():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
+def test_flags_are_read_before_torch_is_imported():
+    """A help or a mistyped flag takes no seconds."""
+    code = """
+import sys
+from fairseq_latent import cli
+for name in cli.COMMANDS:
+    cli._parser([name])
+    if found := {"torch", "fairseq"} & set(sys.modules):
+        sys.exit(f"{name}: {found}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--version"])

@@ -264,7 +264,7 @@ def test_nothing_is_overwritten_or_left_half_written(trained, exported, tmp_path
     assert "something else" in refused("export", run, tmp_path / "other/new")  # an option that the form would not know
     monkeypatch.undo()
     monkeypatch.setattr(
-        "fairseq_latent.commands.export.write_card", lambda *_: shutil.copy(tmp_path / "none", tmp_path)
+        "fairseq_latent.weights.model_card.write_card", lambda *_: shutil.copy(tmp_path / "none", tmp_path)
     )
     assert "No such file" in refused("export", run, tmp_path / "other/new")
     assert not list((tmp_path / "other").iterdir())

@@ -11,8 +11,9 @@ import fairseq_latent
 from fairseq_latent.cli import main
 from fairseq_latent.errors import InputError
 from fairseq_latent.evaluation.runs.response_files import read_generations
+from fairseq_latent.reranking import WITH_MODEL
 from fairseq_latent.reranking.candidates import ranked
-from fairseq_latent.reranking.rerankers import WITH_MODEL, sentence_bleu
+from fairseq_latent.reranking.rerankers import sentence_bleu
 
 from ..helpers import programs
 from ..helpers.corpus import ANSWERS, QUESTIONS, SUBJECTS
