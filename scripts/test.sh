@@ -24,7 +24,7 @@ bash_files() { printf '%s\0' "$ROOT"/scripts/{,recipes/,prepare/,cluster/,tables
 bash_files | run xargs -0 -n 4 -P "$(cores)" shellcheck --external-sources --source-path="$ROOT"
 wait "$types"
 say "testing"
-# one thread a pytest worker
-suite=(env OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@")
+# one thread a pytest worker; hundreds of short processes read what the first one compiled
+suite=(env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 python -m pytest "$ROOT/tests" --numprocesses "$(cores)" --dist worksteal "$@")
 show_command "${suite[@]}"
 "${suite[@]}" # it shows its progress itself
